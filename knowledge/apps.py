@@ -1,0 +1,8 @@
+"""What worked and what did not, as a Django app."""
+
+from django.apps import AppConfig
+
+
+class KnowledgeConfig(AppConfig):
+    name = "knowledge"
+    verbose_name = "Knowledge"

@@ -1,0 +1,224 @@
+"""The environment variables ReCiSt reads: one class, parsed strictly.
+
+A value that cannot be used never ends in a traceback: it is left out (its default holds), noted in
+`ParsedEnvironment.problems`, and reported by the system checks as `recist.E001` with a hint. The server processes
+refuse to start while there are problems; `manage.py check` prints them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+# Rust's names for what Python calls differently; the seed's RUST_LOG uses them.
+_RUST_LOG_LEVELS = {"trace": "debug", "warn": "warning", "off": "critical"}
+# A secret may come from a file instead (a mounted Kubernetes Secret): NAME_FILE holds its path.
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "LLM_API_KEY", "QDRANT_API_KEY")
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be a URL such as {schemes[0]}://host:port")
+        _ = parts.port  # raises ValueError with its own words for a garbled port
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("postgres", "postgresql", "sqlite"):
+        raise ValueError("must be postgres://user:password@host:5432/name or sqlite:///path/to/file")
+    if parts.scheme != "sqlite" and parts.path in ("", "/"):
+        raise ValueError("names no database: postgres://user:password@host:5432/NAME")
+    _ = parts.port
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("must be a URL such as redis://host:6379")
+    _ = parts.port
+    return value
+
+
+def _comma_separated(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _log_level(value: object) -> object:
+    """Accepts `info`, Python's and Rust's names, and a Rust filter such as `info,recist=debug` (its bare level)."""
+    if not isinstance(value, str):
+        return value
+    bare = [part.strip().lower() for part in value.split(",") if "=" not in part and part.strip()]
+    level = bare[-1] if bare else "info"
+    return _RUST_LOG_LEVELS.get(level, level)
+
+
+def _host_name(value: str) -> str:
+    if "://" in value or "/" in value:
+        raise ValueError(f"{value!r} is not a host name: give names without scheme and path")
+    return value
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+", value):
+        raise ValueError(f"{value!r} is not an origin: give https://host[:port] without a path")
+    return value
+
+
+HttpUrl = Annotated[str, _url("http", "https")]
+
+
+class Environment(BaseSettings):
+    """Every variable, its type and its default. docs/configuration.md explains each (a test compares them)."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, case_sensitive=True, extra="ignore")
+
+    # The web application
+    DEBUG: bool = False
+    SECRET_KEY: SecretStr | None = None
+    ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host_name)]], NoDecode, BeforeValidator(_comma_separated)] = [
+        "localhost",
+        "127.0.0.1",
+        "[::1]",
+    ]
+    CSRF_TRUSTED_ORIGINS: Annotated[
+        list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_comma_separated)
+    ] = []
+    HTTPS_ONLY: bool = True
+    PORT: int = Field(default=8000, ge=1, le=65535)
+    LOG_LEVEL: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)] = "info"
+    LOG_FORMAT: Literal["json", "console"] = "json"
+    VAR_DIR: Path = PROJECT_DIR / "var"
+
+    # Stores
+    DATABASE_URL: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
+    REDIS_URL: Annotated[SecretStr, AfterValidator(_redis_url)] = SecretStr("redis://redis:6379")
+    QDRANT_URL: HttpUrl = "http://qdrant:6334"
+    QDRANT_API_KEY: SecretStr | None = None
+    QDRANT_PATH: Path | None = None
+
+    # The cluster that is healed
+    CLUSTER_NAME: str = Field(default="default", pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
+    KUBECONFIG: Path | None = None
+    KUBE_CONTEXT: str | None = None
+    POD_NAMESPACE: str = Field(default="recist-system", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    PROMETHEUS_URL: HttpUrl = "http://prometheus:9090"
+    LOKI_URL: HttpUrl = "http://loki:3100"
+
+    # The language model (none is needed)
+    LLM_MODEL: str | None = None
+    LLM_API_KEY: SecretStr | None = None
+    LLM_BASE_URL: HttpUrl | None = None
+
+    # The demo
+    DEMO_FAULTS: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One variable that could not be used. `hint` says what to do; no secret's value appears in either."""
+
+    variable: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedEnvironment:
+    values: Environment
+    problems: tuple[Problem, ...]
+    suspicions: tuple[Problem, ...]
+
+
+def parse(environ: Mapping[str, str] | None = None) -> ParsedEnvironment:
+    """Read `environ` (the process's own by default). Never raises: what is wrong is in `problems`."""
+    raw = dict(os.environ if environ is None else environ)
+    problems: list[Problem] = []
+    given = {name: raw[name].strip() for name in Environment.model_fields if raw.get(name, "").strip()}
+    _read_secret_files(raw, given, problems)
+    if "RUST_LOG" in raw and raw["RUST_LOG"].strip() and "LOG_LEVEL" not in given:
+        given["LOG_LEVEL"] = raw["RUST_LOG"]
+    while True:
+        try:
+            values = _validated(given)
+            break
+        except ValidationError as error:
+            for name in _note(error, problems):
+                del given[name]
+    return ParsedEnvironment(values, tuple(problems), tuple(_misspelt(raw)))
+
+
+def _validated(given: dict[str, Any]) -> Environment:
+    class _OnlyGiven(Environment):
+        @classmethod
+        def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
+            return (init_settings,)
+
+    return _OnlyGiven(**given)
+
+
+def _note(error: ValidationError, problems: list[Problem]) -> set[str]:
+    """Turn pydantic's errors into problems; returns the variables at fault."""
+    at_fault: set[str] = set()
+    for detail in error.errors(include_url=False, include_input=False):
+        name = str(detail["loc"][0])
+        if name in at_fault:
+            continue
+        at_fault.add(name)
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        problems.append(Problem(name, f"{name} cannot be used: {message}", f"Correct or unset {name}; see docs/configuration.md."))
+    return at_fault
+
+
+def _read_secret_files(raw: Mapping[str, str], given: dict[str, str], problems: list[Problem]) -> None:
+    for name in SECRETS:
+        path = raw.get(f"{name}_FILE", "").strip()
+        if not path:
+            continue
+        variable = f"{name}_FILE"
+        if name in given:
+            problems.append(Problem(variable, f"Both {name} and {variable} are set", f"Unset one of {name} and {variable}."))
+            continue
+        try:
+            content = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            problems.append(
+                Problem(variable, f"{variable} names {path}, which cannot be read: {reason}", "Check the path and its permissions.")
+            )
+            continue
+        if content:
+            given[name] = content
+        else:
+            problems.append(Problem(variable, f"{variable} names {path}, which is empty", f"Write the value of {name} into it."))
+
+
+def _misspelt(raw: Mapping[str, str]) -> list[Problem]:
+    """Variables that look like a slip of the pen of one of ours that is not set."""
+    known = [*Environment.model_fields, *(f"{name}_FILE" for name in SECRETS), "RUST_LOG"]
+    found = []
+    for name in raw:
+        if name in known or len(name) < 6:
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.88)
+        if near and near[0] not in raw:
+            found.append(Problem(name, f"{name} is not a variable of ReCiSt", f"Did you mean {near[0]}?"))
+    return found

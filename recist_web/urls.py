@@ -1,0 +1,26 @@
+"""The site's addresses."""
+
+from importlib.util import find_spec
+
+from django.contrib import admin
+from django.contrib.auth import views as auth_views
+from django.urls import URLPattern, URLResolver, include, path
+
+from recist_web.health import livez, readyz
+from recist_web.metrics import metrics
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("livez", livez, name="livez"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
+    path("admin/", admin.site.urls),
+    path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+]
+
+if find_spec("healing.api") and find_spec("healing.api").origin:
+    from healing.api import api
+
+    urlpatterns.append(path("api/v1/", api.urls))
+if find_spec("healing.dashboard.urls"):
+    urlpatterns.append(path("", include("healing.dashboard.urls")))
