@@ -1,5 +1,6 @@
 """Applications, middleware, templates, static files, language and time."""
 
+import warnings
 from pathlib import Path
 
 from recist_web import environment
@@ -83,6 +84,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # so that `make demo` needs no build step.
 _COLLECTED = (STATIC_ROOT / "staticfiles.json").is_file()
 WHITENOISE_USE_FINDERS = not _COLLECTED
+if not _COLLECTED:
+    warnings.filterwarnings("ignore", "No directory at: .*staticfiles", UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -1,0 +1,1 @@
+"""The supervised process tree of `manage.py demo` and `manage.py run`."""

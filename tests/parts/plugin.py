@@ -1,0 +1,97 @@
+"""Loaded by pytest before Django's settings (pyproject.toml: `-p tests.parts.plugin`): gives the tests their own
+environment, so that nothing set in a developer's shell reaches them, and their own PostgreSQL and Valkey.
+
+`TEST_DATABASE=sqlite` runs tests on SQLite instead (`make test` does so for those marked `both_databases`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recist_web.environment import SECRETS, Environment
+from recist_web.supervisor.ports import free_port
+
+# From pytest-xdist's controller to its workers, which share one PostgreSQL.
+_POSTGRES_PORT = "RECIST_TEST_POSTGRES_PORT"
+
+
+class Parts:
+    """What this pytest process runs on. PostgreSQL starts when it is first asked for: many runs never need it."""
+
+    def __init__(self) -> None:
+        self.is_worker = "PYTEST_XDIST_WORKER" in os.environ
+        self.on_sqlite = os.environ.get("TEST_DATABASE") == "sqlite"
+        # A short path: the name of a Unix socket may have 107 characters.
+        self.directory = Path(tempfile.mkdtemp(prefix="recist-"))
+        self.directory.chmod(0o755)
+        self.postgres_port = int(os.environ.setdefault(_POSTGRES_PORT, str(free_port())))
+        self._postgres_runs = self.is_worker
+        self._stops: list[Callable[[], None]] = []
+
+    def need_postgres(self) -> int:
+        """Start the session's PostgreSQL unless it runs; returns its port."""
+        if not self._postgres_runs:
+            from tests.parts.postgres import Postgres
+
+            server = Postgres(self.directory / "pg", self.postgres_port)
+            self._stops.append(server.stop)
+            self._postgres_runs = True
+        return self.postgres_port
+
+    def start_valkey(self, name: str = "valkey") -> str:
+        """A Valkey of this process's own; returns its URL."""
+        from tests.parts.valkey import Valkey
+
+        server = Valkey(self.directory / name)
+        self._stops.append(server.stop)
+        return server.url
+
+    def stop(self) -> None:
+        while self._stops:
+            self._stops.pop()()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """Our variables for the tests; every other one of ours is taken out of the process's environment."""
+        if self.on_sqlite:
+            database_url = f"sqlite:///{self.directory / 'db.sqlite3'}"
+        else:
+            database_url = f"postgres://recist@127.0.0.1:{self.postgres_port}/recist"
+        return {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": self.start_valkey(),
+            "VAR_DIR": str(self.directory / "var"),
+            "QDRANT_PATH": str(self.directory / "qdrant"),
+            "SECRET_KEY": "only-for-tests-" + "0123456789" * 5,
+            "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
+            "HTTPS_ONLY": "off",
+            "LOG_FORMAT": "console",
+            # Nothing listens there: a test that forgets to name its server fails at once.
+            "PROMETHEUS_URL": "http://127.0.0.1:9",
+            "LOKI_URL": "http://127.0.0.1:9",
+        }
+
+
+parts = Parts()
+for _name in (*Environment.model_fields, *(f"{_secret}_FILE" for _secret in SECRETS), "RUST_LOG"):
+    os.environ.pop(_name, None)
+os.environ.update(parts.environment())
+(parts.directory / "var").mkdir()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_databases: runs on PostgreSQL, and again on SQLite")
+    config.addinivalue_line("markers", "browser: drives a real Chromium")
+    config.addinivalue_line("markers", "tree: runs the whole product as processes")
+    if getattr(config.option, "numprocesses", None) and not parts.on_sqlite:
+        parts.need_postgres()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    parts.stop()
