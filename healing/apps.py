@@ -1,8 +1,10 @@
-"""The healing loop as a Django app."""
+"""The healing app."""
 
 from django.apps import AppConfig
 
 
 class HealingConfig(AppConfig):
+    """Phases, engine and their record."""
+
     name = "healing"
-    verbose_name = "Healing"
+    default_auto_field = "django.db.models.BigAutoField"

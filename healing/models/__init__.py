@@ -1,0 +1,24 @@
+"""The record. One module a concept; import from here."""
+
+from healing.models.action import ActionRun, ActionState
+from healing.models.approval import Approval, ApprovalState
+from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
+from healing.models.isolation import Isolation
+from healing.models.policy import Policy
+from healing.models.strategy import Strategy, StrategyState
+
+__all__ = [
+    "ActionRun",
+    "ActionState",
+    "ActorKind",
+    "Approval",
+    "ApprovalState",
+    "HealingEvent",
+    "Isolation",
+    "PhaseRun",
+    "PhaseRunState",
+    "Policy",
+    "Strategy",
+    "StrategyState",
+    "TimelineEntry",
+]

@@ -1,0 +1,44 @@
+"""An action on the cluster, written down with the state it found before it touches anything."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from healing.models.event import HealingEvent
+from healing.models.strategy import Strategy
+
+
+class ActionState(models.TextChoices):
+    PLANNED = "planned", "planned"  # written down, nothing sent yet
+    APPLYING = "applying", "applying"  # the request may have reached the cluster
+    APPLIED = "applied", "applied"
+    FAILED = "failed", "failed"  # surely not applied
+    UNDOING = "undoing", "undoing"
+    UNDONE = "undone", "undone"
+    UNDO_FAILED = "undoFailed", "undo failed"
+
+
+class ActionRun(models.Model):
+    """One action, applied at most once: ``key`` is the same however often its phase is run again."""
+
+    event = models.ForeignKey(HealingEvent, on_delete=models.CASCADE, related_name="actions")
+    strategy = models.ForeignKey(Strategy, null=True, blank=True, on_delete=models.CASCADE, related_name="actions")
+    key = models.CharField(max_length=200, unique=True, help_text="event/purpose/step: the idempotency key.")
+    action = models.CharField(max_length=40)
+    target = models.JSONField()
+    parameters = models.JSONField(default=dict)
+    state = models.CharField(max_length=12, choices=ActionState.choices, default=ActionState.PLANNED)
+    pre_state = models.JSONField(default=dict, help_text="What undo and the check 'is it applied already' need.")
+    #: for people: [{"path", "before", "after"}]
+    diff = models.JSONField(default=list)
+    result = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.state}"

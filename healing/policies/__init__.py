@@ -1,0 +1,1 @@
+"""Policies: what may be healed, how, and who must agree."""

@@ -1,0 +1,33 @@
+"""Celery's entry points: load by id, call the engine. Every task may run twice or never."""
+
+from __future__ import annotations
+
+import uuid
+
+from celery import shared_task
+
+from healing import engine
+from healing.approvals import service as approvals
+from healing.handlers import HANDLERS
+from healing.models import HealingEvent
+from healing.ports import get_ports
+
+
+@shared_task(name="healing.tasks.run_phase", ignore_result=True)
+def run_phase(event_id: int, run_id: str) -> None:
+    """Run the event's current phase, if ``run_id`` is still the current run."""
+    cluster = HealingEvent.objects.values_list("cluster", flat=True).filter(pk=event_id).first()
+    if cluster is not None:
+        engine.run(event_id, uuid.UUID(run_id), ports=get_ports(cluster), handlers=HANDLERS)
+
+
+@shared_task(name="healing.tasks.sweep", ignore_result=True)
+def sweep() -> None:
+    """Beat, every second."""
+    engine.sweep()
+
+
+@shared_task(name="healing.tasks.expire", ignore_result=True)
+def expire() -> None:
+    """Beat, every two seconds: approvals nobody decided, isolations past their time."""
+    approvals.expire_due()
