@@ -149,11 +149,8 @@ class Writes:
                 rules.prepare_update(new, old)
         if custom:
             custom.prepare_update(new, old, subresource)
-        if _same_but_managed(new, old):
-            if not options.keep_managed or _same_managers(new, old):
-                new["metadata"]["managedFields"] = old["metadata"].get("managedFields", [])
-                if not _client_managed_edit(new, old, metadata):
-                    return old
+        if _same_content(new, old) and _same_managers(new, old):
+            return old
         self._set_generation(resource, new, old)
         self._server.admission.mutate_update(resource, namespace, new, old, options.user)
         causes = check_metadata_update(new, old)
@@ -208,7 +205,7 @@ class Writes:
                 metadata[field] = kept[field]
             else:
                 metadata.pop(field, None)
-        if "managedFields" not in metadata and "managedFields" in kept:
+        if not metadata.get("managedFields") and "managedFields" in kept:
             metadata["managedFields"] = kept["managedFields"]
         if subresource == "status":
             status = new.get("status")
@@ -257,7 +254,7 @@ def _bare_metadata(obj: Object) -> Object:
     return {key: value for key, value in obj["metadata"].items() if key != "managedFields" and value not in ({}, [], None)}
 
 
-def _same_but_managed(new: Object, old: Object) -> bool:
+def _same_content(new: Object, old: Object) -> bool:
     if _bare_metadata(new) != _bare_metadata(old):
         return False
     return {k: v for k, v in new.items() if k != "metadata"} == {k: v for k, v in old.items() if k != "metadata"}
@@ -271,7 +268,3 @@ def _same_managers(new: Object, old: Object) -> bool:
         ]
 
     return bare(new) == bare(old)
-
-
-def _client_managed_edit(new: Object, old: Object, sent: Object) -> bool:
-    return False

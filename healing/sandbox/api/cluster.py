@@ -1,0 +1,158 @@
+"""The API server without HTTP: `ApiServer` implements `healing.sandbox.ports.Cluster`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from healing.sandbox.api import errors
+from healing.sandbox.api.admission import Admission
+from healing.sandbox.api.builtin import register_builtin
+from healing.sandbox.api.crd import CustomResources, CustomRules
+from healing.sandbox.api.deletes import DeleteOptions, Deletes, Deletion
+from healing.sandbox.api.events import EventRecorder
+from healing.sandbox.api.meta import clone, labels_of
+from healing.sandbox.api.registry import Registry, ResourceType
+from healing.sandbox.api.store import Store
+from healing.sandbox.api.writes import Options, Writes
+from healing.sandbox.ports import Listener, LogSource, Object, User
+
+#: who the server itself is when it writes
+SYSTEM = User("system:apiserver", ("system:masters",), field_manager="kube-apiserver")
+
+
+class ApiServer:
+    """Objects and their rules. Every method is synchronous: it never yields to the event loop."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, log_source: LogSource | None = None) -> None:
+        """``clock`` gives seconds since the epoch; ``log_source`` may be set later, before logs are asked for."""
+        self.clock = clock
+        self.log_source = log_source
+        self.store = Store()
+        self.registry = Registry()
+        register_builtin(self.registry)
+        self.admission = Admission(self)
+        self.writes = Writes(self)
+        self.deletes = Deletes(self)
+        self.events = EventRecorder(self)
+        self.custom = CustomResources(self)
+        self._bootstrap()
+
+    def _bootstrap(self) -> None:
+        from healing.sandbox.api.bootstrap import bootstrap
+
+        bootstrap(self)
+
+    # -- resources ------------------------------------------------------------------------------------------------
+
+    def resource(self, storage: str) -> ResourceType:
+        """The type named ``pods`` or ``deployments.apps``; 404 `ApiError` if there is none."""
+        found = self.registry.by_storage(storage)
+        if found is None:
+            raise errors.no_such_resource()
+        return found
+
+    def custom_rules(self, resource: ResourceType) -> CustomRules | None:
+        return self.custom.rules(resource) if resource.custom is not None else None
+
+    def prepare_create(self, resource: ResourceType, obj: Object, *, dry_run: bool) -> None:
+        """What a new object needs from the cluster: addresses, ports, generated labels."""
+
+    # -- Cluster: reading -----------------------------------------------------------------------------------------
+
+    def get(self, resource: str, namespace: str | None, name: str) -> Object | None:
+        return self.store.table(resource).get(namespace or "", name)
+
+    def list(
+        self, resource: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[Object]:
+        objects = self.store.table(resource).objects(namespace)
+        if not labels:
+            return objects
+        wanted = labels.items()
+        return [obj for obj in objects if wanted <= labels_of(obj).items()]
+
+    def subscribe(self, resource: str, listener: Listener) -> Callable[[], None]:
+        return self.store.subscribe(resource, listener)
+
+    # -- Cluster: writing -----------------------------------------------------------------------------------------
+
+    def create(self, resource: str, namespace: str | None, body: Object, *, user: User) -> Object:
+        return self.create_in(resource, namespace, body, user, "")
+
+    def create_in(
+        self, resource: str, namespace: str | None, body: Object, user: User, api_version: str
+    ) -> Object:
+        """`create`, with the API version that managedFields should name."""
+        kind = self.resource(resource)
+        obj = clone(body)
+        return self.writes.create(
+            kind, namespace or obj.get("metadata", {}).get("namespace") or "", obj, Options(user, api_version=api_version)
+        )
+
+    def update(
+        self, resource: str, namespace: str | None, name: str, body: Object, *, user: User, subresource: str = ""
+    ) -> Object:
+        new = clone(body)
+        return self.writes.update(
+            self.resource(resource), namespace or "", name, lambda _old: new, Options(user), subresource
+        )
+
+    def mutate(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        change: Callable[[Object], None],
+        *,
+        user: User,
+        subresource: str = "",
+    ) -> Object:
+        def apply(old: Object) -> Object:
+            new: Object = clone(old)
+            change(new)
+            new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+            return new
+
+        return self.writes.update(self.resource(resource), namespace or "", name, apply, Options(user), subresource)
+
+    def delete(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        *,
+        user: User,
+        grace_seconds: int | None = None,
+        propagation: str = "Background",
+        uid: str | None = None,
+    ) -> None:
+        options = DeleteOptions(user, grace_seconds=grace_seconds, propagation=propagation, uid=uid or "")
+        self.delete_with(resource, namespace, name, options)
+
+    def delete_with(self, resource: str, namespace: str | None, name: str, options: DeleteOptions) -> Deletion:
+        return self.deletes.delete(self.resource(resource), namespace or "", name, options)
+
+    def record_event(
+        self,
+        regarding: Object,
+        *,
+        type: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        component: str,
+        host: str = "",
+        field_path: str = "",
+        action: str = "",
+    ) -> None:
+        self.events.record(
+            regarding,
+            type=type,
+            reason=reason,
+            message=message,
+            component=component,
+            host=host,
+            field_path=field_path,
+            action=action,
+        )
