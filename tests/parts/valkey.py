@@ -17,7 +17,7 @@ class Valkey:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self._child = Child(valkey_spec(directory, self.port, os.environ, stage=0), directory)
+        self._child = Child(valkey_spec(directory, self.port, os.environ), directory)
         wait_for_valkey(self.url, self._child)
 
     def stop(self) -> None:

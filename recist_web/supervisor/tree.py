@@ -1,0 +1,65 @@
+"""Which processes make the product, with which environment. Data only; supervisor.py runs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recist_web.environment import PROJECT_DIR
+from recist_web.supervisor.child import Spec
+
+MANAGE = str(PROJECT_DIR / "manage.py")
+# Stopped in this order: first what makes new work, then what shows it, last what both need.
+STAGE_WORK, STAGE_CLUSTER, STAGE_STORES = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A Celery process. Threads, not processes: its work waits for HTTP, and the embedded Qdrant has one owner."""
+
+    name: str
+    queues: tuple[str, ...]
+    threads: int
+
+
+# Containment has a process of its own, so that nothing slow can stand before it.
+WORKERS = (
+    Worker("worker-fast", ("containment", "default"), threads=4),
+    Worker("worker", ("diagnosis", "healing", "knowledge"), threads=12),
+)
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def product(environment: Mapping[str, str], *, host: str, port: int, watch: bool = True) -> list[Spec]:
+    """The four kinds of processes of DESIGN.md section 2."""
+    web = python("-m", "uvicorn", "recist_web.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off")
+    # Uvicorn waits for open connections; a dashboard's WebSocket never closes by itself.
+    web += ["--timeout-graceful-shutdown", "2", "--no-access-log"]
+    specs = [_spec("web", web, environment, stop_seconds=4.0)]
+    for worker in WORKERS:
+        command = python("-m", "celery", "-A", "recist_web", "worker", "-n", f"{worker.name}@%h", "-P", "threads")
+        command += ["-c", str(worker.threads), "-Q", ",".join(worker.queues)]
+        # Gossip, mingle and heartbeat talk to other workers, for features nobody uses here.
+        command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        specs.append(_spec(worker.name, command, environment))
+    specs.append(_spec("beat", python("-m", "celery", "-A", "recist_web", "beat", "--pidfile="), environment))
+    if watch:
+        specs.append(_spec("watcher", python(MANAGE, "watch"), environment))
+    return specs
+
+
+def sandbox(environment: Mapping[str, str], *, port: int, kubeconfig: Path, scenario: str, faults: bool) -> Spec:
+    command = python(MANAGE, "sandbox", "--port", str(port), "--kubeconfig", str(kubeconfig), "--scenario", scenario)
+    command += ["--json"] if faults else ["--json", "--no-faults"]
+    return _spec("sandbox", command, environment, stage=STAGE_CLUSTER, stop_seconds=2.0)
+
+
+def _spec(
+    name: str, command: list[str], environment: Mapping[str, str], stage: int = STAGE_WORK, stop_seconds: float = 5.0
+) -> Spec:
+    return Spec(name, command, environment, PROJECT_DIR, stage=stage, stop_seconds=stop_seconds)
