@@ -6,3 +6,4 @@ from django.apps import AppConfig
 class KnowledgeConfig(AppConfig):
     name = "knowledge"
     verbose_name = "Knowledge"
+    default_auto_field = "django.db.models.BigAutoField"
