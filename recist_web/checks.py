@@ -40,7 +40,8 @@ def secret_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMe
     return [
         Error(
             "SECRET_KEY is not set",
-            hint="Set SECRET_KEY (or SECRET_KEY_FILE) to a random text of 50 characters or more, the same for all processes.",
+            hint="Set SECRET_KEY (or SECRET_KEY_FILE) to a random text of 50 characters or more, "
+            "the same for all processes.",
             id="recist.E002",
         )
     ]

@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -92,6 +93,10 @@ HttpUrl = Annotated[str, _url("http", "https")]
 HttpUrlOrOff = Annotated[HttpUrl | None, BeforeValidator(_off)]
 
 
+HostNames = Annotated[list[Annotated[str, AfterValidator(_host_name)]], NoDecode, BeforeValidator(_comma_separated)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_comma_separated)]
+
+
 class Environment(BaseSettings):
     """Every variable, its type and its default. docs/configuration.md explains each (a test compares them)."""
 
@@ -100,7 +105,9 @@ class Environment(BaseSettings):
     # The web application
     DEBUG: bool = False
     SECRET_KEY: SecretStr | None = None
-    ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host_name)]], NoDecode, BeforeValidator(_comma_separated)] = [
+    ALLOWED_HOSTS: Annotated[
+        list[Annotated[str, AfterValidator(_host_name)]], NoDecode, BeforeValidator(_comma_separated)
+    ] = [
         "localhost",
         "127.0.0.1",
         "[::1]",
@@ -154,9 +161,16 @@ class ParsedEnvironment:
     suspicions: tuple[Problem, ...]
 
 
+def variables() -> dict[str, str]:
+    """The process's own variables, and below them those of the file `.env` (ENV_FILE names another one)."""
+    path = os.environ.get("ENV_FILE") or PROJECT_DIR / ".env"
+    kept = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    return {**kept, **os.environ}
+
+
 def parse(environ: Mapping[str, str] | None = None) -> ParsedEnvironment:
-    """Read `environ` (the process's own by default). Never raises: what is wrong is in `problems`."""
-    raw = dict(os.environ if environ is None else environ)
+    """Read `environ` (by default `variables()`). Never raises: what is wrong is in `problems`."""
+    raw = dict(variables() if environ is None else environ)
     problems: list[Problem] = []
     given = {name: raw[name].strip() for name in Environment.model_fields if raw.get(name, "").strip()}
     _read_secret_files(raw, given, problems)
@@ -164,21 +178,13 @@ def parse(environ: Mapping[str, str] | None = None) -> ParsedEnvironment:
         given["LOG_LEVEL"] = raw["RUST_LOG"]
     while True:
         try:
-            values = _validated(given)
+            # Unlike the constructor, this looks at nothing but `given`.
+            values = Environment.model_validate(given)
             break
         except ValidationError as error:
             for name in _note(error, problems):
                 del given[name]
     return ParsedEnvironment(values, tuple(problems), tuple(_misspelt(raw)))
-
-
-def _validated(given: dict[str, Any]) -> Environment:
-    class _OnlyGiven(Environment):
-        @classmethod
-        def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:
-            return (init_settings,)
-
-    return _OnlyGiven(**given)
 
 
 def _note(error: ValidationError, problems: list[Problem]) -> set[str]:
@@ -190,31 +196,33 @@ def _note(error: ValidationError, problems: list[Problem]) -> set[str]:
             continue
         at_fault.add(name)
         message = str(detail["msg"]).removeprefix("Value error, ")
-        problems.append(Problem(name, f"{name} cannot be used: {message}", f"Correct or unset {name}; see docs/configuration.md."))
+        problems.append(
+            Problem(name, f"{name} cannot be used: {message}", f"Correct or unset {name}; see docs/configuration.md.")
+        )
     return at_fault
 
 
 def _read_secret_files(raw: Mapping[str, str], given: dict[str, str], problems: list[Problem]) -> None:
     for name in SECRETS:
-        path = raw.get(f"{name}_FILE", "").strip()
+        variable = f"{name}_FILE"
+        path = raw.get(variable, "").strip()
         if not path:
             continue
-        variable = f"{name}_FILE"
         if name in given:
-            problems.append(Problem(variable, f"Both {name} and {variable} are set", f"Unset one of {name} and {variable}."))
+            problems.append(Problem(variable, f"{name} and {variable} are both set", "Unset one of them."))
             continue
         try:
             content = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            problems.append(
-                Problem(variable, f"{variable} names {path}, which cannot be read: {reason}", "Check the path and its permissions.")
-            )
+            reason = (error.strerror if isinstance(error, OSError) else None) or "not UTF-8 text"
+            message = f"{variable} names {path}, which cannot be read: {reason}"
+            problems.append(Problem(variable, message, "Check the path and its permissions."))
             continue
         if content:
             given[name] = content
         else:
-            problems.append(Problem(variable, f"{variable} names {path}, which is empty", f"Write the value of {name} into it."))
+            message = f"{variable} names {path}, which is empty"
+            problems.append(Problem(variable, message, f"Write the value of {name} into it."))
 
 
 def _misspelt(raw: Mapping[str, str]) -> list[Problem]:

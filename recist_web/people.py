@@ -10,8 +10,11 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import Q
 
+from healing.approvals.permissions import APPROVER_GROUP
+
 DEMO_PASSWORD = "recist-demo"  # noqa: S105 - printed on the screen; the demo listens on this machine alone
-OPERATORS, APPROVERS = "Operators", "Approvers"
+OPERATORS = "operator"
+APPROVERS = APPROVER_GROUP
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Child:
         assert self.process.stdout is not None
         log = self.log_path.open("ab")
         try:
+            # The loop below ends when the last process that holds the other end has closed it.
             for raw in self.process.stdout:
                 log.write(raw)
                 log.flush()
@@ -82,6 +83,7 @@ class Child:
                     self.spec.on_line(line)
         finally:
             log.close()
+            self.process.stdout.close()
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

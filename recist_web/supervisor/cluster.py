@@ -50,7 +50,7 @@ class RealCluster:
             )
         except (client.ApiException, HTTPError) as error:
             raise CannotStartError(f"The cluster's resource definitions cannot be listed: {_reason(error)}") from error
-        have = {definition.metadata.name for definition in found.items}
+        have = {definition.metadata.name for definition in found.items if definition.metadata}
         return sorted({body["metadata"]["name"] for body in _definitions()} - have)
 
     def apply_crds(self) -> list[str]:

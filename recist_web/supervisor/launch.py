@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
-from recist_web.environment import SECRETS
+from recist_web.environment import SECRETS, variables
 from recist_web.supervisor import lock, tree
 from recist_web.supervisor.child import Child
 from recist_web.supervisor.errors import CannotStartError, StoppedError
@@ -70,7 +70,7 @@ class Tree:
         self.supervisor.stop_on_signals()
         self._environment = self._base_environment()
 
-    def __enter__(self) -> Tree:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,8 +158,10 @@ class Tree:
 
     def _base_environment(self) -> dict[str, str]:
         """Ours comes first where the tree decides; the rest (such as LLM_API_KEY) is the caller's."""
-        self._environment = dict(os.environ)
+        self._environment = variables()
         self._set(
+            # Read above: a line there must not come back where the tree has decided otherwise.
+            ENV_FILE=os.devnull,
             DJANGO_SETTINGS_MODULE="recist_web.settings",
             PYTHONUNBUFFERED="1",
             VAR_DIR=str(self.var),
@@ -168,7 +170,7 @@ class Tree:
             QDRANT_PATH=str(self.var / "qdrant"),
         )
         self._environment.setdefault("LOG_FORMAT", "console")
-        if not (os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE")):
+        if not (self._environment.get("SECRET_KEY") or self._environment.get("SECRET_KEY_FILE")):
             self._set(SECRET_KEY=_kept_secret(self.var / "secret-key"))
         return self._environment
 

@@ -37,9 +37,9 @@ def python(*arguments: str) -> list[str]:
 
 def product(environment: Mapping[str, str], *, host: str, port: int, watch: bool = True) -> list[Spec]:
     """The four kinds of processes of DESIGN.md section 2."""
-    web = python("-m", "uvicorn", "recist_web.asgi:application", "--host", host, "--port", str(port), "--lifespan", "off")
+    web = python("-m", "uvicorn", "recist_web.asgi:application", "--host", host, "--port", str(port))
     # Uvicorn waits for open connections; a dashboard's WebSocket never closes by itself.
-    web += ["--timeout-graceful-shutdown", "2", "--no-access-log"]
+    web += ["--timeout-graceful-shutdown", "2", "--no-access-log", "--lifespan", "off"]
     specs = [_spec("web", web, environment, stop_seconds=4.0)]
     for worker in WORKERS:
         command = python("-m", "celery", "-A", "recist_web", "worker", "-n", f"{worker.name}@%h", "-P", "threads")

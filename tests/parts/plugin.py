@@ -64,6 +64,7 @@ class Parts:
         else:
             database_url = f"postgres://recist@127.0.0.1:{self.postgres_port}/recist"
         return {
+            "ENV_FILE": os.devnull,
             "DATABASE_URL": database_url,
             "REDIS_URL": self.start_valkey(),
             "VAR_DIR": str(self.directory / "var"),

@@ -44,10 +44,9 @@ class Postgres:
         if self._user:
             shutil.chown(directory, self._user.pw_uid, self._user.pw_gid)
             directory.chmod(0o755)
-        self._run(
-            [str(binaries / "initdb"), "-D", str(self._data), "-U", "recist", "--auth=trust", "--no-sync"]
-            + ["--encoding=UTF8", "--locale=C", "--no-instructions"]
-        )
+        create = [str(binaries / "initdb"), "-D", str(self._data), "-U", "recist", "--auth=trust", "--no-sync"]
+        create += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
+        self._run(create)
         command = [str(binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), "-k", str(directory)]
         for name, value in FAST.items():
             command += ["-c", f"{name}={value}"]
@@ -107,7 +106,8 @@ def _as_user(command: list[str], user: pwd.struct_passwd | None) -> list[str]:
     if user is None:
         return command
     # setpriv keeps the process itself (sudo and su put one of their own between), so our signals reach it.
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=KILL", *command]
+    identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return ["setpriv", *identity, "--pdeathsig=KILL", *command]
 
 
 def _version(path: Path) -> tuple[int, ...]:

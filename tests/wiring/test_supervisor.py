@@ -82,12 +82,13 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import sys, time\nfrom pathlib import Path\nfrom recist_web.supervisor.child import Child, Spec\n"
-        f"child = Child(Spec('child', {list(spec.command)!r}, {{}}, Path({str(tmp_path)!r})), Path({str(tmp_path)!r}))\n"
+        f"here = Path({str(tmp_path)!r})\nchild = Child(Spec('child', {list(spec.command)!r}, {{}}, here), here)\n"
         "while not child.last_lines: time.sleep(0.01)\nprint(child.last_lines[0], flush=True)\ntime.sleep(60)\n"
     )
     root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
     command = [sys.executable, str(parent)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         assert runs(pid)

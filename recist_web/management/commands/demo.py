@@ -9,10 +9,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from recist_web.people import ensure_demo_people
-from recist_web.supervisor.errors import CannotStartError, StoppedError
-from recist_web.supervisor.launch import SandboxRequest, Tree
 from recist_web.supervisor.banner import demo_banner
 from recist_web.supervisor.database import migrate
+from recist_web.supervisor.errors import CannotStartError, StoppedError
+from recist_web.supervisor.launch import SandboxRequest, Tree
 
 
 class Command(BaseCommand):

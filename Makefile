@@ -1,0 +1,51 @@
+# ReCiSt. `make` alone lists what can be made; all that is needed is Python 3.11 or newer and make.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help demo test check bench evaluate install install-dev clean
+
+# The first interpreter that really runs (a shim may only pretend) and is new enough.
+find_python = for p in "$$PYTHON" .venv/bin/python python3.13 python3.12 python3.11 python3 python; do \
+	[ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; p=; done; \
+	if [ -z "$$p" ]; then echo "ReCiSt needs Python 3.11 or newer and found none. Install it (Debian, Ubuntu:" \
+	"apt-get install python3 python3-venv), or name one: PYTHON=/path/to/python make $@" >&2; exit 1; fi
+
+PY := .venv/bin/python
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: install ## the whole product on an embedded cluster: PORT=8000, DEMO_FAULTS=off, Ctrl-C stops it
+	@exec $(PY) manage.py demo
+
+test: install-dev ## all tests, on real PostgreSQL, Valkey, sandbox and browser (ARGS="-k name" chooses)
+	$(PY) -m pytest $(ARGS)
+	TEST_DATABASE=sqlite $(PY) -m pytest -m both_databases $(ARGS)
+
+check: install-dev ## lint, types, import layers, migrations, deployment settings, docs
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py check --fail-level WARNING
+	env $$(sed -n 's/^\([A-Z_]*=.*\)/\1/p' tests/wiring/production.env) $(PY) manage.py check --deploy --fail-level WARNING
+	$(PY) -m pytest -q tests/wiring/test_docs.py
+
+bench: install-dev ## measure: time per phase, throughput, memory
+	@if [ -d tests/bench ]; then exec $(PY) -m pytest -q tests/bench; fi; \
+	echo "There are no benchmarks yet: tests/bench comes with the issue on performance." >&2; exit 1
+
+evaluate: install-dev ## run the scenarios through the whole product and report how well it heals
+	@if $(PY) manage.py help evaluate >/dev/null 2>&1; then exec $(PY) manage.py evaluate $(ARGS); fi; \
+	echo "manage.py evaluate does not exist yet: it comes with the issue on evaluation." >&2; exit 1
+
+install:
+	@$(find_python); exec "$$p" recist_web/install.py
+
+install-dev:
+	@$(find_python); exec "$$p" recist_web/install.py --dev
+
+clean: ## remove what was installed and all state (.venv, .venv-tools, var)
+	rm -rf .venv .venv-tools .venv.lock var
