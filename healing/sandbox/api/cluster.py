@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from healing.sandbox.api import errors
+from healing.sandbox.api.addresses import Addresses
 from healing.sandbox.api.admission import Admission
 from healing.sandbox.api.builtin import register_builtin
 from healing.sandbox.api.crd import CustomResources, CustomRules
@@ -36,6 +37,7 @@ class ApiServer:
         self.writes = Writes(self)
         self.deletes = Deletes(self)
         self.events = EventRecorder(self)
+        self._addresses = Addresses(self)
         self.custom = CustomResources(self)
         self._bootstrap()
 
@@ -56,8 +58,15 @@ class ApiServer:
     def custom_rules(self, resource: ResourceType) -> CustomRules | None:
         return self.custom.rules(resource) if resource.custom is not None else None
 
-    def prepare_create(self, resource: ResourceType, obj: Object, *, dry_run: bool) -> None:
-        """What a new object needs from the cluster: addresses, ports, generated labels."""
+    def prepare_create(self, resource: ResourceType, obj: Object) -> None:
+        """What a new object needs from the cluster: addresses and ports."""
+        if resource.storage == "services":
+            self._addresses.assign(obj)
+
+    def prepare_update(self, resource: ResourceType, new: Object, old: Object) -> None:
+        """What a changed object needs from the cluster."""
+        if resource.storage == "services" and new["spec"] != old["spec"]:
+            self._addresses.assign(new)
 
     # -- Cluster: reading -----------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class Deletes:
         if old is None:
             raise errors.not_found(resource.plural, resource.group, name)
         self._check_preconditions(resource, old, options)
-        self._server.admission.check_delete(resource, namespace, name)
+        self._server.admission.check_delete(resource, name)
         if resource.storage == "pods":
             return self._delete_pod(resource, key, old, options)
         if resource.storage == "namespaces":

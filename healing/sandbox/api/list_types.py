@@ -83,5 +83,5 @@ ATOMIC_STRUCTS = frozenset(
     "V1LabelSelector V1ConfigMapKeySelector V1SecretKeySelector V1ObjectFieldSelector V1ResourceFieldSelector "
     "V1LocalObjectReference V1TypedLocalObjectReference V1ObjectReference V1NodeSelector V1NodeSelectorTerm "
     "V1ScopeSelector V1ScopedResourceSelectorRequirement V1TopologySelectorTerm RbacV1Subject V1RoleRef "
-    "V1OwnerReference V1SecretReference V2CrossVersionObjectReference V1FileKeySelector".split()
+    "V1OwnerReference V1SecretReference V1FileKeySelector".split()
 )

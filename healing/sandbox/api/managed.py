@@ -24,7 +24,9 @@ _UNOWNED = frozenset(
     "deletionGracePeriodSeconds".split()
 )
 #: parts of built-in types that are always there, so nobody adds them
-_ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "jobTemplate"})
+_ALWAYS_THERE = frozenset(
+    "metadata spec status template strategy updateStrategy jobTemplate podSelector".split()
+)
 #: more of these, but only outside of lists (a list's new item brings its own)
 _ALWAYS_THERE_AT_TOP = frozenset({"containers", "loadBalancer", "resources", "source"})
 
@@ -180,7 +182,7 @@ class _Compare:
     def compare(self, old: Any, new: Any, kind: Type, name: str = "", in_list: bool = False) -> Difference:
         if old is new or old == new:
             return _NOTHING
-        if old is _MISSING and new is None:
+        if old is _MISSING and (new is None or (new == {} and self._always(name, in_list))):
             return _NOTHING
         leaf = kind.atomic or kind.kind == "scalar" or (not _filled(old) and not _filled(new))
         if leaf or not (_container(old) and _container(new)):
@@ -191,12 +193,14 @@ class _Compare:
             changed, removed = self._lists(old, new, kind)
         else:
             changed, removed = self._maps(old, new, kind, in_list)
-        always = self._builtin and (name in _ALWAYS_THERE or (name in _ALWAYS_THERE_AT_TOP and not in_list))
-        if old is _MISSING and not always and changed is not None:
+        if old is _MISSING and not self._always(name, in_list) and changed is not None:
             changed = {SELF: {}, **changed}
         if new is _MISSING and removed is not None:
             removed = {SELF: {}, **removed}
         return changed, removed
+
+    def _always(self, name: str, in_list: bool) -> bool:
+        return self._builtin and (name in _ALWAYS_THERE or (name in _ALWAYS_THERE_AT_TOP and not in_list))
 
     def _maps(self, old: Any, new: Any, kind: Type, in_list: bool) -> Difference:
         before = {} if old is _MISSING or old is None else old
@@ -319,7 +323,11 @@ def record_update(
     now: float,
 ) -> None:
     """Make ``manager`` the owner of what it changed, and take it from the others."""
-    changed, removed = compare_objects(old, new, type_of(resource), builtin=resource.custom is None)
+    seen = new
+    if old is None and resource.has_status:
+        # The status sent with a create is dropped.
+        seen = {key: value for key, value in new.items() if key != "status"}
+    changed, removed = compare_objects(old, seen, type_of(resource), builtin=resource.custom is None)
     entries = [entry for entry in new["metadata"].get("managedFields") or [] if entry.get("manager")]
     version = api_version or new["apiVersion"]
     if changed is None and removed is None:

@@ -58,9 +58,6 @@ class Writes:
         else:
             metadata.pop("namespace", None)
         obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
-        generated = not metadata.get("name") and bool(metadata.get("generateName"))
-        if generated:
-            metadata["name"] = self._free_name(resource, namespace, metadata["generateName"])
         if "resourceVersion" in metadata and metadata["resourceVersion"] not in ("", "0", None):
             raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
         for field in (*_SERVER_METADATA, "resourceVersion"):
@@ -73,12 +70,18 @@ class Writes:
         if resource.has_generation:
             metadata["generation"] = 1
         metadata["creationTimestamp"] = timestamp(self._server.clock())
-        self._server.admission.mutate_create(resource, namespace, obj, options.user)
         if custom:
             custom.prepare_create(obj)
+        if not options.keep_managed:
+            # Before admission: what the cluster adds is nobody's.
+            metadata.pop("managedFields", None)
+            record_update(resource, None, obj, options.field_manager, options.api_version, "", self._server.clock())
+        self._server.admission.mutate_create(resource, namespace, obj, options.user)
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = self._free_name(resource, namespace, metadata["generateName"])
         if rules and rules.prepare_create:
             rules.prepare_create(obj)
-        self._server.prepare_create(resource, obj, dry_run=options.dry_run)
+        self._server.prepare_create(resource, obj)
         causes = check_metadata(resource, obj, rules.name_format if rules else "subdomain")
         if rules and rules.check:
             causes += rules.check(obj)
@@ -90,11 +93,6 @@ class Writes:
         if self._store.table(resource.storage).get(*key) is not None:
             raise errors.already_exists(resource.plural, resource.group, metadata["name"])
         self._server.admission.check_create(resource, namespace, obj, options)
-        if not options.keep_managed:
-            metadata.pop("managedFields", None)
-            record_update(
-                resource, None, obj, options.field_manager, options.api_version, "", self._server.clock()
-            )
         if options.dry_run:
             return obj
         return self._store.commit(resource.storage, "ADDED", key, obj, None)
@@ -152,7 +150,7 @@ class Writes:
         if _same_content(new, old) and _same_managers(new, old):
             return old
         self._set_generation(resource, new, old)
-        self._server.admission.mutate_update(resource, namespace, new, old, options.user)
+        self._server.prepare_update(resource, new, old)
         causes = check_metadata_update(new, old)
         if subresource in ("", "scale") and rules:
             if rules.check and new.get("spec", new) != old.get("spec", old):
