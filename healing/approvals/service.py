@@ -68,9 +68,7 @@ def reject(approval_id: int, *, by: AbstractBaseUser, comment: str, digest: str 
     return _decide(approval_id, ApprovalState.REJECTED, by, comment, decide)
 
 
-def override(
-    approval_id: int, *, by: AbstractBaseUser, strategy_id: int, digest: str, comment: str = ""
-) -> Approval:
+def override(approval_id: int, *, by: AbstractBaseUser, strategy_id: int, digest: str, comment: str = "") -> Approval:
     """Run another strategy of the same attempt instead. ``digest`` names the plan of that strategy."""
 
     def decide(approval: Approval) -> PhaseResult:
@@ -125,12 +123,16 @@ def _decide(
     with transaction.atomic():
         event_id = Approval.objects.values_list("event_id", flat=True).get(pk=approval_id)
         HealingEvent.objects.select_for_update(of=("self",)).get(pk=event_id)
-        approval = Approval.objects.select_for_update(of=("self",)).select_related("event", "strategy").get(pk=approval_id)
+        approval = (
+            Approval.objects.select_for_update(of=("self",)).select_related("event", "strategy").get(pk=approval_id)
+        )
         now = timezone.now()
         if approval.state != ApprovalState.OPEN:
             raise AlreadyDecided(approval)
         if state != ApprovalState.EXPIRED and approval.expires_at <= now:
-            raise DecisionError("This approval has expired. Nothing was done; start a new healing from the event's page.")
+            raise DecisionError(
+                "This approval has expired. Nothing was done; start a new healing from the event's page."
+            )
         result = decide(approval)
         approval.state = state
         approval.decided_at = now

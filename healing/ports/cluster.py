@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -91,8 +92,10 @@ class Cluster(Protocol):
         resource_version: str,
         label_selector: str = "",
         timeout_seconds: float = 300.0,
+        stop: threading.Event | None = None,
     ) -> Iterator[WatchEvent]:
-        """Changes after ``resource_version``, with bookmarks; ends at the timeout. 410 (also in band) is `Expired`."""
+        """Changes after ``resource_version``, with bookmarks; ends at the timeout, or soon after ``stop`` is set.
+        410 (also in band) is `Expired`."""
 
     def create(
         self, kind: str, namespace: str, body: Object, *, dry_run: bool = False, timeout_seconds: float | None = None

@@ -13,8 +13,8 @@ from healing.faults import Fault, Severity, SignalSource
 from healing.lifecycle import TERMINAL_PHASE_OF_OUTCOME, Outcome, Phase
 from healing.models import ActionRun, ActionState, Approval, HealingEvent, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseHandler, PhaseResult
-from healing.ports import ObjectRef
 from healing.policies.spec import ActionName
+from healing.ports import ObjectRef
 
 POLICY = {"targetNamespaces": ["shop"]}
 

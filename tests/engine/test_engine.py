@@ -69,7 +69,9 @@ def test_a_fault_walks_through_all_phases() -> None:
     ]
 
 
-def test_the_next_run_is_sent_to_the_queue_of_its_phase_after_commit(sent: list[tuple[int, uuid.UUID, Phase, float]]) -> None:
+def test_the_next_run_is_sent_to_the_queue_of_its_phase_after_commit(
+    sent: list[tuple[int, uuid.UUID, Phase, float]],
+) -> None:
     event = run(opened(), World())
     assert sent[-1] == (event.pk, event.run_id, Phase.DIAGNOSING, 0.0)
 
@@ -81,7 +83,8 @@ def test_waiting_keeps_the_phase_and_sends_a_later_run(sent: list[tuple[int, uui
     assert (event.phase, event.status, sent[-1][3]) == (Phase.VERIFYING, Status.QUEUED, 2.0)
     assert engine.claim(event.pk, event.run_id) is None, "a message that comes too early is not run"
     HealingEvent.objects.filter(pk=event.pk).update(
-        next_attempt_at=F("next_attempt_at") - timedelta(minutes=1), dispatched_at=F("dispatched_at") - timedelta(minutes=1)
+        next_attempt_at=F("next_attempt_at") - timedelta(minutes=1),
+        dispatched_at=F("dispatched_at") - timedelta(minutes=1),
     )
     assert engine.sweep() == 1, "the message was lost: the sweeper sends it again"
     assert engine.sweep() == 0

@@ -16,6 +16,7 @@ from healing import dispatch, engine
 from healing.approvals import service as approvals
 from healing.lifecycle import Phase, Status
 from healing.models import Approval, ApprovalState, HealingEvent
+from healing.phase import LostRun, Note, PhaseResult
 from healing.ports import Ports
 from tests.engine.story import POLICY, World, fault
 
@@ -132,11 +133,11 @@ def test_a_sweep_while_the_worker_commits_changes_nothing_twice() -> None:
         claimed = engine.claim(event.pk, event.run_id)
         assert claimed is not None
         late = timezone.now() + timedelta(minutes=5)
-        result = engine.PhaseResult(Phase.DIAGNOSING, [engine.Note("contained", "done")])
+        result = PhaseResult(Phase.DIAGNOSING, [Note("contained", "done")])
         committed, _ = at_once(lambda: engine.commit(event.pk, event.run_id, result), lambda: engine.sweep(late))
         event.refresh_from_db()
         kinds = list(event.timeline.values_list("kind", flat=True))
-        if isinstance(committed, engine.LostRun):
+        if isinstance(committed, LostRun):
             assert (event.phase, kinds.count("contained")) == (Phase.CONTAINING, 0)
         else:
             assert (event.phase, kinds.count("contained")) == (Phase.DIAGNOSING, 1)

@@ -11,15 +11,14 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils import timezone
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from healing import dispatch, engine
 from healing.approvals import service as approvals
 from healing.lifecycle import Phase, Status, is_terminal
 from healing.models import Approval, ApprovalState, HealingEvent, TimelineEntry
-from healing.phase import LostRun
+from healing.phase import LostRun, Note, PhaseResult
 from healing.ports import Ports
 from tests.engine.story import DEATHS, POLICY, Killed, World, fault
 
@@ -87,7 +86,7 @@ class EngineMachine(RuleBasedStateMachine):
         event = HealingEvent.objects.get(pk=event_id)
         mine = event.run_id == run_id and event.status == Status.RUNNING
         try:
-            engine.commit(event_id, run_id, engine.PhaseResult.wait(0.0, [engine.Note("late", "late")]))
+            engine.commit(event_id, run_id, PhaseResult.wait(0.0, [Note("late", "late")]))
         except LostRun:
             assert not mine
         else:

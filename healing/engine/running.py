@@ -1,0 +1,108 @@
+"""Claim a run, let the phase's handler work outside any transaction, commit what it came to."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from healing.deadline import Deadline
+from healing.engine import record, state
+from healing.lifecycle import LEASE_GRACE_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
+from healing.models import HealingEvent
+from healing.phase import LostRun, Note, PhaseContext, PhaseHandler, PhaseResult
+from healing.ports import Ports
+
+log = structlog.get_logger(__name__)
+
+#: A message may arrive this much before its time.
+CLOCK_SLACK = timedelta(milliseconds=300)
+
+
+def run(event_id: int, run_id: uuid.UUID, *, ports: Ports, handlers: Mapping[Phase, PhaseHandler]) -> bool:
+    """Claim and run what the message asks for. False: there was nothing to do (redelivered, or taken over)."""
+    event = claim(event_id, run_id)
+    if event is None:
+        return False
+    phase = Phase(event.phase)
+    context = PhaseContext(
+        event=event,
+        policy=event.policy_spec,
+        ports=ports,
+        deadline=Deadline.after(RUN_DEADLINE_SECONDS[phase]),
+        is_retry=event.tries > 1,
+        _report=functools.partial(_report, event_id, run_id),
+    )
+    try:
+        commit(event_id, run_id, handlers[phase](context))
+    except LostRun:
+        log.warning("run lost", event_name=event.name, phase=phase)
+        return False
+    except Exception as error:  # any fault of a handler becomes a retry, then a person's problem
+        log.exception("phase failed", event_name=event.name, phase=phase)
+        _fail_run(event_id, run_id, error)
+    return True
+
+
+def claim(event_id: int, run_id: uuid.UUID) -> HealingEvent | None:
+    """Take the run: only the first message with the current ``run_id`` gets the event."""
+    now = timezone.now()
+    with transaction.atomic():
+        event = record.lock(pk=event_id)
+        if event is None or event.run_id != run_id or event.status != Status.QUEUED:
+            return None
+        if event.next_attempt_at is not None and event.next_attempt_at > now + CLOCK_SLACK:
+            return None
+        if event.phase == Phase.PENDING:
+            event.phase = Phase.CONTAINING
+        event.status = Status.RUNNING
+        event.tries += 1
+        event.next_attempt_at = None
+        lease_seconds = RUN_DEADLINE_SECONDS[Phase(event.phase)] + LEASE_GRACE_SECONDS
+        event.lease_expires_at = now + timedelta(seconds=lease_seconds)
+        record.start_phase_run(event, now)
+        record.save(event)
+    return event
+
+
+def commit(event_id: int, run_id: uuid.UUID, result: PhaseResult) -> HealingEvent:
+    """Make a run's result durable. Raises `LostRun` if another worker owns the phase by now."""
+    with transaction.atomic():
+        event = record.lock_mine(event_id, run_id)
+        state.apply(event, result, timezone.now())
+    return event
+
+
+def move(event_id: int, expect: Phase, result: PhaseResult) -> HealingEvent:
+    """Move an event that waits for a person. Raises `WrongPhase` if it does not wait in ``expect``."""
+    with transaction.atomic():
+        event = HealingEvent.objects.select_for_update(of=("self",)).get(pk=event_id)
+        if event.phase != expect or event.status == Status.RUNNING:
+            raise state.WrongPhase(event)
+        state.apply(event, result, timezone.now())
+    return event
+
+
+def _report(event_id: int, run_id: uuid.UUID, note: Note | None) -> None:
+    with transaction.atomic():
+        event = record.lock_mine(event_id, run_id)
+        if note is not None:
+            record.append(event, [note], timezone.now())
+            record.save(event)
+
+
+def _fail_run(event_id: int, run_id: uuid.UUID, error: Exception) -> None:
+    """A handler raised: try again with back-off, or give the phase up."""
+    text = f"{type(error).__name__}: {error}"
+    try:
+        with transaction.atomic():
+            event = record.lock_mine(event_id, run_id)
+            state.retry_or_give_up(event, timezone.now(), "failed", text)
+            record.save(event)
+    except LostRun:
+        log.warning("run lost while failing", event_id=event_id)
