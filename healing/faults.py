@@ -51,5 +51,5 @@ class Fault:
     @property
     def fingerprint(self) -> str:
         """One open event per workload: symptoms of one wound (crash loop, then not ready) belong together."""
-        key = "/".join((self.cluster, self.target.kind, self.target.namespace, self.target.name))
+        key = f"{self.cluster}/{self.target.kind}/{self.target.namespace}/{self.target.name}"
         return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -18,7 +18,7 @@ class StrategyState(models.TextChoices):
 
 
 class Strategy(models.Model):
-    """``steps``: ``[{"action", "target": ObjectRef JSON, "parameters": {...}, "plan": Plan JSON}]`` in order of execution;
+    """``steps``: ``[{"action", "target": ObjectRef JSON, "parameters", "plan": Plan JSON}]`` in order of execution;
     ``arguments``: the micro-agent's turns ``[{"turn", "topic", "text", "weight", "data"}]``."""
 
     event = models.ForeignKey(HealingEvent, on_delete=models.CASCADE, related_name="strategies")

@@ -26,4 +26,4 @@ class Ports:
 def get_ports(cluster_name: str) -> Ports:
     """The connections of a cluster. The factory caches; raises `LookupError` for a cluster that is not configured."""
     factory = import_string(settings.HEALING_PORTS_FACTORY)
-    return cast(Ports, factory(cluster_name))
+    return cast("Ports", factory(cluster_name))

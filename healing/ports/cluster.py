@@ -14,7 +14,7 @@ PatchType = Literal["merge", "strategic", "json", "apply"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRef:
-    """Names an object. ``kind`` is enough to find its API (see `healing.cluster.kinds`); cluster-scoped: no namespace."""
+    """Names an object. ``kind`` is enough to find its API (`healing.cluster.kinds`); cluster-scoped: no namespace."""
 
     kind: str
     namespace: str

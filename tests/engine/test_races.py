@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
             connection.ensure_connection()
             barrier.wait(timeout=10)
             results[index] = call()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the caller looks at each result
             results[index] = error
         finally:
             connection.close()
@@ -76,13 +77,13 @@ def walk_to_approval(event: HealingEvent) -> Approval:
 def test_one_of_two_workers_claims_a_run() -> None:
     for number in range(ROUNDS):
         event = new_event(f"api-{number}")
-        results = at_once(*[lambda: engine.claim(event.pk, event.run_id)] * 4)
+        results = at_once(*[partial(engine.claim, event.pk, event.run_id)] * 4)
         assert [r is not None for r in results].count(True) == 1, results
 
 
 def test_two_sightings_of_one_fault_open_one_event() -> None:
     for number in range(ROUNDS):
-        results = at_once(*[lambda: engine.open_event(fault(f"api-{number}"), None)] * 4)
+        results = at_once(*[partial(engine.open_event, fault(f"api-{number}"), None)] * 4)
         events = {event.pk for event, _ in results}
         assert len(events) == 1
         assert [created for _, created in results].count(True) == 1
@@ -98,8 +99,8 @@ def test_approve_against_expire_has_one_winner() -> None:
         soon = timezone.now() + timedelta(seconds=1)
         Approval.objects.filter(pk=approval.pk).update(expires_at=soon)
         approved, expired = at_once(
-            lambda: approvals.approve(approval.pk, by=alice, digest=approval.digest),
-            lambda: approvals.expire_due(soon + timedelta(seconds=1)),
+            partial(approvals.approve, approval.pk, by=alice, digest=approval.digest),
+            partial(approvals.expire_due, soon + timedelta(seconds=1)),
         )
         approval.refresh_from_db()
         event = HealingEvent.objects.get(pk=approval.event_id)
@@ -117,8 +118,8 @@ def test_of_two_people_the_second_is_told_who_was_first() -> None:
     for number in range(ROUNDS):
         approval = walk_to_approval(new_event(f"api-{number}"))
         results = at_once(
-            lambda: approvals.approve(approval.pk, by=people[0], digest=approval.digest),
-            lambda: approvals.reject(approval.pk, by=people[1], comment="no"),
+            partial(approvals.approve, approval.pk, by=people[0], digest=approval.digest),
+            partial(approvals.reject, approval.pk, by=people[1], comment="no"),
         )
         approval.refresh_from_db()
         losers = [r for r in results if isinstance(r, approvals.AlreadyDecided)]
@@ -134,7 +135,7 @@ def test_a_sweep_while_the_worker_commits_changes_nothing_twice() -> None:
         assert claimed is not None
         late = timezone.now() + timedelta(minutes=5)
         result = PhaseResult(Phase.DIAGNOSING, [Note("contained", "done")])
-        committed, _ = at_once(lambda: engine.commit(event.pk, event.run_id, result), lambda: engine.sweep(late))
+        committed, _ = at_once(partial(engine.commit, event.pk, event.run_id, result), partial(engine.sweep, late))
         event.refresh_from_db()
         kinds = list(event.timeline.values_list("kind", flat=True))
         if isinstance(committed, LostRun):

@@ -90,7 +90,8 @@ class EngineMachine(RuleBasedStateMachine):
         except LostRun:
             assert not mine
         else:
-            assert mine and event.phase == phase
+            assert mine
+            assert event.phase == phase
 
     @precondition(lambda self: self.mail)
     @rule()
@@ -112,7 +113,7 @@ class EngineMachine(RuleBasedStateMachine):
         engine.sweep()
 
     @rule(decision=st.sampled_from(["approve", "reject", "override", "expire"]), heals=st.booleans())
-    def person_decides(self, decision: str, heals: bool) -> None:
+    def person_decides(self, *, decision: str, heals: bool) -> None:
         self.world.heals = heals
         approval = Approval.objects.filter(state=ApprovalState.OPEN).order_by("?").first()
         if approval is None:
@@ -131,7 +132,7 @@ class EngineMachine(RuleBasedStateMachine):
             approvals.approve(approval.pk, by=self.person, digest=approval.digest)
 
     @rule(ask=st.booleans())
-    def policy_changes(self, ask: bool) -> None:
+    def policy_changes(self, *, ask: bool) -> None:
         self.world.ask_person = ask
 
     @invariant()
@@ -153,7 +154,8 @@ class EngineMachine(RuleBasedStateMachine):
             if event.pk in self.ended:
                 assert self.ended[event.pk] == now
             elif is_terminal(Phase(event.phase)):
-                assert event.status == Status.DONE and event.finished_at is not None
+                assert event.status == Status.DONE
+                assert event.finished_at is not None
                 assert not event.phase_runs.filter(finished_at__isnull=True).exists()
                 self.ended[event.pk] = now
 
