@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.parts.plugin import Parts, parts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext
+
+    from tests.parts.live_tree import LiveTree
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +27,57 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     """pytest-django asks for this before it creates the database: the server has to run by then."""
     if not test_parts.on_sqlite:
         test_parts.need_postgres()
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The server is new in every session and thrown away with all that is in it: no need to drop the database."""
+    return True
+
+
+@pytest.fixture
+def empty_valkey(settings: object) -> str:
+    """The session's Valkey, emptied: for tests that look at what is queued. Its URL."""
+    import redis
+    from django.conf import settings as django_settings
+
+    with redis.Redis.from_url(django_settings.REDIS_URL) as client:
+        client.flushall()
+    return str(django_settings.REDIS_URL)
+
+
+@pytest.fixture(scope="session")
+def live_tree(test_parts: Parts) -> Iterator[LiveTree]:
+    """The whole product as processes, on the demo's cluster without faults of its own. One a pytest process."""
+    from tests.parts.live_tree import LiveTree
+
+    directory = test_parts.directory / "live"
+    with LiveTree(directory, test_parts.new_database("live")) as tree:
+        yield tree
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; take a `browser_context` of it."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.parts.chromium import chromium_path
+
+    path = chromium_path()
+    # Playwright's event loop runs in this thread, so Django takes every query of a test for one inside a coroutine.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    # Chromium's own sandbox wants what containers and root do not have; it visits our own pages only.
+    options = ["--no-sandbox", "--disable-dev-shm-usage"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_context(chromium: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile: no cookies, a desktop window. `chromium.new_context()` makes a second person."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()

@@ -54,7 +54,19 @@ class SandboxRequest:
 class Tree:
     """The embedded tree of one VAR_DIR. Use as a context manager: whatever happens, nothing is left running."""
 
-    def __init__(self, var_directory: Path, port: int, say: Callable[[str], None], *, echo: bool = False) -> None:
+    def __init__(
+        self,
+        var_directory: Path,
+        port: int,
+        say: Callable[[str], None],
+        *,
+        environment: Mapping[str, str] | None = None,
+        echo: bool = False,
+    ) -> None:
+        """`environment` is what the processes start from (by default ours and `.env`); the tree adds its part.
+
+        CannotStartError when the place cannot be written, another tree holds it, or the port is taken.
+        """
         self.var = var_directory
         self.port = port
         self.url = f"http://{HOST}:{port}"
@@ -67,8 +79,8 @@ class Tree:
                 f"Port {port} is taken by another program. Choose another one: PORT={_suggestion(port)} make demo"
             )
         self.supervisor = Supervisor(self.var / "log", say, echo=echo)
-        self.supervisor.stop_on_signals()
-        self._environment = self._base_environment()
+        self._environment = dict(variables() if environment is None else environment)
+        self._complete_environment()
 
     def __enter__(self) -> Self:
         return self
@@ -156,11 +168,10 @@ class Tree:
             if name in SECRETS:
                 self._environment.pop(f"{name}_FILE", None)
 
-    def _base_environment(self) -> dict[str, str]:
+    def _complete_environment(self) -> None:
         """Ours comes first where the tree decides; the rest (such as LLM_API_KEY) is the caller's."""
-        self._environment = variables()
         self._set(
-            # Read above: a line there must not come back where the tree has decided otherwise.
+            # Already read: a line there must not come back where the tree has decided otherwise.
             ENV_FILE=os.devnull,
             DJANGO_SETTINGS_MODULE="recist_web.settings",
             PYTHONUNBUFFERED="1",
@@ -172,7 +183,6 @@ class Tree:
         self._environment.setdefault("LOG_FORMAT", "console")
         if not (self._environment.get("SECRET_KEY") or self._environment.get("SECRET_KEY_FILE")):
             self._set(SECRET_KEY=_kept_secret(self.var / "secret-key"))
-        return self._environment
 
 
 def _announcement(announced: queue.Queue[dict[str, Any]]) -> dict[str, Any] | None:

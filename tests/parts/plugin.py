@@ -44,6 +44,14 @@ class Parts:
             self._postgres_runs = True
         return self.postgres_port
 
+    def new_database(self, name: str) -> str | None:
+        """An empty database for processes of their own; None on SQLite (they keep a file of their own)."""
+        if self.on_sqlite:
+            return None
+        from tests.parts.postgres import create_database
+
+        return create_database(self.need_postgres(), f"{name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+
     def start_valkey(self, name: str = "valkey") -> str:
         """A Valkey of this process's own; returns its URL."""
         from tests.parts.valkey import Valkey
@@ -92,6 +100,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tree: runs the whole product as processes")
     if getattr(config.option, "numprocesses", None) and not parts.on_sqlite:
         parts.need_postgres()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first, then those with the process tree, then those with a browser.
+
+    The last ones must be last: Playwright keeps an event loop running in the main thread, in which no asyncio test
+    can run any more.
+    """
+
+    def weight(item: pytest.Item) -> int:
+        fixtures = getattr(item, "fixturenames", ())
+        return 2 if "chromium" in fixtures else 1 if "live_tree" in fixtures else 0
+
+    items.sort(key=weight)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -29,6 +29,7 @@ class Command(BaseCommand):
         )
         try:
             with Tree(settings.VAR_DIR, environment.PORT, self.say, echo=options["echo"]) as tree:
+                tree.supervisor.stop_on_signals()
                 self.say("ReCiSt is starting ...")
                 wait_for_sandbox = tree.start_sandbox(wanted)
                 tree.start_valkey()

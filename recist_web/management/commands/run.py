@@ -36,6 +36,7 @@ class Command(BaseCommand):
             self._look_after_crds(cluster, apply=options["apply_crds"])
             target = Target(cluster.name, kubeconfig, cluster.context, options["prometheus"], options["loki"])
             with Tree(settings.VAR_DIR, settings.ENVIRONMENT.values.PORT, self.say, echo=options["echo"]) as tree:
+                tree.supervisor.stop_on_signals()
                 self.say(f"ReCiSt is starting on {cluster.context} (Kubernetes {cluster.version}) ...")
                 tree.start_valkey()
                 migrate()
