@@ -149,7 +149,8 @@ class Writes:
             custom.prepare_update(new, old, subresource)
         if _same_content(new, old) and _same_managers(new, old):
             return old
-        self._set_generation(resource, new, old)
+        if subresource not in ("status", "binding"):
+            self._set_generation(resource, new, old)
         self._server.prepare_update(resource, new, old)
         causes = check_metadata_update(new, old)
         if subresource in ("", "scale") and rules:
@@ -223,7 +224,7 @@ class Writes:
             new["metadata"] = metadata
             if status is not None:
                 new["status"] = status
-        elif resource.has_status and subresource != "resize":
+        elif resource.has_status and subresource not in ("resize", "binding"):
             if "status" in old:
                 new["status"] = old["status"]
             else:

@@ -56,10 +56,13 @@ class WorkQueue(Generic[KeyT]):
         """The key succeeded: its next failure waits shortly again."""
         self._failures.pop(key, None)
 
-    async def get(self) -> KeyT:
+    async def wait(self) -> None:
+        """Return when a key is ready."""
         while not self._ready:
             self._filled.clear()
             await self._filled.wait()
+
+    def pop(self) -> KeyT:
         key = self._ready.popleft()
         self._queued.discard(key)
         return key

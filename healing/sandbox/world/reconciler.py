@@ -65,11 +65,12 @@ class Reconciler(ABC):
         self.watch()
         try:
             while True:
-                key = await self.queue.get()
+                await self.queue.wait()
                 # A moment's delay, as an informer has one: what changes together is reconciled together.
-                if self.context.settings.reaction_seconds:
-                    await asyncio.sleep(self.context.settings.reaction_seconds)
-                self._reconcile(key)
+                await asyncio.sleep(self.context.settings.reaction_seconds)
+                for _ in range(len(self.queue)):
+                    self._reconcile(self.queue.pop())
+                    await asyncio.sleep(0)
         finally:
             for stop in self._unsubscribe:
                 stop()

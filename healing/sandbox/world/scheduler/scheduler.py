@@ -1,0 +1,210 @@
+"""Gives each waiting pod a node, or says why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from healing.sandbox.ports import ApiError, EventType, Object
+from healing.sandbox.world import pods
+from healing.sandbox.world.context import SCHEDULER_USER, Context
+from healing.sandbox.world.owners import controller_of
+from healing.sandbox.world.reconciler import Key, Reconciler, key_of
+from healing.sandbox.world.scheduler import filters, volumes
+from healing.sandbox.world.scheduler.state import ClusterState, NodeInfo, PodInfo, pod_info
+from healing.sandbox.world.selectors import matches_node, untolerated
+
+NAME = "default-scheduler"
+#: pause before a pod that did not fit is tried again, after something changed (Kubernetes' pod back-off)
+FIRST_BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 1.0, 10.0
+#: an unschedulable pod is tried again after so long even if nothing changed
+FLUSH_SECONDS = 300.0
+
+
+class Scheduler(Reconciler):
+    component = NAME
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.user = SCHEDULER_USER
+        self.state = ClusterState()
+        #: pods that fitted nowhere: attempts so far and when the last was
+        self._parked: dict[Key, tuple[int, float]] = {}
+        self._namespace_labels: dict[str, Mapping[str, str]] | None = None
+
+    def watch(self) -> None:
+        self.on("nodes", self._node_changed)
+        self.on("pods", self._pod_changed)
+        self.on("persistentvolumeclaims", lambda _event, _item, _old: self._retry_parked())
+        self.on("namespaces", self._namespace_changed)
+        for node in self.cluster.list("nodes"):
+            self.state.put_node(node)
+        for pod in self.cluster.list("pods"):
+            self._pod_changed("ADDED", pod, None)
+
+    def _namespace_changed(self, _event: EventType, _item: Object, _old: Object | None) -> None:
+        self._namespace_labels = None
+
+    def _node_changed(self, event: EventType, node: Object, old: Object | None) -> None:
+        if event == "DELETED":
+            self.state.drop_node(node["metadata"]["name"])
+            return
+        self.state.put_node(node)
+        if old is None or _placement_of(node) != _placement_of(old):
+            self._retry_parked()
+
+    def _pod_changed(self, event: EventType, pod: Object, old: Object | None) -> None:
+        uid = pod["metadata"]["uid"]
+        key = key_of(pod)
+        if event == "DELETED" or pods.is_terminal(pod):
+            self._parked.pop(key, None)
+            if self.state.drop_pod(uid):
+                self._retry_parked()
+            return
+        if pod["spec"].get("nodeName"):
+            self.state.put_pod(pod)
+            self._parked.pop(key, None)
+            if old is not None and old["metadata"].get("labels") != pod["metadata"].get("labels"):
+                self._retry_parked()
+            return
+        if pod["spec"].get("schedulerName", NAME) != NAME or pod["metadata"].get("deletionTimestamp"):
+            return
+        if pod["spec"].get("schedulingGates"):
+            return
+        if old is None or old["spec"] != pod["spec"] or old["metadata"].get("labels") != pod["metadata"].get("labels"):
+            self._parked.pop(key, None)
+            self.queue.add(key)
+
+    def _retry_parked(self) -> None:
+        now = self.context.now()
+        for key, (attempts, since) in self._parked.items():
+            pause = min(FIRST_BACK_OFF_SECONDS * 2 ** (attempts - 1), MAX_BACK_OFF_SECONDS)
+            self.queue.add_after(key, max(0.0, since + pause - now))
+
+    def reconcile(self, key: Key) -> None:
+        pod = self.cluster.get("pods", *key)
+        if pod is None or pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp"):
+            self._parked.pop(key, None)
+            return
+        verdict = volumes.check(self.cluster, pod)
+        info = pod_info(pod)
+        if verdict.problem:
+            self._park(pod, f"0/{len(self.state.nodes)} nodes are available: {verdict.problem}. not found")
+            return
+        attempt = filters.Attempt(info, self.state, self._labels_of_namespaces, verdict.nodes)
+        refusals: dict[str, filters.Refusal] = {}
+        fitting: list[NodeInfo] = []
+        for name, node in self.state.nodes.items():
+            found = filters.refusal(attempt, node)
+            if found is None:
+                fitting.append(node)
+            else:
+                refusals[name] = found
+        if not fitting:
+            self._park(pod, filters.explain(refusals))
+            return
+        best = max(fitting, key=lambda node: (self._score(info, node), node.name))
+        self._select_node(pod, verdict.waiting, best.name)
+        if verdict.waiting:
+            # The claims are provisioned for the chosen node first; their binding brings the pod back.
+            self._parked[key] = (1, self.context.now() - FIRST_BACK_OFF_SECONDS)
+            return
+        self._bind(pod, best.name)
+
+    def _labels_of_namespaces(self) -> Mapping[str, Mapping[str, str]]:
+        if self._namespace_labels is None:
+            self._namespace_labels = {
+                item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in self.cluster.list("namespaces")
+            }
+        return self._namespace_labels
+
+    def _score(self, info: PodInfo, node: NodeInfo) -> float:
+        """Least allocated, balanced over nodes by owner, with preferred affinity and soft taints."""
+        free = 0.0
+        for resource in ("cpu", "memory"):
+            capacity = node.allocatable.get(resource, Decimal(0))
+            if capacity:
+                used = node.used.get(resource, Decimal(0)) + info.requests.get(resource, Decimal(0))
+                free += float((capacity - used) / capacity) * 50
+        owner = controller_of(info.pod)
+        if owner is not None:
+            siblings = sum((o := controller_of(p.pod)) is not None and o["uid"] == owner["uid"] for p in node.pods.values())
+            free -= 100 * siblings
+        affinity = (info.pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+        for term in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            if matches_node(term["preference"], node.node):
+                free += term["weight"]
+        taints, tolerations = node.node["spec"].get("taints") or [], info.pod["spec"].get("tolerations") or []
+        if untolerated(taints, tolerations, ("PreferNoSchedule",)) is not None:
+            free -= 100
+        return free
+
+    def _select_node(self, pod: Object, claims: tuple[str, ...], node_name: str) -> None:
+        def change(body: Object) -> None:
+            body["metadata"].setdefault("annotations", {})[volumes.SELECTED_NODE] = node_name
+
+        for name in claims:
+            self.cluster.mutate("persistentvolumeclaims", pod["metadata"]["namespace"], name, change, user=self.user)
+
+    def _bind(self, pod: Object, node_name: str) -> None:
+        namespace, name = key_of(pod)
+        scheduled = {
+            "type": "PodScheduled", "status": "True", "lastProbeTime": None,
+            "lastTransitionTime": self.context.timestamp(),
+        }  # fmt: skip
+
+        def bind(body: Object) -> None:
+            body["spec"]["nodeName"] = node_name
+            note(body)
+
+        def note(body: Object) -> None:
+            status = body.setdefault("status", {})
+            others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
+            status["conditions"] = [*others, scheduled]
+
+        try:
+            bound = self.cluster.mutate("pods", namespace, name, bind, user=self.user, subresource="binding")
+            written = pods.condition(bound, "PodScheduled")
+            if written is None or written["status"] != "True":
+                self.cluster.mutate("pods", namespace, name, note, user=self.user, subresource="status")
+        except ApiError as error:
+            if error.code == 404:
+                return
+            raise
+        self._parked.pop((namespace, name), None)
+        self.cluster.record_event(
+            pod, type="Normal", reason="Scheduled", action="Binding", component=NAME,
+            message=f"Successfully assigned {namespace}/{name} to {node_name}",
+        )  # fmt: skip
+
+    def _park(self, pod: Object, message: str) -> None:
+        key = key_of(pod)
+        attempts, _ = self._parked.get(key, (0, 0.0))
+        self._parked[key] = (attempts + 1, self.context.now())
+        self.queue.add_after(key, FLUSH_SECONDS)
+        self.cluster.record_event(
+            pod, type="Warning", reason="FailedScheduling", message=message, component=NAME, action="Scheduling"
+        )
+        entry = {
+            "type": "PodScheduled", "observedGeneration": pod["metadata"].get("generation", 1), "status": "False",
+            "lastProbeTime": None, "lastTransitionTime": self.context.timestamp(), "reason": "Unschedulable",
+            "message": message,
+        }  # fmt: skip
+
+        def change(body: Object) -> None:
+            status = body.setdefault("status", {})
+            entries = status.get("conditions") or []
+            before = next((c for c in entries if c["type"] == "PodScheduled"), None)
+            if before is not None and before["status"] == "False":
+                entry["lastTransitionTime"] = before["lastTransitionTime"]
+            status["conditions"] = [*(c for c in entries if c["type"] != "PodScheduled"), entry]
+
+        self.cluster.mutate("pods", *key, change, user=self.user, subresource="status")
+
+
+def _placement_of(node: Object) -> tuple[object, ...]:
+    """What of a node decides about pods."""
+    spec, status = node.get("spec") or {}, node.get("status") or {}
+    return (
+        node["metadata"].get("labels"), spec.get("taints"), spec.get("unschedulable"), status.get("allocatable"),
+    )  # fmt: skip

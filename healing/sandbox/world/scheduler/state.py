@@ -1,0 +1,129 @@
+"""What is on each node: kept up to date from pod and node events, so that a pod is placed without counting anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from healing.sandbox.ports import Object
+from healing.sandbox.world import pods, quantities
+
+
+@dataclass(slots=True)
+class PodInfo:
+    """A pod as the scheduler counts it."""
+
+    pod: Object
+    requests: dict[str, Decimal]
+    host_ports: frozenset[tuple[str, int]]
+
+    @property
+    def has_anti_affinity(self) -> bool:
+        affinity = self.pod["spec"].get("affinity") or {}
+        return bool(
+            (affinity.get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+        )
+
+
+@dataclass(slots=True)
+class NodeInfo:
+    node: Object
+    allocatable: dict[str, Decimal]
+    pods: dict[str, PodInfo] = field(default_factory=dict)
+    used: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return str(self.node["metadata"]["name"])
+
+    def add(self, info: PodInfo) -> None:
+        self.pods[info.pod["metadata"]["uid"]] = info
+        for resource, amount in info.requests.items():
+            self.used[resource] = self.used.get(resource, Decimal(0)) + amount
+
+    def remove(self, uid: str) -> None:
+        info = self.pods.pop(uid, None)
+        if info is not None:
+            for resource, amount in info.requests.items():
+                self.used[resource] -= amount
+
+
+class ClusterState:
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeInfo] = {}
+        self._where: dict[str, str] = {}
+        #: pods bound to a node that is not known yet
+        self._waiting: dict[str, dict[str, PodInfo]] = {}
+
+    def put_node(self, node: Object) -> None:
+        name = node["metadata"]["name"]
+        status = node.get("status") or {}
+        allocatable = {
+            resource: quantities.parse(amount)
+            for resource, amount in (status.get("allocatable") or status.get("capacity") or {}).items()
+        }
+        info = self.nodes.get(name)
+        if info is None:
+            info = self.nodes[name] = NodeInfo(node, allocatable)
+            for pod in self._waiting.pop(name, {}).values():
+                info.add(pod)
+        else:
+            info.node, info.allocatable = node, allocatable
+
+    def drop_node(self, name: str) -> None:
+        info = self.nodes.pop(name, None)
+        if info is not None and info.pods:
+            self._waiting[name] = info.pods
+
+    def put_pod(self, pod: Object) -> None:
+        """Count a bound, unfinished pod; anything else is no longer counted."""
+        uid = pod["metadata"]["uid"]
+        name = pod["spec"].get("nodeName")
+        if not name or pods.is_terminal(pod):
+            self.drop_pod(uid)
+            return
+        if self._where.get(uid) == name:
+            node = self.nodes.get(name)
+            known = (node.pods if node else self._waiting.get(name, {})).get(uid)
+            if known is not None and known.pod["spec"] is pod["spec"]:
+                return
+            if known is not None and known.pod["spec"] == pod["spec"]:
+                known.pod = pod
+                return
+        self.drop_pod(uid)
+        info = pod_info(pod)
+        self._where[uid] = name
+        node = self.nodes.get(name)
+        if node is None:
+            self._waiting.setdefault(name, {})[uid] = info
+        else:
+            node.add(info)
+
+    def drop_pod(self, uid: str) -> bool:
+        name = self._where.pop(uid, None)
+        if name is None:
+            return False
+        node = self.nodes.get(name)
+        if node is not None:
+            node.remove(uid)
+        else:
+            self._waiting.get(name, {}).pop(uid, None)
+        return True
+
+
+def pod_info(pod: Object) -> PodInfo:
+    names = {"cpu", "memory"}
+    for container in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ())]:
+        resources = container.get("resources") or {}
+        names |= set(resources.get("requests") or ()) | set(resources.get("limits") or ())
+    requests = {name: pods.resource_total(pod, "requests", name) for name in names}
+    return PodInfo(pod, {name: amount for name, amount in requests.items() if amount}, host_ports(pod))
+
+
+def host_ports(pod: Object) -> frozenset[tuple[str, int]]:
+    return frozenset(
+        (port.get("protocol", "TCP"), port["hostPort"])
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    )
