@@ -4,6 +4,7 @@ from healing.models.action import ActionRun, ActionState
 from healing.models.approval import Approval, ApprovalState
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.models.isolation import Isolation
+from healing.models.known_config import KnownConfig
 from healing.models.policy import Policy
 from healing.models.strategy import Strategy, StrategyState
 
@@ -15,6 +16,7 @@ __all__ = [
     "ApprovalState",
     "HealingEvent",
     "Isolation",
+    "KnownConfig",
     "PhaseRun",
     "PhaseRunState",
     "Policy",

@@ -1,0 +1,67 @@
+"""Cordon a node: no new pods on it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from healing.actions import operations
+from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
+from healing.actions.reading import condition, get
+from healing.policies.spec import ActionName, Risk
+from healing.ports.cluster import Cluster, ObjectRef
+
+#: On a node that we cordoned; its value is the event.
+CORDONED_BY = "recist.io/cordoned-by"
+
+
+class CordonParameters(Parameters):
+    """``event`` is written on the node, so that everyone sees whose cordon it is."""
+
+    event: str = Field(min_length=1, max_length=63)
+
+
+class Cordon(Action[CordonParameters]):
+    """Never the last node that could take pods."""
+
+    name = ActionName.CORDON
+    title = "Cordon the node"
+    kinds = frozenset({"Node"})
+    permissions: ClassVar = (("get", "Node"), ("list", "Node"), ("patch", "Node"))
+    parameters = CordonParameters
+
+    def plan(
+        self, cluster: Cluster, target: ObjectRef, parameters: CordonParameters, *, timeout_seconds: float
+    ) -> Plan:
+        node = get(cluster, target, timeout_seconds=timeout_seconds)
+        ref = ObjectRef.of(node, "Node")
+        by = (node["metadata"].get("annotations") or {}).get(CORDONED_BY, "")
+        if node["spec"].get("unschedulable") and by != parameters.event:
+            raise CannotPlan(f"{ref} is cordoned already.")
+        others = [
+            n
+            for n in cluster.list("Node", timeout_seconds=timeout_seconds).items
+            if n["metadata"]["name"] != ref.name
+            and condition(n, "Ready") == "True"
+            and not n["spec"].get("unschedulable")
+        ]
+        if not others:
+            raise CannotPlan(f"{ref} is the only node that takes pods.")
+        body = {"spec": {"unschedulable": True}, "metadata": {"annotations": {CORDONED_BY: parameters.event}}}
+        undo = {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED_BY: None}}}
+        return Plan(
+            action=self.name,
+            target=ref,
+            generation=0,
+            summary=f"Cordon {ref}: no new pods on it; {len(others)} other node(s) take them.",
+            changes=(Change(ref, "spec.unschedulable", None, True),),
+            operations=(operations.patch(ref, body),),
+            pre_state={"undo": [operations.patch(ref, undo)]},
+            risk=Risk.LOW,
+            risk_reason="Pods that run on it stay.",
+            reversible=True,
+            undo_summary=f"{ref} takes pods again.",
+            blast_radius=BlastRadius(),
+            parameters=parameters.model_dump(by_alias=True),
+        )

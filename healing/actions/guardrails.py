@@ -1,0 +1,310 @@
+"""Every limit on what automation may do, in one place; checked when planning and again right before sending.
+
+A limit that is reached is a `Refusal`: it says which limit, what it was about and how to lift it. Three kinds: what
+nobody may do under this policy, what needs a person's approval, and what only has to wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.db.models import Max, Q
+
+from healing.actions.base import Plan
+from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
+from healing.lifecycle import Phase
+from healing.models import ActionRun, HealingEvent, Policy
+from healing.policies.spec import CONTAINMENT_ACTIONS, SYSTEM_NAMESPACES, ActionName, PolicySpec
+from healing.ports.cluster import Cluster, ObjectRef
+from healing.ports.errors import NotFound
+
+#: These end something of ours: no limit on doing things may keep us from undoing them.
+_ENDS_OUR_OWN = frozenset({ActionName.RELEASE, ActionName.RESUME_ROLLOUT, ActionName.UNCORDON})
+#: A cooldown that is over soon is waited for; for a longer one a person is asked.
+_WAITS_AT_MOST_SECONDS = 60.0
+
+
+class Kind(StrEnum):
+    """What a refusal means."""
+
+    FORBID = "forbid"  # not under this policy
+    ASK = "ask"  # with a person's approval
+    WAIT = "wait"  # later
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``limit`` is the policy's field or a slug; ``lift`` says what to do about it."""
+
+    limit: str
+    kind: Kind
+    message: str
+    lift: str
+    wait_seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """For the timeline."""
+        return {"limit": self.limit, "kind": str(self.kind), "message": self.message, "lift": self.lift}
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.lift})"
+
+
+class Refused(Exception):
+    """Raised right before sending."""
+
+    def __init__(self, refusals: list[Refusal]) -> None:
+        super().__init__("; ".join(r.message for r in refusals))
+        self.refusals = refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the limits need to know besides the plan; read from the database once (see `situation_of`)."""
+
+    #: as it is now, which may be stricter or laxer than when the event was opened
+    policy: PolicySpec
+    #: why there is no policy any more; empty: there is
+    policy_problem: str
+    event_namespace: str
+    #: events of the policy that are being healed before this one
+    healings_before: int
+    #: strategies carried out for this workload in the last hour
+    actions_last_hour: int
+    #: since an action of another event on this workload
+    seconds_since_action: float | None
+    is_approved: bool = False
+    is_containment: bool = False
+
+
+def situation_of(
+    event: HealingEvent, now: datetime, *, is_approved: bool = False, is_containment: bool = False
+) -> Situation:
+    """Read what the limits need to know."""
+    policy, problem = current_policy(event)
+    on_workload = ActionRun.objects.filter(
+        event__cluster=event.cluster,
+        event__target_kind=event.target_kind,
+        event__target_namespace=event.target_namespace,
+        event__target_name=event.target_name,
+        strategy__isnull=False,
+        applied_at__isnull=False,
+    )
+    last = on_workload.exclude(event=event).aggregate(last=Max("applied_at"))["last"]
+    # The oldest of those that are about to act goes first, so that they do not all wait for each other.
+    before = HealingEvent.objects.filter(
+        Q(phase=Phase.VERIFYING) | Q(phase=Phase.HEALING, pk__lt=event.pk), policy_id=event.policy_id
+    ).exclude(pk=event.pk)
+    return Situation(
+        policy=policy,
+        policy_problem=problem,
+        event_namespace=event.target_namespace,
+        healings_before=before.count(),
+        actions_last_hour=on_workload.filter(applied_at__gte=now - timedelta(hours=1))
+        .values("strategy")
+        .distinct()
+        .count(),
+        seconds_since_action=(now - last).total_seconds() if last else None,
+        is_approved=is_approved,
+        is_containment=is_containment,
+    )
+
+
+def current_policy(event: HealingEvent) -> tuple[PolicySpec, str]:
+    """The event's policy as it is now, and what is wrong with it (the snapshot stands in for one that is gone)."""
+    row = Policy.objects.filter(pk=event.policy_id).first() if event.policy_id else None
+    if row is None:
+        problem = f"policy {event.policy_name} was deleted" if event.policy_name else ""
+        return event.policy_spec, problem
+    return row.parsed(), "" if row.enabled else f"policy {row} is switched off"
+
+
+def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds: float) -> list[Refusal]:
+    """All limits that this plan reaches; empty: go ahead. Raises `healing.ports.errors`."""
+    if plan.action in _ENDS_OUR_OWN and situation.is_containment:
+        return []
+    found = [*_of_policy(plan, situation), *_of_scope(plan, situation, cluster, timeout_seconds)]
+    found += [*_of_health(plan, situation), *_of_owners(plan), *_of_frequency(situation)]
+    return [r for r in found if not (r.kind is Kind.ASK and situation.is_approved)]
+
+
+def _of_policy(plan: Plan, situation: Situation) -> list[Refusal]:
+    policy = situation.policy
+    found = []
+    if situation.policy_problem:
+        found.append(
+            Refusal("policy", Kind.FORBID, f"The {situation.policy_problem}.", "restore it or heal this by hand")
+        )
+    if policy.paused:
+        found.append(Refusal("paused", Kind.FORBID, "The policy is paused.", "set paused to false"))
+    if policy.autonomy == "observe":
+        found.append(Refusal("autonomy", Kind.FORBID, "The policy only observes.", "set autonomy to propose or heal"))
+    elif policy.autonomy == "propose":
+        kind = Kind.FORBID if situation.is_containment else Kind.ASK
+        found.append(Refusal("autonomy", kind, "The policy only proposes.", "approve it, or set autonomy to heal"))
+    if not _is_allowed(plan.action, situation):
+        found.append(
+            Refusal(
+                "allowedActions",
+                Kind.FORBID,
+                f"The policy does not allow {plan.action}.",
+                f"add {plan.action} to allowedActions",
+            )
+        )
+    return found
+
+
+def _is_allowed(action: ActionName, situation: Situation) -> bool:
+    policy = situation.policy
+    if action in policy.allowed_actions or action in _ENDS_OUR_OWN:
+        return True
+    if action not in CONTAINMENT_ACTIONS or not situation.is_containment:
+        return False
+    if action is ActionName.CORDON:
+        return policy.containment.cordon_nodes
+    if action is ActionName.PAUSE_ROLLOUT:
+        return policy.containment.pause_rollouts
+    return policy.containment.mode != "off"
+
+
+def _of_scope(plan: Plan, situation: Situation, cluster: Cluster, timeout_seconds: float) -> list[Refusal]:
+    target, policy = plan.target, situation.policy
+    if target.kind == "Node":
+        return []  # nodes have no namespace; cordoning them has its own switch
+    if target.namespace not in policy.target_namespaces:
+        system = " (a namespace of the cluster itself)" if target.namespace in SYSTEM_NAMESPACES else ""
+        return [
+            Refusal(
+                "targetNamespaces",
+                Kind.FORBID,
+                f"Namespace {target.namespace}{system} is not covered by the policy.",
+                f"add {target.namespace} to targetNamespaces",
+            )
+        ]
+    if not policy.target_labels:
+        return []
+    live = _labels_of(target, cluster, timeout_seconds)
+    if live is None or policy.target_labels.items() <= live.items():
+        return []
+    wanted = ", ".join(f"{key}={value}" for key, value in policy.target_labels.items())
+    return [
+        Refusal("targetLabels", Kind.FORBID, f"{target} does not have the labels {wanted}.", "label it, or the policy")
+    ]
+
+
+def _labels_of(target: ObjectRef, cluster: Cluster, timeout_seconds: float) -> dict[str, str] | None:
+    """Of the workload that the target is or belongs to; None where labels of workloads do not apply."""
+    if target.kind not in WORKLOAD_KINDS | {"Pod"}:
+        return None
+    try:
+        obj = cluster.get(target.kind, target.namespace, target.name, timeout_seconds=timeout_seconds)
+    except NotFound:
+        return None
+    if target.kind == "Pod":
+        workload = workload_of_pod(cluster, obj, timeout_seconds=timeout_seconds)
+        obj = workload.obj if workload else obj
+    return obj["metadata"].get("labels") or {}
+
+
+def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
+    radius, limits = plan.blast_radius, situation.policy.limits
+    found = []
+    ready, remaining = radius.ready_replicas, radius.remaining_ready
+    if ready is not None and remaining is not None and remaining < ready:
+        desired = radius.desired_replicas or ready
+        percent = 100 * remaining // max(desired, 1)
+        if remaining == 0 and not limits.allow_last_replica:
+            found.append(
+                Refusal(
+                    "allowLastReplica",
+                    Kind.FORBID,
+                    f"No ready replica of {plan.target} would remain.",
+                    "set limits.allowLastReplica, or add a replica",
+                )
+            )
+        elif remaining and percent < limits.min_healthy_percent:
+            found.append(
+                Refusal(
+                    "minHealthyPercent",
+                    Kind.FORBID,
+                    f"{remaining} of {desired} replicas would remain ready ({percent} %).",
+                    f"minHealthyPercent is {limits.min_healthy_percent}",
+                )
+            )
+    takes_a_ready_pod = plan.action in (ActionName.EVICT, ActionName.ISOLATE) and ready != remaining
+    if takes_a_ready_pod and radius.disruptions_allowed == 0:
+        found.append(
+            Refusal(
+                "PodDisruptionBudget",
+                Kind.FORBID,
+                f"{radius.disruption_budget}.",
+                "wait until more replicas are ready, or change the budget",
+            )
+        )
+    return found
+
+
+def _of_owners(plan: Plan) -> list[Refusal]:
+    radius = plan.blast_radius
+    found = []
+    if plan.action is ActionName.SCALE and radius.autoscaler:
+        found.append(
+            Refusal(
+                "autoscaler",
+                Kind.FORBID,
+                f"The replicas of {plan.target} belong to an autoscaler ({radius.autoscaler}).",
+                "change the autoscaler's bounds",
+            )
+        )
+    if radius.managed_by and plan.action not in CONTAINMENT_ACTIONS:
+        found.append(
+            Refusal(
+                "gitops",
+                Kind.ASK,
+                f"{plan.target} is managed by {radius.managed_by}, which may put this change back.",
+                "approve it as a stopgap, and make the same change at its source",
+            )
+        )
+    return found
+
+
+def _of_frequency(situation: Situation) -> list[Refusal]:
+    limits = situation.policy.limits
+    found: list[Refusal] = []
+    if situation.is_containment:
+        return found
+    if situation.actions_last_hour >= limits.max_actions_per_workload_and_hour:
+        found.append(
+            Refusal(
+                "maxActionsPerWorkloadAndHour",
+                Kind.ASK,
+                f"{situation.actions_last_hour} strategies were carried out here in the last hour.",
+                "approve it, or raise limits.maxActionsPerWorkloadAndHour",
+            )
+        )
+    since = situation.seconds_since_action
+    if since is not None and since < limits.cooldown_seconds:
+        left = limits.cooldown_seconds - since
+        found.append(
+            Refusal(
+                "cooldownSeconds",
+                Kind.WAIT if left <= _WAITS_AT_MOST_SECONDS else Kind.ASK,
+                f"An action was carried out here {since:.0f} s ago.",
+                f"wait {left:.0f} s, approve it, or lower limits.cooldownSeconds",
+                wait_seconds=left,
+            )
+        )
+    if situation.healings_before >= limits.max_concurrent_healings:
+        found.append(
+            Refusal(
+                "maxConcurrentHealings",
+                Kind.WAIT,
+                f"{situation.healings_before} other workloads are being healed.",
+                "it goes on when one of them is done; or raise limits.maxConcurrentHealings",
+                wait_seconds=2.0,
+            )
+        )
+    return found

@@ -1,0 +1,101 @@
+"""What a ConfigMap's key held before it was lost, and who says so.
+
+Sources, surest first: the configuration that somebody applied (kubectl keeps it on the object); what the watcher saw
+(`healing.models.KnownConfig`); the same key in a sibling of the same family (``shop-config-v1`` beside
+``shop-config-v2``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from healing.actions.reading import list_if_allowed
+from healing.models import KnownConfig
+from healing.ports.cluster import Cluster, Object
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: How a family of ConfigMaps tells its generations apart: ``-v2``, ``-20260101``, ``-7f9c8d``.
+_SUFFIX = re.compile(r"-(v?\d+|[a-z0-9]{5,10})$")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownValue:
+    """``is_same_object``: the value is this object's own, not a relative's."""
+
+    value: str
+    source: str
+    is_same_object: bool
+
+
+def value_of(cluster: Cluster, config_map: Object, key: str, *, timeout_seconds: float) -> KnownValue | None:
+    """The last known value, or None where nobody remembers. Raises `healing.ports.errors`."""
+    return (
+        _last_applied(config_map, key) or _seen(config_map, key) or _sibling(cluster, config_map, key, timeout_seconds)
+    )
+
+
+def _last_applied(config_map: Object, key: str) -> KnownValue | None:
+    raw = (config_map["metadata"].get("annotations") or {}).get(_LAST_APPLIED)
+    try:
+        data = json.loads(raw)["data"] if raw else {}
+        value = data.get(key)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # an annotation anyone may write: what cannot be read says nothing
+    return KnownValue(value, "what was last applied", is_same_object=True) if isinstance(value, str) else None
+
+
+def _seen(config_map: Object, key: str) -> KnownValue | None:
+    for known in KnownConfig.objects.filter(uid=config_map["metadata"]["uid"]).order_by("-seen_at"):
+        if key in known.data:
+            when = f"{known.seen_at:%Y-%m-%d %H:%M:%S} UTC"
+            return KnownValue(known.data[key], f"what it held when seen at {when}", is_same_object=True)
+    return None
+
+
+def _sibling(cluster: Cluster, config_map: Object, key: str, timeout_seconds: float) -> KnownValue | None:
+    meta = config_map["metadata"]
+    family = _SUFFIX.sub("", meta["name"])
+    relatives = [
+        other
+        for other in list_if_allowed(cluster, "ConfigMap", meta["namespace"], timeout_seconds=timeout_seconds) or ()
+        if other["metadata"]["name"] != meta["name"]
+        and _SUFFIX.sub("", other["metadata"]["name"]) == family
+        and key in (other.get("data") or {})
+    ]
+    if not relatives:
+        return None
+    newest = max(relatives, key=lambda o: str(o["metadata"].get("creationTimestamp", "")))
+    return KnownValue(newest["data"][key], f"ConfigMap {newest['metadata']['name']}", is_same_object=False)
+
+
+#: Bigger ConfigMaps hold files, not settings.
+_MAX_BYTES = 64 * 1024
+_KEPT = 5
+
+
+def remember(cluster_name: str, config_map: Object, seen_at: datetime) -> bool:
+    """Keep what a ConfigMap holds now (the watcher calls this for each one it sees). True: it was new."""
+    meta, data = config_map["metadata"], config_map.get("data") or {}
+    text = json.dumps(data, sort_keys=True)
+    if not data or len(text) > _MAX_BYTES or meta["name"] == "kube-root-ca.crt":
+        return False
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    known, is_new = KnownConfig.objects.update_or_create(
+        uid=meta["uid"],
+        digest=digest,
+        defaults={
+            "cluster": cluster_name,
+            "namespace": meta["namespace"],
+            "name": meta["name"],
+            "data": data,
+            "seen_at": seen_at,
+        },
+    )
+    if is_new:
+        old = KnownConfig.objects.filter(uid=known.uid).order_by("-seen_at").values_list("pk", flat=True)[_KEPT:]
+        KnownConfig.objects.filter(pk__in=list(old)).delete()
+    return is_new

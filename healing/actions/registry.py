@@ -1,0 +1,70 @@
+"""All actions, by name. What is not here cannot be done, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from healing.actions.base import Action, CannotPlan, Plan
+from healing.actions.cordon import Cordon
+from healing.actions.evict import Evict
+from healing.actions.fix_service_selector import FixServiceSelector
+from healing.actions.isolate import Isolate
+from healing.actions.pause_rollout import PauseRollout
+from healing.actions.release import Release
+from healing.actions.restart import Restart
+from healing.actions.restart_dependency import RestartDependency
+from healing.actions.resume_rollout import ResumeRollout
+from healing.actions.rollback import Rollback
+from healing.actions.scale import Scale
+from healing.actions.uncordon import Uncordon
+from healing.actions.update_config import UpdateConfig
+from healing.actions.update_resources import UpdateResources
+from healing.policies.spec import ActionName
+from healing.ports.cluster import Cluster, ObjectRef
+
+_ACTIONS: tuple[Action[Any], ...] = (
+    Restart(),
+    Rollback(),
+    Scale(),
+    UpdateResources(),
+    UpdateConfig(),
+    FixServiceSelector(),
+    RestartDependency(),
+    Evict(),
+    Isolate(),
+    Release(),
+    PauseRollout(),
+    ResumeRollout(),
+    Cordon(),
+    Uncordon(),
+)
+
+REGISTRY: Mapping[ActionName, Action[Any]] = MappingProxyType({action.name: action for action in _ACTIONS})
+
+
+def get(name: str) -> Action[Any]:
+    """Raises `LookupError` for a name that is no action."""
+    try:
+        return REGISTRY[ActionName(name)]
+    except (ValueError, KeyError) as error:
+        raise LookupError(f"{name!r} is not an action. Actions: {', '.join(sorted(REGISTRY))}.") from error
+
+
+def make_plan(
+    cluster: Cluster, name: str, target: ObjectRef, parameters: Mapping[str, Any], *, timeout_seconds: float
+) -> Plan:
+    """Check name, kind and parameters, then plan. Raises `CannotPlan`, `pydantic.ValidationError`, `LookupError` or
+    `healing.ports.errors`."""
+    action = get(name)
+    if target.kind not in action.kinds:
+        raise CannotPlan(f"{action.title} is not for a {target.kind}.")
+    return action.plan(
+        cluster, target, action.parameters.model_validate(dict(parameters)), timeout_seconds=timeout_seconds
+    )
+
+
+def permissions() -> list[tuple[str, str]]:
+    """Every (verb, kind) that the actions need, sorted: the shipped Role is made from them."""
+    return sorted({pair for action in _ACTIONS for pair in action.permissions}, key=lambda pair: (pair[1], pair[0]))

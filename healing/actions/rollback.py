@@ -1,0 +1,103 @@
+"""Rollback: give a workload the template of its last good revision."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from healing.actions import operations, revisions
+from healing.actions.base import Action, CannotPlan, Parameters, Plan
+from healing.actions.ownership import blast_radius
+from healing.actions.reading import WORKLOAD_KINDS, Workload
+from healing.actions.template_patch import diff, replace_template, unpause_changes
+from healing.policies.spec import ActionName, Risk
+from healing.ports.cluster import Cluster, ObjectRef
+
+
+class RollbackParameters(Parameters):
+    """Without ``toRevision`` the last good one is found; ``avoidRevisions`` are known to be bad."""
+
+    to_revision: int = Field(0, ge=0, description="0: find the last good one.")
+    avoid_revisions: tuple[int, ...] = ()
+
+
+class Rollback(Action[RollbackParameters]):
+    """As ``kubectl rollout undo``, to the last good revision and not blindly to the one before."""
+
+    name = ActionName.ROLLBACK
+    title = "Roll back to the last good revision"
+    kinds = WORKLOAD_KINDS
+    permissions: ClassVar = (
+        *((verb, kind) for kind in sorted(WORKLOAD_KINDS) for verb in ("get", "patch")),
+        ("list", "ReplicaSet"),
+        ("list", "ControllerRevision"),
+        ("list", "Event"),
+        ("get", "ConfigMap"),
+    )
+    parameters = RollbackParameters
+
+    def plan(
+        self, cluster: Cluster, target: ObjectRef, parameters: RollbackParameters, *, timeout_seconds: float
+    ) -> Plan:
+        workload = Workload.read(cluster, target, timeout_seconds=timeout_seconds)
+        if workload.is_paused and not workload.paused_by_event:
+            raise CannotPlan(f"Somebody paused the rollout of {target}: resume it first.")
+        good = self._good(cluster, workload, parameters, timeout_seconds)
+        before, after = revisions.without_hash(workload.template), good.revision.template
+        paused_by = workload.paused_by_event
+        risk, reason = _risk(workload, good)
+        return Plan(
+            action=self.name,
+            target=workload.ref,
+            generation=workload.generation,
+            summary=(
+                f"Roll {workload.ref} back from revision {good.current.number} to revision "
+                f"{good.revision.number}: {good.reason}."
+            ),
+            changes=(*diff(workload.ref, "spec.template", before, after), *unpause_changes(workload)),
+            operations=(operations.patch(workload.ref, replace_template(after, paused_by, pause=False), "json"),),
+            pre_state={
+                "fromRevision": good.current.number,
+                "toRevision": good.revision.number,
+                "isServing": good.is_serving,
+                "livedSeconds": good.lived_seconds,
+                "undo": [operations.patch(workload.ref, replace_template(before, paused_by, pause=True), "json")],
+            },
+            risk=risk,
+            risk_reason=reason,
+            reversible=True,
+            undo_summary=f"{workload.ref} has the template of revision {good.current.number} again.",
+            blast_radius=blast_radius(
+                cluster, workload, remaining_ready=workload.ready_while_rolling(), timeout_seconds=timeout_seconds
+            ),
+            parameters=parameters.model_dump(mode="json", by_alias=True),
+        )
+
+    def _good(
+        self, cluster: Cluster, workload: Workload, parameters: RollbackParameters, timeout_seconds: float
+    ) -> revisions.GoodRevision:
+        if not parameters.to_revision:
+            return revisions.last_good(
+                cluster, workload, avoid=parameters.avoid_revisions, timeout_seconds=timeout_seconds
+            )
+        kept = revisions.of_workload(cluster, workload, timeout_seconds=timeout_seconds)
+        now = revisions.current(workload, kept)
+        for revision in kept:
+            if revision.number == parameters.to_revision:
+                if revisions.same_template(revision.template, now.template):
+                    raise CannotPlan(f"Revision {revision.number} has the template that {workload.ref} has now.")
+                return revisions.GoodRevision(
+                    revision, now, "it was asked for", is_serving=revision.is_serving, lived_seconds=None
+                )
+        raise CannotPlan(f"{workload.ref} has no revision {parameters.to_revision} any more.")
+
+
+def _risk(workload: Workload, good: revisions.GoodRevision) -> tuple[Risk, str]:
+    if workload.ref.kind != "Deployment":
+        return Risk.MEDIUM, f"The pods of a {workload.ref.kind} are replaced in place."
+    if good.is_serving:
+        return Risk.LOW, "Pods of that revision serve right now."
+    if workload.ready == 0:
+        return Risk.LOW, "No replica serves now; nothing can be lost."
+    return Risk.MEDIUM, "Pods that serve now are replaced by an earlier revision."

@@ -1,0 +1,186 @@
+"""Carries a plan out at most once, and undoes it.
+
+An `ActionRun` with the whole plan (so with the state found) is written before anything is sent. Whoever comes back to
+it after a crash looks at the live cluster first. Right before sending, the plan is made anew: if it would not do the
+very same any more, it is stale and nothing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from healing.actions import registry
+from healing.actions.base import Action, CannotPlan, Plan, UndoRefused
+from healing.deadline import Deadline
+from healing.models import ActionRun, ActionState, HealingEvent, Strategy
+from healing.ports.cluster import Cluster
+from healing.ports.errors import BadResponse, Conflict, RateLimited, SourceError, Unavailable
+
+#: A conflict means that somebody else wrote in between: look again, this often.
+_CONFLICTS = 4
+_CALL_SECONDS = 4.0
+
+
+class StalePlan(Exception):
+    """The world is not any more what the plan was made for. Nothing was sent; plan anew."""
+
+
+class ActionFailed(Exception):
+    """Surely not applied (or put back already); the message says why."""
+
+
+class UndoFailed(Exception):
+    """What was done could not be put back; a person has to look."""
+
+
+class TryLater(Exception):
+    """The cluster could not say whether it was done, or did not answer. Call again: nothing is done twice."""
+
+
+#: Called with the plan right before it is sent; raises to prevent it.
+Guard = Callable[[Plan], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Of one run of one phase. ``check_still_mine`` raises when another worker has taken over."""
+
+    cluster: Cluster
+    deadline: Deadline
+    check_still_mine: Callable[[], None]
+
+    def apply(
+        self, event: HealingEvent, plan: Plan, *, key: str, strategy: Strategy | None = None, guard: Guard | None = None
+    ) -> ActionRun:
+        """Do it, unless it is done already. ``key`` is the same however often this is called for this action.
+
+        Raises `StalePlan`, `ActionFailed`, `TryLater` or what ``guard`` and ``check_still_mine`` raise.
+        """
+        row, _ = ActionRun.objects.get_or_create(
+            key=key,
+            defaults={
+                "event": event,
+                "strategy": strategy,
+                "action": plan.action,
+                "target": plan.target.as_json(),
+                "parameters": plan.parameters,
+                "pre_state": {"plan": plan.as_json()},
+                "diff": [
+                    {"object": str(c.object), "path": c.path, "before": c.before, "after": c.after}
+                    for c in plan.changes
+                ],
+            },
+        )
+        if row.state == ActionState.APPLIED:
+            return row
+        if row.state not in (ActionState.PLANNED, ActionState.APPLYING):
+            raise ActionFailed(row.error or f"It was {row.get_state_display()} before.")
+        return self._apply(row, guard)
+
+    def _apply(self, row: ActionRun, guard: Guard | None) -> ActionRun:
+        action, plan = registry.get(row.action), stored_plan(row)
+        for _ in range(_CONFLICTS):
+            try:
+                if row.state == ActionState.APPLYING and self._is_applied(action, plan):
+                    return self._applied(row, {"recognised": True})
+                fresh = self._made_anew(plan)
+                if guard is not None:
+                    guard(fresh)
+                if row.state == ActionState.PLANNED:
+                    action.dry_run(self.cluster, fresh, timeout_seconds=self._seconds())
+                    self.check_still_mine()
+                    self._claim(row)
+                else:
+                    self.check_still_mine()
+                return self._applied(row, action.execute(self.cluster, fresh, timeout_seconds=self._seconds()))
+            except Conflict:
+                continue
+            except (Unavailable, RateLimited, BadResponse) as error:
+                raise TryLater(f"{plan.summary} {error}") from error
+            except StalePlan as error:
+                self._give_up(row, f"stale: {error}")
+                raise
+            except SourceError as error:
+                self._give_up(row, str(error))
+                raise ActionFailed(str(error)) from error
+        raise TryLater(f"{plan.target} is being changed by others all the time.")
+
+    def undo(self, row: ActionRun) -> str:
+        """Put back what was found, once. Says what was done. Raises `UndoFailed` or `TryLater`."""
+        if row.state in (ActionState.PLANNED, ActionState.FAILED, ActionState.UNDONE):
+            return ""
+        action, plan = registry.get(row.action), stored_plan(row)
+        self.check_still_mine()
+        ActionRun.objects.filter(pk=row.pk).update(state=ActionState.UNDOING)
+        row.state = ActionState.UNDOING
+        for _ in range(_CONFLICTS):
+            try:
+                text = action.undo(self.cluster, plan, row.result, timeout_seconds=self._seconds())
+            except Conflict:
+                continue
+            except (Unavailable, RateLimited, BadResponse) as error:
+                raise TryLater(f"Undoing: {error}") from error
+            except (UndoRefused, SourceError) as error:
+                self._save(row, ActionState.UNDO_FAILED, error=str(error))
+                raise UndoFailed(str(error)) from error
+            row.undone_at = timezone.now()
+            self._save(row, ActionState.UNDONE)
+            return text
+        raise TryLater(f"{plan.target} is being changed by others all the time.")
+
+    def _made_anew(self, plan: Plan) -> Plan:
+        try:
+            fresh = registry.make_plan(
+                self.cluster, plan.action, plan.target, plan.parameters, timeout_seconds=self._seconds()
+            )
+        except CannotPlan as error:
+            raise StalePlan(str(error)) from error
+        if not fresh.does_the_same_as(plan):
+            raise StalePlan(f"{plan.target} was changed since the plan was made.")
+        return fresh
+
+    def _is_applied(self, action: Action[Any], plan: Plan) -> bool:
+        return action.is_applied(self.cluster, plan, timeout_seconds=self._seconds())
+
+    def _claim(self, row: ActionRun) -> None:
+        """From here on it counts as maybe sent. Compare-and-swap: of two workers, one goes on."""
+        changed = ActionRun.objects.filter(pk=row.pk, state=ActionState.PLANNED).update(state=ActionState.APPLYING)
+        if not changed:
+            raise TryLater("Another worker is at it.")
+        row.state = ActionState.APPLYING
+
+    def _give_up(self, row: ActionRun, error: str) -> None:
+        """A part of several operations may have been sent: put it back before it counts as failed."""
+        plan = stored_plan(row)
+        if row.state == ActionState.APPLYING and len(plan.operations) > 1 and plan.undo_operations:
+            try:
+                registry.get(row.action).undo(self.cluster, plan, {}, timeout_seconds=self._seconds())
+            except (UndoRefused, SourceError) as problem:
+                self._save(row, ActionState.UNDO_FAILED, error=f"{error}; then, putting a part of it back: {problem}")
+                return
+        self._save(row, ActionState.FAILED, error=error)
+
+    def _applied(self, row: ActionRun, result: dict[str, Any]) -> ActionRun:
+        row.result = result
+        row.applied_at = timezone.now()
+        self._save(row, ActionState.APPLIED)
+        return row
+
+    def _save(self, row: ActionRun, state: ActionState, error: str = "") -> None:
+        row.state, row.error = state, error
+        row.save(update_fields=["state", "error", "result", "applied_at", "undone_at"])
+
+    def _seconds(self) -> float:
+        left = self.deadline.remaining_seconds(at_most=_CALL_SECONDS)
+        if left <= 0.05:
+            raise TryLater("No time left in this run.")
+        return left
+
+
+def stored_plan(row: ActionRun) -> Plan:
+    """The plan that an action's row was made from."""
+    return Plan.from_json(row.pre_state["plan"])

@@ -1,0 +1,168 @@
+"""Update config: put configuration back to what is known to have worked. No value is ever made up here.
+
+Two honest ways, by the kind of the target:
+
+- a workload: its containers' ``env``, ``envFrom`` and configuration volumes become those of an earlier revision again
+  (image, resources and the rest stay as they are now);
+- a ConfigMap: keys that are missing get the value they had, from a source that `healing.actions.known_good` can name.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from healing.actions import known_good, operations, revisions
+from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
+from healing.actions.ownership import blast_radius, managed_by
+from healing.actions.reading import WORKLOAD_KINDS, Workload, get
+from healing.actions.template_patch import diff, replace_template, unpause_changes
+from healing.policies.spec import ActionName, Risk
+from healing.ports.cluster import Cluster, ObjectRef
+
+_CONFIG_VOLUMES = ("configMap", "secret", "projected")
+
+
+class UpdateConfigParameters(Parameters):
+    """For a workload: ``fromRevision`` (0: the last good one). For a ConfigMap: the ``keys`` to restore."""
+
+    from_revision: int = Field(0, ge=0)
+    keys: tuple[str, ...] = Field((), max_length=50)
+
+
+class UpdateConfig(Action[UpdateConfigParameters]):
+    """Restores configuration: references and environment of a workload, or keys of a ConfigMap."""
+
+    name = ActionName.UPDATE_CONFIG
+    title = "Restore configuration"
+    kinds = WORKLOAD_KINDS | {"ConfigMap"}
+    permissions: ClassVar = (
+        *((verb, kind) for kind in sorted(WORKLOAD_KINDS | {"ConfigMap"}) for verb in ("get", "patch")),
+        ("list", "ReplicaSet"),
+        ("list", "ControllerRevision"),
+        ("list", "ConfigMap"),
+    )
+    parameters = UpdateConfigParameters
+
+    def plan(
+        self, cluster: Cluster, target: ObjectRef, parameters: UpdateConfigParameters, *, timeout_seconds: float
+    ) -> Plan:
+        if target.kind == "ConfigMap":
+            return self._restore_keys(cluster, target, parameters, timeout_seconds)
+        return self._restore_references(cluster, target, parameters, timeout_seconds)
+
+    def _restore_references(
+        self, cluster: Cluster, target: ObjectRef, parameters: UpdateConfigParameters, timeout_seconds: float
+    ) -> Plan:
+        workload = Workload.read(cluster, target, timeout_seconds=timeout_seconds)
+        if workload.is_paused and not workload.paused_by_event:
+            raise CannotPlan(f"Somebody paused the rollout of {target}: resume it first.")
+        source = self._source(cluster, workload, parameters.from_revision, timeout_seconds)
+        before = revisions.without_hash(workload.template)
+        after = with_config_of(before, source.template)
+        changes = diff(workload.ref, "spec.template", before, after)
+        if not changes:
+            raise CannotPlan(f"The configuration of {target} is that of revision {source.number} already.")
+        missing = revisions.missing_references(cluster, workload.ref.namespace, after, timeout_seconds=timeout_seconds)
+        if missing:
+            raise CannotPlan(f"With the configuration of revision {source.number} it would not start: {missing[0]}.")
+        paused_by = workload.paused_by_event
+        return Plan(
+            action=self.name,
+            target=workload.ref,
+            generation=workload.generation,
+            summary=f"Give {workload.ref} the configuration of revision {source.number} again; the rest stays.",
+            changes=(*changes, *unpause_changes(workload)),
+            operations=(operations.patch(workload.ref, replace_template(after, paused_by, pause=False), "json"),),
+            pre_state={
+                "fromRevision": source.number,
+                "undo": [operations.patch(workload.ref, replace_template(before, paused_by, pause=True), "json")],
+            },
+            risk=Risk.LOW if workload.ready == 0 else Risk.MEDIUM,
+            risk_reason=(
+                "No replica serves now; nothing can be lost."
+                if workload.ready == 0
+                else "Former configuration with the present image: that pair has not run before."
+            ),
+            reversible=True,
+            undo_summary=f"{workload.ref} has its configuration of before again.",
+            blast_radius=blast_radius(
+                cluster, workload, remaining_ready=workload.ready_while_rolling(), timeout_seconds=timeout_seconds
+            ),
+            parameters=parameters.model_dump(mode="json", by_alias=True),
+        )
+
+    def _source(self, cluster: Cluster, workload: Workload, number: int, timeout_seconds: float) -> revisions.Revision:
+        if not number:
+            return revisions.last_good(cluster, workload, timeout_seconds=timeout_seconds).revision
+        for revision in revisions.of_workload(cluster, workload, timeout_seconds=timeout_seconds):
+            if revision.number == number:
+                return revision
+        raise CannotPlan(f"{workload.ref} has no revision {number} any more.")
+
+    def _restore_keys(
+        self, cluster: Cluster, target: ObjectRef, parameters: UpdateConfigParameters, timeout_seconds: float
+    ) -> Plan:
+        config_map = get(cluster, target, timeout_seconds=timeout_seconds)
+        ref = ObjectRef.of(config_map, "ConfigMap")
+        if config_map.get("immutable"):
+            raise CannotPlan(f"{ref} is immutable.")
+        missing = [key for key in parameters.keys if key not in (config_map.get("data") or {})]
+        if not missing:
+            raise CannotPlan(f"{ref} lacks none of the keys.")
+        values: dict[str, known_good.KnownValue] = {}
+        for key in missing:
+            found = known_good.value_of(cluster, config_map, key, timeout_seconds=timeout_seconds)
+            if found is None:
+                raise CannotPlan(f"Nobody remembers what {key} of {ref} was; a person has to say it.")
+            values[key] = found
+        sources = "; ".join(dict.fromkeys(v.source for v in values.values()))
+        return Plan(
+            action=self.name,
+            target=ref,
+            generation=0,
+            summary=f"Restore {', '.join(values)} of {ref} from {sources}.",
+            changes=tuple(Change(ref, f"data[{key}]", None, found.value) for key, found in values.items()),
+            operations=(operations.patch(ref, {"data": {key: found.value for key, found in values.items()}}),),
+            pre_state={"undo": [operations.patch(ref, {"data": dict.fromkeys(values)})]},
+            risk=Risk.LOW if all(v.is_same_object for v in values.values()) else Risk.MEDIUM,
+            risk_reason="Adds keys that are missing; present values stay.",
+            reversible=True,
+            undo_summary=f"{', '.join(values)} taken out of {ref} again.",
+            blast_radius=BlastRadius(managed_by=managed_by(config_map)),
+            parameters=parameters.model_dump(mode="json", by_alias=True),
+        )
+
+
+def with_config_of(template: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """``template`` with the environment and configuration volumes of ``source``, container by container."""
+    result = copy.deepcopy(dict(template))
+    spec, former = result["spec"], source["spec"]
+    for part in ("initContainers", "containers"):
+        by_name = {c["name"]: c for c in former.get(part) or ()}
+        for container in spec.get(part) or ():
+            if container["name"] in by_name:
+                _take(container, by_name[container["name"]], ("env", "envFrom"))
+    kept = {v["name"]: v for v in former.get("volumes") or ()}
+    volumes = [
+        copy.deepcopy(kept[v["name"]]) if v["name"] in kept and _is_config(kept[v["name"]]) and _is_config(v) else v
+        for v in spec.get("volumes") or ()
+    ]
+    if volumes:
+        spec["volumes"] = volumes
+    return result
+
+
+def _take(into: dict[str, Any], source: Mapping[str, Any], fields: tuple[str, ...]) -> None:
+    for name in fields:
+        if name in source:
+            into[name] = copy.deepcopy(source[name])
+        else:
+            into.pop(name, None)
+
+
+def _is_config(volume: Mapping[str, Any]) -> bool:
+    return any(kind in volume for kind in _CONFIG_VOLUMES)
