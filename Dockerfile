@@ -2,7 +2,7 @@
 # The production image: one image, four commands (web, worker, beat, watch). helm/recist chooses the command.
 
 FROM python:3.13-slim AS build
-COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
+RUN pip install --no-cache-dir "uv>=0.9,<1"
 WORKDIR /app
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
 # Dependencies first: they change less often than the code, so their layer is kept.

@@ -17,8 +17,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -93,27 +92,23 @@ HttpUrl = Annotated[str, _url("http", "https")]
 HttpUrlOrOff = Annotated[HttpUrl | None, BeforeValidator(_off)]
 
 
-HostNames = Annotated[list[Annotated[str, AfterValidator(_host_name)]], NoDecode, BeforeValidator(_comma_separated)]
-Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_comma_separated)]
+HostNames = Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(_comma_separated)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_comma_separated)]
 
 
-class Environment(BaseSettings):
+class Environment(BaseModel):
     """Every variable, its type and its default. docs/configuration.md explains each (a test compares them)."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, case_sensitive=True, extra="ignore")
 
     # The web application
     DEBUG: bool = False
     SECRET_KEY: SecretStr | None = None
-    ALLOWED_HOSTS: Annotated[
-        list[Annotated[str, AfterValidator(_host_name)]], NoDecode, BeforeValidator(_comma_separated)
-    ] = [
+    ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(_comma_separated)] = [
         "localhost",
         "127.0.0.1",
         "[::1]",
     ]
     CSRF_TRUSTED_ORIGINS: Annotated[
-        list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_comma_separated)
+        list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_comma_separated)
     ] = []
     HTTPS_ONLY: bool = True
     PORT: int = Field(default=8000, ge=1, le=65535)
@@ -178,7 +173,6 @@ def parse(environ: Mapping[str, str] | None = None) -> ParsedEnvironment:
         given["LOG_LEVEL"] = raw["RUST_LOG"]
     while True:
         try:
-            # Unlike the constructor, this looks at nothing but `given`.
             values = Environment.model_validate(given)
             break
         except ValidationError as error:
