@@ -198,9 +198,9 @@ class Store:
         found.sort(key=lambda series: series.labels)
         return found
 
-    def series_between(self, matchers: Sequence[Matcher] | None, start_ms: int, end_ms: int) -> list[Labels]:
+    def series_between(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
         """Labels of the series that have a sample in the range."""
-        chosen = self.select(matchers) if matchers is not None else self.all()
+        chosen = self.select(matchers) if matchers else self.all()
         return [s.labels for s in chosen if any(not is_stale(v) for v in s.window(start_ms, end_ms)[1])]
 
     def all(self) -> list[Series]:

@@ -171,13 +171,9 @@ class Query:
             return binary.vectors(op, left, right, node.matching, return_bool=return_bool)
         if isinstance(left, list):
             assert not isinstance(right, list)
-            return check_unique(
-                binary.vector_scalar(op, left, float(right), swapped=False, return_bool=return_bool)
-            )
+            return check_unique(binary.vector_scalar(op, left, float(right), swapped=False, return_bool=return_bool))
         if isinstance(right, list):
-            return check_unique(
-                binary.vector_scalar(op, right, float(left), swapped=True, return_bool=return_bool)
-            )
+            return check_unique(binary.vector_scalar(op, right, float(left), swapped=True, return_bool=return_bool))
         return binary.scalars(op, float(left), float(right))
 
     def _aggregate(self, node: Aggregation, now: int) -> Vector:

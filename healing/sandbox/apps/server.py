@@ -1,0 +1,206 @@
+"""Programs that serve: start-up, configuration, CPU, memory, queue, latency, request counters."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from healing.sandbox.apps import config, latency, logs
+from healing.sandbox.apps.latency import Mixture
+from healing.sandbox.apps.process import BaseProcess, Connect, LogSink
+from healing.sandbox.apps.program import Crash, Program
+from healing.sandbox.ports import ContainerStart, Exit, ProbeResult
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_QUEUE_SECONDS_CAP = 30.0
+_LISTEN_BACKLOG = 128
+
+
+@dataclass(slots=True)
+class Requests:
+    """Counters of served requests, by status code, and the latency histogram (cumulative, in `BUCKETS`)."""
+
+    by_code: dict[str, float] = field(default_factory=dict)
+    buckets: list[float] = field(default_factory=lambda: [0.0] * len(BUCKETS))
+    count: float = 0.0
+    seconds: float = 0.0
+
+
+class ServerProcess(BaseProcess):
+    """One running server. The traffic model calls `absorb`, then `settle`, once a tick."""
+
+    def __init__(
+        self,
+        start: ContainerStart,
+        program: Program,
+        now: float,
+        *,
+        sink: LogSink,
+        connect: Connect,
+        rng: random.Random,
+    ) -> None:
+        super().__init__(start, program, now, sink=sink, connect=connect)
+        self.rng = rng
+        self.requests = Requests()
+        #: environment variable of a dependency -> failed calls by cause, and calls
+        self.dependency_errors: dict[tuple[str, str], float] = {}
+        self.started_share = 0.0  # of the work of starting up
+        self.leaked_bytes = 0.0
+        self.backlog = 0.0
+        self.rate = 0.0
+        self.served_rate = 0.0
+        self.rejected = 0.0  # share of requests turned away for lack of room
+        self.error_share = 0.0  # share of 5xx among all requests, own and dependencies'
+        self.code_shares: dict[str, float] = {}
+        self.own_seconds = program.latency_seconds
+        self.mixture: Mixture = [(1.0, program.latency_seconds)]
+        self.unready = ""  # why the readiness paths answer 503
+        self._checked = False
+        self._announced = False
+        ports = list(program.ports) or [int(p["containerPort"]) for p in start.ports if "containerPort" in p]
+        if program.port_env and start.env.get(program.port_env, "").isdigit():
+            ports = [int(start.env[program.port_env])]
+        self.ports = frozenset(ports or ([] if program.kind == "worker" else [8080]))
+
+    # life
+
+    def advance(self, now: float) -> None:
+        seconds, self.advanced_at = max(0.0, now - self.advanced_at), now
+        age = now - self.started_at
+        if not self._checked and age >= min(0.3, self.program.startup_seconds):
+            self._checked = True
+            if found := config.problem(self.program, self.start.env, self.files):
+                self._fail(now, Crash(message=f"configuration error: {found}"), "config")
+                return
+        for crash in (self.program.crash, self.effects.crash):
+            if crash is not None and age >= crash.after_seconds:
+                self._fail(now, crash, "crash")
+                return
+        self._start_up(now, seconds)
+        self.leaked_bytes += seconds * (self.program.leak_bytes_per_second + self.effects.leak_bytes_per_second)
+        self._size_memory()
+        self.check_memory(now)
+
+    def _start_up(self, now: float, seconds: float) -> None:
+        if self.started_share >= 1.0:
+            return
+        limit = self.start.cpu_limit_cores
+        wanted = self.program.startup_cpu_cores
+        speed = 1.0 if limit is None or wanted <= 0 else min(1.0, limit / wanted)
+        whole = self.program.startup_seconds
+        self.started_share = 1.0 if whole <= 0 else min(1.0, self.started_share + seconds * speed / whole)
+        if self.started_share >= 1.0 and not self._announced and self.exit is None:
+            self._announced = True
+            port = next(iter(sorted(self.ports)), None)
+            message = f"{self.program.name} started" + (f", listening on port {port}" if port else "")
+            self.log(now, *logs.line(self.program, now, "info", message))
+
+    def _fail(self, now: float, crash: Crash, cause: str) -> None:
+        for stream, text in logs.failure(self.program, now, cause, crash.message, crash.exception):
+            self.log(now, stream, text)
+        self.finish(now, Exit(crash.exit_code, "Completed" if crash.exit_code == 0 else "Error"))
+
+    def _size_memory(self) -> None:
+        program = self.program
+        in_flight = min(self.served_rate * latency.mean(self.mixture) + self.backlog, program.max_concurrency * 1.5)
+        warm = 0.3 + 0.7 * self.started_share
+        used = program.base_memory_bytes * warm + in_flight * program.memory_bytes_per_request + self.leaked_bytes
+        self.memory_bytes = int(used)
+
+    def listening(self) -> bool:
+        return self.exit is None and self.started_share >= 1.0
+
+    # probes
+
+    def tcp_connect(self, port: int) -> ProbeResult:
+        if self.listening() and port in self.ports:
+            return ProbeResult(True)
+        return super().tcp_connect(port)
+
+    def http_get(self, port: int, path: str, scheme: str, timeout_seconds: float = 1.0) -> ProbeResult:
+        if not self.listening() or port not in self.ports:
+            return super().http_get(port, path, scheme)
+        url = f"{scheme.lower()}://{self.start.pod_ip}:{port}{path}"
+        if self.own_seconds > timeout_seconds:
+            return ProbeResult(
+                False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+            )
+        status = self._status_of(path.partition("?")[0])
+        return ProbeResult(status < 400, "" if status < 400 else f"HTTP probe failed with statuscode: {status}")
+
+    def _status_of(self, path: str) -> int:
+        program = self.program
+        if _answers(program.ready_paths, path):
+            return 503 if self.unready else 200
+        known = (*program.health_paths, *program.paths)
+        operations = tuple(operation.partition(" ")[2] for operation in program.operations)
+        return 200 if _answers(known, path) or path in operations else 404
+
+    # one tick of traffic
+
+    def absorb(self, rate: float, seconds: float, capacity_cores: float) -> float:
+        """Take requests at ``rate`` with ``capacity_cores`` to work with; returns the rate worked on."""
+        program = self.program
+        self.rate = rate
+        own_cores = program.base_cpu_cores if self.started_share >= 1.0 else program.startup_cpu_cores
+        if not self.listening():
+            self.charge_cpu(own_cores + self.effects.cpu_cores, seconds, capacity_cores)
+            self.served_rate = self.backlog = 0.0
+            return 0.0
+        waiting = self.backlog / seconds
+        work = (rate + waiting) * program.cpu_seconds_per_request
+        demand = own_cores + self.effects.cpu_cores + work
+        met = self.charge_cpu(demand, seconds, capacity_cores)
+        served = (rate + waiting) * met
+        room = program.max_concurrency / max(latency.mean(self.mixture), 1e-4)
+        served = min(served, room)
+        backlog = max(0.0, self.backlog + (rate - served) * seconds)
+        most = float(_LISTEN_BACKLOG)
+        self.rejected = min(1.0, (backlog - most) / seconds / rate) if backlog > most and rate > 0 else 0.0
+        self.backlog = min(backlog, most)
+        self.served_rate = served
+        busy = min(demand / capacity_cores if capacity_cores > 0 else 1.0, 0.95)
+        cpu_part = program.cpu_seconds_per_request / max(met, 0.02) / (1 - 0.9 * busy)
+        queue = min(self.backlog / max(served, 0.05), _QUEUE_SECONDS_CAP) if self.backlog >= 1 else 0.0
+        self.own_seconds = program.latency_seconds + self.effects.latency_seconds + cpu_part + queue
+        leak = program.leak_bytes_per_request + self.effects.leak_bytes_per_request
+        self.leaked_bytes += leak * served * seconds
+        self.counters.received_bytes += served * 600 * seconds
+        self.counters.sent_bytes += served * 2400 * seconds
+        return served
+
+    def settle(self, seconds: float, dependencies: Mixture, failed: dict[str, float], unready: str) -> None:
+        """``dependencies`` adds latency; ``failed``: share of requests lost a status code (502, 504 ...)."""
+        self.unready = unready
+        self.mixture = (
+            latency.add([(1.0, self.own_seconds)], dependencies) if dependencies else [(1.0, self.own_seconds)]
+        )
+        own = min(1.0, self.program.error_rate + self.effects.error_rate)
+        shares: dict[str, float] = {}
+        passed = 1.0
+        for code, share in (("503", self.rejected), ("500", own), *failed.items()):
+            if share > 0:
+                shares[code] = shares.get(code, 0.0) + passed * share
+                passed *= 1 - share
+        self.error_share = 1.0 - passed
+        shares["404"] = passed * self.program.client_error_rate
+        shares["200"] = passed * (1 - self.program.client_error_rate)
+        self.code_shares = shares
+        if self.rate > 0 and self.listening():
+            self._count(seconds)
+
+    def _count(self, seconds: float) -> None:
+        amount = self.rate * seconds
+        requests = self.requests
+        for code, share in self.code_shares.items():
+            if share > 0:
+                requests.by_code[code] = requests.by_code.get(code, 0.0) + amount * share
+        requests.count += amount
+        requests.seconds += amount * latency.mean(self.mixture)
+        spread = self.program.latency_spread
+        for index, bound in enumerate(BUCKETS):
+            requests.buckets[index] += amount * latency.share_below(self.mixture, bound, spread)
+
+
+def _answers(known: tuple[str, ...], path: str) -> bool:
+    return any(path == one or (one.endswith("*") and path.startswith(one[:-1])) for one in known)

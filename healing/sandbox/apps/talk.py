@@ -1,0 +1,105 @@
+"""What running servers say: a sample of access lines, chatter, warnings, and errors while there are any."""
+
+from __future__ import annotations
+
+import random
+
+from healing.sandbox.apps import latency, logs
+from healing.sandbox.apps.model import CallerClass, Edge
+from healing.sandbox.apps.server import ServerProcess
+
+_ACCESS_EVERY_SECONDS = 3.0
+_CHATTER_EVERY_SECONDS = 30.0
+_MEMORY_WARNING_SHARE = 0.88
+_SLOW_SECONDS = 1.0
+
+
+def speak(group: CallerClass, now: float, seconds: float, rng: random.Random) -> None:
+    """One tick's lines of a class of alike processes."""
+    for process in group.members:
+        if not process.listening():
+            continue
+        if process.rate > 0.05 and rng.random() < min(1.0, seconds / _ACCESS_EVERY_SECONDS):
+            _access(process, now, rng)
+        if process.program.chatter and rng.random() < seconds / _CHATTER_EVERY_SECONDS:
+            message = rng.choice(process.program.chatter)
+            process.log(now, *logs.line(process.program, now, "info", message))
+        _own_errors(process, now, seconds, rng)
+        for edge in group.edges:
+            _dependency(process, edge, now, seconds, rng)
+        _memory(process, now, seconds, rng)
+
+
+def _access(process: ServerProcess, now: float, rng: random.Random) -> None:
+    mark, code = rng.random(), "200"
+    for candidate, share in process.code_shares.items():
+        mark -= share
+        if mark < 0:
+            code = candidate
+            break
+    weight, median = rng.choice(process.mixture) if process.mixture else (1.0, 0.005)
+    took = median * rng.lognormvariate(0, process.program.latency_spread)
+    for stream, text in logs.access(process.program, now, rng, int(code), took):
+        process.log(now, stream, text)
+    if took > _SLOW_SECONDS:
+        message = f"slow request: took {took:.2f}s (threshold {_SLOW_SECONDS:.0f}s)"
+        process.log(now, *logs.line(process.program, now, "warn", message))
+
+
+def _own_errors(process: ServerProcess, now: float, seconds: float, rng: random.Random) -> None:
+    own = process.code_shares.get("500", 0.0) * process.rate
+    if own > 0 and rng.random() < min(0.7, own * seconds):
+        message = "request failed: internal error"
+        process.log(now, *logs.line(process.program, now, "error", message))
+        if rng.random() < 0.3:
+            for text in logs.stack(process.program, "crash", message):
+                process.log(now, "stderr", text)
+    turned_away = process.code_shares.get("503", 0.0) * process.rate
+    if turned_away > 0 and rng.random() < min(0.5, turned_away * seconds):
+        message = f"request rejected: worker queue is full ({int(process.backlog)} waiting)"
+        process.log(now, *logs.line(process.program, now, "warn", message))
+
+
+def _dependency(process: ServerProcess, edge: Edge, now: float, seconds: float, rng: random.Random) -> None:
+    rate = (process.rate * edge.spec.per_request + 0.2) * edge.outcome.failed
+    slow = latency.mean(edge.outcome.mixture)
+    target = f"{edge.address.host}:{edge.address.port}"
+    if rate > 0 and rng.random() < min(0.6, rate * seconds):
+        cause = rng.choices(list(edge.outcome.causes), list(edge.outcome.causes.values()))[0]
+        message = _words(process, edge, cause, target)
+        level: logs.Level = "error" if edge.spec.required else "warn"
+        fields: dict[str, object] = {"upstream": target}
+        process.log(now, *logs.line(process.program, now, level, message, fields))
+        if edge.spec.required and process.program.log_format == "plain" and rng.random() < 0.25:
+            short = {"no such host": "dns"}.get(cause, cause)
+            for text in logs.stack(process.program, short, message):
+                process.log(now, "stderr", text)
+    elif slow > 0.4 * edge.spec.timeout_seconds and process.rate > 0 and rng.random() < 0.25 * seconds:
+        message = f"slow call to {target}: took {slow:.2f}s"
+        process.log(now, *logs.line(process.program, now, "warn", message))
+
+
+def _words(process: ServerProcess, edge: Edge, cause: str, target: str) -> str:
+    host = edge.address.host
+    if cause == "refused":
+        return f"call to {target} failed: dial tcp {target}: connect: connection refused"
+    if cause == "no such host":
+        return f"call to {target} failed: lookup {host} on 10.96.0.10:53: no such host"
+    if cause == "timeout":
+        return f"call to {target} failed: timeout after {edge.spec.timeout_seconds:g}s"
+    if cause == "auth":
+        return f'call to {target} failed: FATAL: password authentication failed for user "{process.start.namespace}"'
+    return f"call to {target} failed: upstream answered 5xx"
+
+
+def _memory(process: ServerProcess, now: float, seconds: float, rng: random.Random) -> None:
+    limit = process.start.memory_limit_bytes
+    if limit is None or process.memory_bytes < _MEMORY_WARNING_SHARE * limit or rng.random() > seconds / 4:
+        return
+    share = 100 * process.memory_bytes / limit
+    words = {
+        "java": f"GC overhead: heap at {share:.0f}% after full collection",
+        "node": f"heap used {share:.0f}% of limit, scavenges are getting slow",
+        "python": f"memory usage high: rss at {share:.0f}% of limit",
+    }.get(process.program.language, f"memory usage high: {share:.0f}% of limit")
+    process.log(now, *logs.line(process.program, now, "warn", words))

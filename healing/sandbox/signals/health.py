@@ -1,0 +1,85 @@
+"""The world's own measure of how well each service is: what a call to it would come to, by the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from healing.sandbox.apps import latency
+from healing.sandbox.apps.model import Outcome
+from healing.sandbox.apps.runtime import AppRuntime
+from healing.sandbox.ports import Cluster
+
+#: a service is well when nearly all of its calls succeed in a bearable time
+WELL_SUCCESS = 0.97
+WELL_P99_SECONDS = 2.0
+_SPREAD = 0.45
+
+
+def service_health(cluster: Cluster, runtime: AppRuntime) -> list[dict[str, Any]]:
+    """One entry a Service with a selector."""
+    traffic = runtime.traffic
+    found: list[dict[str, Any]] = []
+    for service in cluster.list("services"):
+        meta, spec = service["metadata"], service.get("spec", {})
+        ports = spec.get("ports") or []
+        if not spec.get("selector") or not ports or traffic is None:
+            continue
+        outcome = traffic.synthetic(meta["namespace"], meta["name"], int(ports[0]["port"]))
+        found.append(_entry(meta["namespace"], meta["name"], outcome))
+    return found
+
+
+def _entry(namespace: str, name: str, outcome: Outcome) -> dict[str, Any]:
+    success = max(0.0, 1.0 - outcome.failed)
+    p99 = latency.quantile(outcome.mixture, 0.99, _SPREAD)
+    return {
+        "namespace": namespace,
+        "service": name,
+        "successRate": round(success, 4),
+        "p50Seconds": round(latency.quantile(outcome.mixture, 0.5, _SPREAD), 4),
+        "p99Seconds": round(p99, 4),
+        "causes": {cause: round(share, 4) for cause, share in outcome.causes.items()},
+        "well": success >= WELL_SUCCESS and p99 <= WELL_P99_SECONDS,
+    }
+
+
+def workload_health(cluster: Cluster, runtime: AppRuntime) -> list[dict[str, Any]]:
+    """One entry a Deployment: does it have the ready replicas it asks for."""
+    found = []
+    for deployment in cluster.list("deployments.apps"):
+        meta, status = deployment["metadata"], deployment.get("status", {})
+        wanted = deployment.get("spec", {}).get("replicas", 1)
+        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+        observed = status.get("observedGeneration", 0) >= meta.get("generation", 0)
+        found.append(
+            {
+                "namespace": meta["namespace"],
+                "kind": "Deployment",
+                "name": meta["name"],
+                "replicas": wanted,
+                "ready": ready,
+                "updated": updated,
+                "well": observed and ready >= wanted and updated >= wanted and status.get("replicas", 0) == wanted,
+            }
+        )
+    return found
+
+
+def health(cluster: Cluster, runtime: AppRuntime) -> dict[str, Any]:
+    services, workloads = service_health(cluster, runtime), workload_health(cluster, runtime)
+    sources = [
+        {
+            "namespace": source.namespace,
+            "service": source.service,
+            "requestsPerSecond": source.requests_per_second,
+            "successRate": round(source.success, 4),
+            "p99Seconds": round(latency.quantile(source.mixture, 0.99, _SPREAD), 4) if source.mixture else 0.0,
+        }
+        for source in (runtime.traffic.sources if runtime.traffic else [])
+    ]
+    return {
+        "well": all(entry["well"] for entry in (*services, *workloads)),
+        "services": services,
+        "workloads": workloads,
+        "users": sources,
+    }

@@ -1,0 +1,110 @@
+"""Names, types and help texts of the metrics the sandbox exports."""
+
+from __future__ import annotations
+
+#: metric -> (type, help)
+METRICS: dict[str, tuple[str, str]] = {
+    "up": ("gauge", "Whether the last scrape of the target succeeded."),
+    "container_cpu_usage_seconds_total": ("counter", "Cumulative cpu time consumed in seconds."),
+    "container_cpu_cfs_periods_total": ("counter", "Number of elapsed enforcement period intervals."),
+    "container_cpu_cfs_throttled_periods_total": ("counter", "Number of throttled period intervals."),
+    "container_cpu_cfs_throttled_seconds_total": ("counter", "Total time duration the container has been throttled."),
+    "container_memory_working_set_bytes": ("gauge", "Current working set in bytes."),
+    "container_memory_usage_bytes": ("gauge", "Current memory usage in bytes, including all memory."),
+    "container_memory_rss": ("gauge", "Size of RSS in bytes."),
+    "container_oom_events_total": ("counter", "Count of out of memory events observed for the container"),
+    "container_spec_memory_limit_bytes": ("gauge", "Memory limit for the container."),
+    "container_spec_cpu_quota": ("gauge", "CPU quota of the container."),
+    "container_spec_cpu_period": ("gauge", "CPU period of the container."),
+    "container_start_time_seconds": ("gauge", "Start time of the container since unix epoch in seconds."),
+    "container_last_seen": ("gauge", "Last time a container was seen by the exporter"),
+    "container_network_receive_bytes_total": ("counter", "Cumulative count of bytes received"),
+    "container_network_transmit_bytes_total": ("counter", "Cumulative count of bytes transmitted"),
+    "machine_cpu_cores": ("gauge", "Number of logical CPU cores."),
+    "machine_memory_bytes": ("gauge", "Amount of memory installed on the machine."),
+    "kube_pod_info": ("gauge", "Information about pod."),
+    "kube_pod_owner": ("gauge", "Information about the Pod's owner."),
+    "kube_pod_labels": ("gauge", "Kubernetes labels converted to Prometheus labels."),
+    "kube_pod_status_phase": ("gauge", "The pods current phase."),
+    "kube_pod_status_ready": ("gauge", "Describes whether the pod is ready to serve requests."),
+    "kube_pod_status_reason": ("gauge", "The pod status reasons"),
+    "kube_pod_container_info": ("gauge", "Information about a container in a pod."),
+    "kube_pod_container_status_restarts_total": ("counter", "The number of container restarts per container."),
+    "kube_pod_container_status_ready": ("gauge", "Describes whether the containers readiness check succeeded."),
+    "kube_pod_container_status_running": ("gauge", "Describes whether the container is currently in running state."),
+    "kube_pod_container_status_waiting": ("gauge", "Describes whether the container is currently in waiting state."),
+    "kube_pod_container_status_waiting_reason": (
+        "gauge",
+        "Describes the reason the container is currently in waiting state.",
+    ),
+    "kube_pod_container_status_terminated": (
+        "gauge",
+        "Describes whether the container is currently in terminated state.",
+    ),
+    "kube_pod_container_status_terminated_reason": (
+        "gauge",
+        "Describes the reason the container is currently in terminated state.",
+    ),
+    "kube_pod_container_status_last_terminated_reason": (
+        "gauge",
+        "Describes the last reason the container was in terminated state.",
+    ),
+    "kube_pod_container_status_last_terminated_exitcode": (
+        "gauge",
+        "Describes the exit code for the last container in terminated state.",
+    ),
+    "kube_pod_container_resource_limits": ("gauge", "The number of requested limit resource by a container."),
+    "kube_pod_container_resource_requests": ("gauge", "The number of requested request resource by a container."),
+    "kube_deployment_spec_replicas": ("gauge", "Number of desired pods for a deployment."),
+    "kube_deployment_spec_paused": ("gauge", "Whether the deployment is paused."),
+    "kube_deployment_status_replicas": ("gauge", "The number of replicas per deployment."),
+    "kube_deployment_status_replicas_ready": ("gauge", "The number of ready replicas per deployment."),
+    "kube_deployment_status_replicas_available": ("gauge", "The number of available replicas per deployment."),
+    "kube_deployment_status_replicas_unavailable": ("gauge", "The number of unavailable replicas per deployment."),
+    "kube_deployment_status_replicas_updated": ("gauge", "The number of updated replicas per deployment."),
+    "kube_deployment_status_observed_generation": ("gauge", "The generation observed by the deployment controller."),
+    "kube_deployment_metadata_generation": ("gauge", "Sequence number of a generation of the desired state."),
+    "kube_deployment_status_condition": ("gauge", "The current status conditions of a deployment."),
+    "kube_replicaset_spec_replicas": ("gauge", "Number of desired pods for a ReplicaSet."),
+    "kube_replicaset_status_ready_replicas": ("gauge", "The number of ready replicas per ReplicaSet."),
+    "kube_replicaset_owner": ("gauge", "Information about the ReplicaSet's owner."),
+    "kube_statefulset_replicas": ("gauge", "Number of desired pods for a StatefulSet."),
+    "kube_statefulset_status_replicas_ready": ("gauge", "The number of ready replicas per StatefulSet."),
+    "kube_daemonset_status_desired_number_scheduled": ("gauge", "Nodes that should be running the daemon pod."),
+    "kube_daemonset_status_number_ready": ("gauge", "Nodes that have the daemon pod running and ready."),
+    "kube_job_status_failed": ("gauge", "The number of pods which reached Phase Failed."),
+    "kube_job_status_succeeded": ("gauge", "The number of pods which reached Phase Succeeded."),
+    "kube_job_status_active": ("gauge", "The number of actively running pods."),
+    "kube_node_info": ("gauge", "Information about a cluster node."),
+    "kube_node_spec_unschedulable": ("gauge", "Whether a node can schedule new pods."),
+    "kube_node_status_condition": ("gauge", "The condition of a cluster node."),
+    "kube_node_status_allocatable": ("gauge", "The allocatable for different resources of a node."),
+    "kube_node_status_capacity": ("gauge", "The capacity for different resources of a node."),
+    "kube_resourcequota": ("gauge", "Information about resource quota."),
+    "kube_service_info": ("gauge", "Information about service."),
+    "kube_endpoint_address_available": ("gauge", "Number of addresses available in endpoint."),
+    "kube_endpoint_address_not_ready": ("gauge", "Number of addresses not ready in endpoint"),
+    "kube_poddisruptionbudget_status_pod_disruptions_allowed": ("gauge", "Pod disruptions currently allowed"),
+    "kube_poddisruptionbudget_status_current_healthy": ("gauge", "Current number of healthy pods"),
+    "kube_horizontalpodautoscaler_spec_max_replicas": ("gauge", "Upper limit for the number of pods."),
+    "kube_horizontalpodautoscaler_spec_min_replicas": ("gauge", "Lower limit for the number of pods."),
+    "kube_horizontalpodautoscaler_status_current_replicas": ("gauge", "Current number of replicas of pods."),
+    "kube_horizontalpodautoscaler_status_desired_replicas": ("gauge", "Desired number of replicas of pods."),
+    "http_requests_total": ("counter", "Requests served, by status code."),
+    "http_request_duration_seconds": ("histogram", "Duration of requests."),
+    "http_requests_in_flight": ("gauge", "Requests being served or waiting."),
+    "dependency_errors_total": ("counter", "Failed calls to a dependency, by cause."),
+    "process_resident_memory_bytes": ("gauge", "Resident memory size in bytes."),
+    "process_cpu_seconds_total": ("counter", "Total user and system CPU time spent in seconds."),
+    "process_start_time_seconds": ("gauge", "Start time of the process since unix epoch in seconds."),
+    "ALERTS": ("gauge", ""),
+}
+_SUFFIXES = ("_bucket", "_sum", "_count")
+
+
+def family(name: str) -> str:
+    """``x_bucket`` belongs to the histogram ``x``."""
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix) and METRICS.get(name.removesuffix(suffix), ("",))[0] == "histogram":
+            return name.removesuffix(suffix)
+    return name
