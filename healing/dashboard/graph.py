@@ -1,0 +1,216 @@
+"""The causal graph as a layered drawing: root causes left, symptoms right, laid out here and drawn as SVG.
+
+Layers are longest paths from the roots; within a layer nodes stand near their neighbours (barycentres, two sweeps).
+Edges that would close a cycle are drawn but do not count for the layers.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from healing.dashboard import words
+
+NODE_WIDTH = 216
+LINE_HEIGHT = 17
+NODE_PADDING = 12
+KIND_HEIGHT = 18
+LAYER_GAP = 84
+ROW_GAP = 22
+MARGIN = 8
+_WRAP = 30
+_MAX_LINES = 4
+
+_KINDS: Mapping[str, str] = {
+    "symptom": "symptom",
+    "error": "error",
+    "warning": "warning",
+    "metric": "metric",
+    "event": "event",
+    "change": "change",
+    "rootCause": "root cause",
+}
+_EDGES: Mapping[str, str] = {
+    "causes": "causes",
+    "precedes": "comes before",
+    "correlates": "goes along with",
+    "triggers": "triggers",
+    "dependsOn": "is needed by",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A placed node; ``y`` and ``x`` are its upper left corner."""
+
+    id: str
+    kind: str
+    kind_words: str
+    label: str
+    object: str
+    lines: list[str]
+    x: int
+    y: int
+    height: int
+    evidence: list[str]
+
+    @property
+    def line_positions(self) -> list[tuple[int, str]]:
+        """(baseline, text) of each line."""
+        top = self.y + NODE_PADDING + KIND_HEIGHT
+        return [(top + 13 + index * LINE_HEIGHT, line) for index, line in enumerate(self.lines)]
+
+    @property
+    def text_x(self) -> int:
+        return self.x + NODE_PADDING
+
+    @property
+    def kind_y(self) -> int:
+        return self.y + NODE_PADDING + 9
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A placed edge as an SVG path, with its words for the text alternative."""
+
+    kind: str
+    words: str
+    source: str
+    target: str
+    path: str
+    label_x: int
+    label_y: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The drawing; sizes in user units of the SVG."""
+
+    width: int
+    height: int
+    nodes: list[Node]
+    edges: list[Edge]
+    node_width: int = NODE_WIDTH
+
+
+def layout(graph: Mapping[str, Any]) -> Layout | None:
+    """Place a graph (`healing.findings.CausalGraph` as JSON); None where there are no nodes."""
+    raw_nodes = {str(n["id"]): n for n in graph.get("nodes") or () if n.get("id")}
+    if not raw_nodes:
+        return None
+    raw_edges = [
+        (str(e.get("source")), str(e.get("target")), str(e.get("kind", "causes")))
+        for e in graph.get("edges") or ()
+        if e.get("source") in raw_nodes and e.get("target") in raw_nodes and e.get("source") != e.get("target")
+    ]
+    forward = _without_cycles(list(raw_nodes), raw_edges)
+    layers = _order(_layers(list(raw_nodes), forward), forward)
+    nodes = _place(layers, raw_nodes)
+    width = MARGIN * 2 + len(layers) * NODE_WIDTH + (len(layers) - 1) * LAYER_GAP
+    height = MARGIN + max(node.y + node.height for node in nodes.values())
+    edges = [_edge(nodes[source], nodes[target], kind) for source, target, kind in raw_edges]
+    return Layout(width, height, list(nodes.values()), edges)
+
+
+def _without_cycles(ids: list[str], edges: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Edges less those that lead back onto the path of a depth-first walk."""
+    following: dict[str, list[str]] = {node: [] for node in ids}
+    for source, target, _ in edges:
+        following[source].append(target)
+    kept: list[tuple[str, str]] = []
+    done: set[str] = set()
+    for start in ids:
+        if start in done:
+            continue
+        on_path = {start}
+        stack = [(start, iter(following[start]))]
+        while stack:
+            node, rest = stack[-1]
+            target = next(rest, None)
+            if target is None:
+                stack.pop()
+                on_path.discard(node)
+                done.add(node)
+            elif target not in on_path:
+                kept.append((node, target))
+                if target not in done:
+                    on_path.add(target)
+                    stack.append((target, iter(following[target])))
+    return kept
+
+
+def _layers(ids: list[str], edges: list[tuple[str, str]]) -> list[list[str]]:
+    depth = dict.fromkeys(ids, 0)
+    for _ in ids:  # longest paths: as many rounds as the longest path has edges, at most
+        changed = False
+        for source, target in edges:
+            if depth[target] < depth[source] + 1:
+                depth[target] = depth[source] + 1
+                changed = True
+        if not changed:
+            break
+    layers: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
+    for node in ids:
+        layers[depth[node]].append(node)
+    return layers
+
+
+def _order(layers: list[list[str]], edges: list[tuple[str, str]]) -> list[list[str]]:
+    neighbours: dict[str, list[str]] = {node: [] for layer in layers for node in layer}
+    for source, target in edges:
+        neighbours[source].append(target)
+        neighbours[target].append(source)
+    for _ in range(2):
+        for layer in layers:
+            place = {node: index for other in layers for index, node in enumerate(other)}
+            layer.sort(key=lambda node: _mean([place[n] for n in neighbours[node]], place[node]))
+    return layers
+
+
+def _mean(values: list[int], default: int) -> float:
+    return sum(values) / len(values) if values else float(default)
+
+
+def _place(layers: list[list[str]], raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
+    wrapped = {node: _wrap(str(raw[node].get("label", ""))) for layer in layers for node in layer}
+    heights = {node: NODE_PADDING * 2 + KIND_HEIGHT + LINE_HEIGHT * len(lines) for node, lines in wrapped.items()}
+    totals = [sum(heights[n] for n in layer) + ROW_GAP * (len(layer) - 1) for layer in layers]
+    nodes: dict[str, Node] = {}
+    for index, layer in enumerate(layers):
+        y = MARGIN + (max(totals) - totals[index]) // 2
+        for name in layer:
+            item = raw[name]
+            kind = str(item.get("kind", ""))
+            nodes[name] = Node(
+                id=name,
+                kind=kind if kind in _KINDS else "event",
+                kind_words=_KINDS.get(kind, kind),
+                label=str(item.get("label", "")),
+                object=words.reference_words(item.get("object")),
+                lines=wrapped[name],
+                x=MARGIN + index * (NODE_WIDTH + LAYER_GAP),
+                y=y,
+                height=heights[name],
+                evidence=[str(e) for e in item.get("evidence") or ()],
+            )
+            y += heights[name] + ROW_GAP
+    return nodes
+
+
+def _wrap(label: str) -> list[str]:
+    return textwrap.wrap(label, _WRAP, max_lines=_MAX_LINES, placeholder=" …", break_on_hyphens=False) or [""]
+
+
+def _edge(source: Node, target: Node, kind: str) -> Edge:
+    y1, y2 = source.y + source.height // 2, target.y + target.height // 2
+    if target.x > source.x:
+        x1, x2 = source.x + NODE_WIDTH, target.x - 6
+        bend = max(36, (x2 - x1) // 2)
+        path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+    else:  # back, or within a layer: around the right side
+        x1, x2 = source.x + NODE_WIDTH, target.x + NODE_WIDTH + 6
+        bend = max(x1, x2) + LAYER_GAP // 2
+        path = f"M{x1} {y1}C{bend} {y1} {bend} {y2} {x2} {y2}"
+    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, (x1 + x2) // 2, (y1 + y2) // 2 - 6)

@@ -1,0 +1,112 @@
+"""Strategies and their plans for people: the exact diff, the blast radius in words, the micro-agent's argument."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from healing.dashboard import words
+from healing.models import Strategy, StrategyState
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One changed field. ``None``: the field is not there on that side."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDiff:
+    """All changes of one object."""
+
+    object: str
+    lines: list[DiffLine]
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a strategy with its plan (`healing.actions.base.Plan` as JSON)."""
+
+    action: str
+    target: str
+    summary: str
+    risk: str
+    risk_reason: str
+    reversible: bool
+    undo: str
+    blast_radius: list[str]
+    diffs: list[ObjectDiff]
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentView:
+    """One turn of a micro-agent. ``weight`` above zero speaks for the strategy, below zero against it."""
+
+    topic: str
+    text: str
+    weight: float
+
+    @property
+    def side(self) -> str:
+        """``for``, ``against`` or ``neutral``."""
+        if abs(self.weight) < 0.005:
+            return "neutral"
+        return "for" if self.weight > 0 else "against"
+
+
+class StrategyView:
+    """A strategy's row, read for people."""
+
+    def __init__(self, row: Strategy) -> None:
+        self.row = row
+        self.steps = [_step(raw) for raw in row.steps]
+        self.arguments = [_argument(raw) for raw in row.arguments]
+
+    def can_be_chosen(self, attempt: int) -> bool:
+        """Whether an override may pick it: the same conditions as in `healing.approvals.service.override`."""
+        row = self.row
+        return row.attempt == attempt and bool(row.steps) and row.state == StrategyState.PROPOSED
+
+
+def diffs_of(changes: Iterable[Mapping[str, Any]]) -> list[ObjectDiff]:
+    """Changes (`healing.actions.base.Change` as JSON) grouped by object, in the order given."""
+    grouped: dict[str, list[DiffLine]] = {}
+    for change in changes:
+        line = DiffLine(str(change.get("path", "")), _text(change.get("before")), _text(change.get("after")))
+        grouped.setdefault(words.reference_words(change.get("object")), []).append(line)
+    return [ObjectDiff(name, lines) for name, lines in grouped.items()]
+
+
+def _step(raw: Mapping[str, Any]) -> StepView:
+    plan = raw.get("plan") or {}
+    target = plan.get("target") or raw.get("target") or {}
+    return StepView(
+        action=str(raw.get("action") or plan.get("action") or ""),
+        target=words.reference_words(target),
+        summary=str(plan.get("summary", "")),
+        risk=str(plan.get("risk", "")),
+        risk_reason=str(plan.get("risk_reason", "")),
+        reversible=bool(plan.get("reversible")),
+        undo=str(plan.get("undo_summary", "")),
+        blast_radius=words.blast_radius_words(plan.get("blast_radius") or {}),
+        diffs=diffs_of(plan.get("changes") or ()),
+    )
+
+
+def _argument(raw: Mapping[str, Any]) -> ArgumentView:
+    try:
+        weight = float(raw.get("weight") or 0.0)
+    except (TypeError, ValueError):
+        weight = 0.0
+    return ArgumentView(str(raw.get("topic", "")), str(raw.get("text", "")), weight)
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return value if isinstance(value, str) else json.dumps(value, indent=2, sort_keys=True, default=str)

@@ -1,0 +1,10 @@
+"""Addresses of the sockets."""
+
+from django.urls import path
+
+from healing.dashboard.consumers import EventConsumer, NowConsumer
+
+websocket_urlpatterns = [
+    path("ws/now/", NowConsumer.as_asgi()),
+    path("ws/events/<slug:name>/", EventConsumer.as_asgi()),
+]

@@ -1,0 +1,1 @@
+"""Pages. Every one needs a signed-in person; only decisions write."""

@@ -1,0 +1,53 @@
+"""Policies, to read. They are edited in the admin, or in the cluster where they come from."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from pydantic import ValidationError
+
+from healing.dashboard import parts
+from healing.dashboard.policy_view import groups_of
+from healing.dashboard.views.now import PageRequest
+from healing.models import HealingEvent, Policy
+from healing.policies.spec import PolicySpec
+
+
+@never_cache
+@login_required
+@require_safe
+def policy_list(request: PageRequest) -> HttpResponse:
+    """All policies with what they cover and how much they may do."""
+    rows = [(policy, _spec(policy)) for policy in Policy.objects.all()]
+    context = {"policies": rows, "parts": parts.parts(), "server_now": timezone.now()}
+    return render(request, "dashboard/policies/list.html", context)
+
+
+@never_cache
+@login_required
+@require_safe
+def policy_detail(request: PageRequest, policy_id: int) -> HttpResponse:
+    """Every field in words, with its unit and meaning, and the policy's latest events."""
+    policy = get_object_or_404(Policy, pk=policy_id)
+    spec = _spec(policy)
+    context = {
+        "policy": policy,
+        "spec": spec,
+        "groups": groups_of(spec) if spec else [],
+        "events": HealingEvent.objects.filter(policy=policy).defer("diagnosis")[:10],
+        "may_edit": request.user.has_perm("healing.change_policy"),
+        "parts": parts.parts(),
+        "server_now": timezone.now(),
+    }
+    return render(request, "dashboard/policies/detail.html", context)
+
+
+def _spec(policy: Policy) -> PolicySpec | None:
+    try:
+        return policy.parsed()
+    except ValidationError:
+        return None  # the row says why in `error`; the page shows that
