@@ -1,4 +1,4 @@
-"""The site's addresses."""
+"""The site's addresses; /livez, /readyz and /metrics are answered before them (recist_web/middleware.py)."""
 
 from importlib.util import find_spec
 
@@ -6,13 +6,7 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import URLPattern, URLResolver, include, path
 
-from recist_web.health import livez, readyz
-from recist_web.metrics import metrics
-
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("livez", livez, name="livez"),
-    path("readyz", readyz, name="readyz"),
-    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),

@@ -1,9 +1,18 @@
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 
 def test_livez_answers_without_any_store(client: Client) -> None:
     assert client.get("/livez").content == b"ok\n"
+
+
+def test_probes_are_answered_at_any_address_and_without_https(client: Client, settings: Settings) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    for path in ("/livez", "/metrics"):
+        assert client.get(path, headers={"host": "10.1.2.3:8000"}).status_code == 200
+    assert client.get("/login/", headers={"host": "localhost"}).status_code == 301
+    assert client.get("/login/", headers={"host": "10.1.2.3:8000"}).status_code == 400
 
 
 @pytest.mark.django_db
@@ -19,8 +28,8 @@ def test_readyz_names_each_part(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_readyz_tells_the_truth_about_a_lost_valkey(client: Client, settings: object) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:9"  # type: ignore[attr-defined]
+def test_readyz_tells_the_truth_about_a_lost_valkey(client: Client, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:9"
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["parts"]["valkey"]["error"] == "ConnectionError"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
-from tests.parts.kubectl import kubectl_path
+from tests.parts.tools import tool
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -27,7 +27,7 @@ def test_the_database_is_the_one_asked_for(test_parts: object) -> None:
 
 
 def test_kubectl_runs() -> None:
-    done = subprocess.run([kubectl_path(), "version", "--client"], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool("kubectl"), "version", "--client"], capture_output=True, text=True, check=False)
     assert "Client Version" in done.stdout
 
 
