@@ -1,0 +1,132 @@
+"""Slow and failing services: along the calls, the last one that is slow or fails is where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from healing.diagnosis import series as s
+from healing.diagnosis.analyzers.common import change_evidence, workload_ref
+from healing.diagnosis.hypothesis import Hypothesis, evidence
+from healing.diagnosis.requests import Requests, served
+from healing.diagnosis.scene import Scene
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+#: Slower than this, and this many times slower than before, is a fault.
+_SLOW_SECONDS, _SLOW_RATIO = 0.1, 2.5
+#: Slow by itself, with nothing to compare it to.
+_VERY_SLOW_SECONDS = 1.0
+_FAILING, _FAILING_RATIO = 0.05, 2.0
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """SlowDependency and FailingDependency."""
+    if not scene.snapshot.series:
+        return
+    requests = {w: found for w, found in served(scene).items() if scene.covers(w.namespace)}
+    slow = {w: shift for w, found in requests.items() if (shift := _slow(found)) is not None}
+    for workload, shift in slow.items():
+        yield _hypothesis(scene, workload, requests[workload], shift, slow, is_slow=True)
+    failing = {w: shift for w, found in requests.items() if (shift := _failing(found)) is not None}
+    for workload, shift in failing.items():
+        yield _hypothesis(scene, workload, requests[workload], shift, failing, is_slow=False)
+
+
+def _slow(found: Requests) -> s.Shift | None:
+    now = s.latest(found.latency)
+    if now is None or now < _SLOW_SECONDS:
+        return None
+    jump = s.shift(found.latency)
+    if jump is not None and jump.ratio >= _SLOW_RATIO and now >= 0.6 * jump.after:
+        return jump
+    if now >= _VERY_SLOW_SECONDS and (jump is None or jump.after >= _VERY_SLOW_SECONDS):
+        return s.Shift(jump.before if jump else now, now, found.latency[0][0])
+    return None
+
+
+def _failing(found: Requests) -> s.Shift | None:
+    fraction = found.error_fraction
+    now = s.latest(fraction)
+    if now is None or now < _FAILING:
+        return None
+    jump = s.shift(fraction)
+    if jump is not None and jump.ratio >= _FAILING_RATIO and jump.after >= _FAILING:
+        return jump
+    return s.Shift(now, now, fraction[0][0]) if now >= 0.2 else None
+
+
+def _hypothesis(
+    scene: Scene,
+    workload: ObjectRef,
+    found: Requests,
+    shift: s.Shift,
+    others: dict[ObjectRef, s.Shift],
+    *,
+    is_slow: bool,
+) -> Hypothesis:
+    callees = _reachable(scene, workload)
+    guilty = sorted(callees & others.keys())
+    callers = sorted(scene.calls.callers_of(workload) & others.keys())
+    compared = shift.ratio >= _SLOW_RATIO if is_slow else shift.ratio >= _FAILING_RATIO
+    strength = (0.8 if compared else 0.55) + (0.08 if callers else 0.0)
+    if is_slow:
+        cause = "SlowDependency"
+        words = f"{workload.kind} {workload.name} answers in {shift.after * 1000:.0f} ms"
+        words += f" instead of {shift.before * 1000:.0f} ms" if compared else ""
+        facts: dict[str, Any] = {
+            "latency_seconds": round(shift.after, 4),
+            "baseline_latency_seconds": round(shift.before, 4),
+        }
+    else:
+        cause = "FailingDependency"
+        words = f"{workload.kind} {workload.name} fails {shift.after:.0%} of its requests"
+        words += f" instead of {shift.before:.0%}" if compared else ""
+        facts = {"error_rate": round(shift.after, 4), "baseline_error_rate": round(shift.before, 4)}
+    if guilty:
+        words += f"; so does {guilty[0].name}, which it calls"
+    elif callers:
+        words += f"; its callers {', '.join(c.name for c in callers)} suffer, nothing it calls does"
+    facts["callers"] = [c.as_json() for c in callers]
+    proof = [_metric(workload, found, is_slow=is_slow)]
+    past = scene.history(workload)
+    if (
+        past is not None
+        and past.good is not None
+        and past.started is not None
+        and abs(past.started.timestamp() - shift.at) < 180
+    ):
+        facts |= past.facts()
+        proof += change_evidence(past)
+        words += f". It began with revision {past.current.number}"
+    return Hypothesis(
+        cause,
+        workload_ref(scene, workload),
+        strength,
+        words + ".",
+        proof,
+        facts,
+        affected=scene.around(workload),
+        blames={ref for callee in guilty for ref in (callee, *scene.services_of(callee))},
+    )
+
+
+def _reachable(scene: Scene, workload: ObjectRef) -> set[ObjectRef]:
+    """Everything it calls, directly or not."""
+    seen: set[ObjectRef] = set()
+    waiting = [workload]
+    while waiting:
+        for callee in scene.calls.callees(waiting.pop()):
+            if callee not in seen and callee != workload:
+                seen.add(callee)
+                waiting.append(callee)
+    return seen
+
+
+def _metric(workload: ObjectRef, found: Requests, *, is_slow: bool) -> Evidence:
+    points = found.latency if is_slow else found.error_fraction
+    unit = "seconds" if is_slow else "fraction"
+    title = f"{'Mean latency' if is_slow else 'Failed requests'} of {workload.name}"
+    text = f"{points[0][1]:.3g} → {points[-1][1]:.3g} {unit}" if points else ""
+    data = {"unit": unit, "points": [[t, round(v, 5)] for t, v in points[-120:]], "metrics": sorted(found.metrics)}
+    return evidence("metric", title, text, obj=workload, source="prometheus", data=data)

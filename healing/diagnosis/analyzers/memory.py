@@ -1,0 +1,258 @@
+"""Containers that are killed for their memory: a limit too low, a leak, or the node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from healing.diagnosis import reading as r
+from healing.diagnosis import series as s
+from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
+from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
+from healing.diagnosis.links import prometheus_graph
+from healing.diagnosis.revisions import History
+from healing.diagnosis.scene import RECENT, Container, Scene, node_of
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+_METRICS = ("container_memory_working_set_bytes", "container_memory_rss", "container_memory_usage_bytes")
+#: Killed this soon after its start, a program never had what it needs.
+_AT_START_SECONDS = 30.0
+#: A life that took at least this long shows whether memory grows.
+_LIFE_SECONDS = 60.0
+#: Not killed yet, but so near to its limit while growing that it will be.
+_NEAR_LIMIT = 0.8
+_HEADROOM = 1.5
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """MemoryLimitTooLow and MemoryLeak; NodeMemoryPressure where the limit was not reached."""
+    for workload, containers in scene.containers.items():
+        for name in dict.fromkeys(c.name for c in containers):
+            mine = [c for c in containers if c.name == name]
+            killed = [c for c in mine if _killed(scene, c)]
+            points = {r.text(c.pod, "metadata", "name"): memory_of(scene, c) for c in mine}
+            if killed:
+                yield _judge(scene, workload, killed, points)
+            else:
+                yield from _growing(scene, workload, mine, points)
+
+
+def memory_of(scene: Scene, container: Container) -> s.Points:
+    """The container's working set over time, from the first metric that has it."""
+    ref = ObjectRef.of(container.pod)
+    for metric in _METRICS:
+        found = s.matching(
+            scene.snapshot.series, (metric,), namespace=ref.namespace, pod=ref.name, container=container.name
+        )
+        if found:
+            return s.total(s.finite(one.points) for one in found)
+    return ()
+
+
+def _killed(scene: Scene, container: Container) -> bool:
+    if not container.was_oom_killed:
+        return False
+    since = scene.now - container.finished_at if container.finished_at else RECENT
+    return container.waiting == "CrashLoopBackOff" or since <= RECENT
+
+
+def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: dict[str, s.Points]) -> Hypothesis:
+    container = max(killed, key=lambda c: (c.restarts, c.finished_at or scene.now))
+    limit = r.quantity(r.at(container.spec, "resources", "limits", "memory"))
+    past, blame = rollout_blame(scene, workload, killed)
+    proof = [status_evidence(container)]
+    peak = max((v for p in points.values() for _, v in p), default=None)
+    facts: dict[str, Any] = {"container": container.name, "memory_limit_bytes": limit, "peak_memory_bytes": peak}
+    facts |= past.facts() if past is not None and past.good is not None and blame >= 0.5 else {}
+    affected = scene.around(workload)
+    if limit is None or (peak is not None and points_are_dense(points) and peak < 0.6 * limit):
+        node = node_of(container.pod)
+        about = ObjectRef("Node", "", node) if node else workload_ref(scene, workload)
+        words = (
+            "has no memory limit" if limit is None else f"was killed at {r.as_memory(peak or 0)}, below its own limit"
+        )
+        return Hypothesis(
+            "NodeMemoryPressure",
+            about,
+            0.66 if limit is None else 0.6,
+            f"Container {container.name} {words}: the node ran out of memory.",
+            proof,
+            {"node": node, "container": container.name},
+            affected=affected,
+        )
+    lowered = _lowered(past, container.name)
+    life = _life(points)
+    growth = s.trend(life) if life else None
+    lifetime = container.lifetime_seconds
+    proof += _series_evidence(scene, container, points, limit)
+    if lowered is not None and lowered[1] < lowered[0] and _since_change(scene, past, killed):
+        assert past is not None
+        proof += change_evidence(past, past.changed("resources.limits.memory"))
+        facts |= past.facts() | _suggestion(max(lowered[0], (peak or 0) * 1.2))
+        return Hypothesis(
+            "MemoryLimitTooLow",
+            workload_ref(scene, workload),
+            0.95,
+            f"Container {container.name} is OOM-killed since its memory limit was lowered from"
+            f" {r.as_memory(lowered[0])} to {r.as_memory(lowered[1])} in revision {past.current.number}.",
+            proof,
+            facts,
+            affected=affected,
+            since=past.started,
+        )
+    leak = _leak_strength(growth, lifetime, limit)
+    if leak >= 0.5:
+        brought = past is not None and blame >= 0.7 and bool(past.changed(".image"))
+        facts |= {"growth_bytes_per_second": round(growth.slope, 1) if growth else None}
+        if past is not None and brought:
+            proof += change_evidence(past)
+        words = f" It began with revision {past.current.number}." if past is not None and brought else ""
+        rate = f" by {r.as_memory(growth.slope * 60)} a minute" if growth and growth.slope > 0 else ""
+        lived = f" after {lifetime:.0f} s" if lifetime else ""
+        return Hypothesis(
+            "MemoryLeak",
+            workload_ref(scene, workload),
+            leak,
+            f"The memory of container {container.name} grows{rate} until it is OOM-killed{lived}"
+            f" at its limit of {r.as_memory(limit)}.{words}",
+            proof,
+            facts | _suggestion(limit * 2),
+            affected=affected,
+        )
+    strength = 0.9 if lifetime is not None and lifetime <= _AT_START_SECONDS else 0.7
+    if not life:
+        strength -= 0.05
+    soon = f" {lifetime:.0f} s after its start" if lifetime is not None else ""
+    return Hypothesis(
+        "MemoryLimitTooLow",
+        workload_ref(scene, workload),
+        strength,
+        f"Container {container.name} is OOM-killed{soon}: its limit of {r.as_memory(limit)} is less than it needs.",
+        proof,
+        facts | _suggestion(max(limit * 2, (peak or 0) * _HEADROOM)),
+        affected=affected,
+    )
+
+
+def _growing(
+    scene: Scene, workload: ObjectRef, containers: list[Container], points: dict[str, s.Points]
+) -> Iterator[Hypothesis]:
+    """Near the limit and steadily growing: killed soon, though not yet."""
+    for container in containers:
+        limit = r.quantity(r.at(container.spec, "resources", "limits", "memory"))
+        mine = points.get(r.text(container.pod, "metadata", "name"), ())
+        if not limit or not mine or not container.is_running:
+            continue
+        life = s.split_at_resets(mine)[-1]
+        now, growth = s.latest(life), s.trend(life)
+        if now is None or growth is None or now < _NEAR_LIMIT * limit:
+            continue
+        rise = (growth.last - growth.first) / limit
+        if growth.slope <= 0 or growth.fit < 0.7 or rise < 0.2 or not _still_rising(life):
+            continue
+        left = max(0.0, (limit - now) / growth.slope)
+        if left > 3600:
+            continue
+        facts = {
+            "container": container.name,
+            "memory_limit_bytes": limit,
+            "growth_bytes_per_second": round(growth.slope, 1),
+            "seconds_to_limit": round(left),
+        }
+        yield Hypothesis(
+            "MemoryLeak",
+            workload_ref(scene, workload),
+            0.78,
+            f"The memory of container {container.name} has grown to {now / limit:.0%} of its limit"
+            f" and reaches it in about {left / 60:.0f} min.",
+            _series_evidence(scene, container, points, limit),
+            facts | _suggestion(limit * 2),
+            affected=scene.around(workload),
+        )
+        return
+
+
+def points_are_dense(points: dict[str, s.Points]) -> bool:
+    """Whether samples are close enough (15 s) that a peak would have been seen."""
+    best = max(points.values(), key=len, default=())
+    return len(best) >= 8 and (best[-1][0] - best[0][0]) / (len(best) - 1) <= 15
+
+
+def _life(points: dict[str, s.Points]) -> s.Points:
+    """The longest life of one process that was seen."""
+    lives = [life for p in points.values() for life in s.split_at_resets(p)]
+    return max(lives, key=lambda life: life[-1][0] - life[0][0], default=())
+
+
+def _leak_strength(growth: s.Trend | None, lifetime: float | None, limit: float) -> float:
+    """How surely memory grew over a whole life instead of jumping up at its start."""
+    if growth is not None and growth.seconds >= _LIFE_SECONDS:
+        rise = (growth.last - growth.first) / limit
+        if growth.slope > 0 and growth.fit >= 0.75 and rise >= 0.25:
+            return 0.9
+        return 0.45 if (lifetime or 0) > 300 else 0.2
+    if lifetime is None or lifetime <= _AT_START_SECONDS:
+        return 0.0
+    return 0.62 if lifetime > 300 else 0.56 if lifetime > 90 else 0.3
+
+
+def _still_rising(life: s.Points) -> bool:
+    """The last quarter is higher than the one before: a plateau is no leak."""
+    quarter = max(2, len(life) // 4)
+    last, before = s.latest(life, quarter), s.latest(life[:-quarter], quarter)
+    return last is not None and before is not None and last > before * 1.02
+
+
+def _lowered(past: History | None, container: str) -> tuple[float, float] | None:
+    for change in past.changed(f"[{container}].resources.limits.memory", f"[{container}].resources") if past else ():
+        before, after = _memory_in(change.before), _memory_in(change.after)
+        if before is not None and after is not None:
+            return before, after
+    return None
+
+
+def _memory_in(value: Any) -> float | None:
+    if isinstance(value, dict):
+        return r.quantity(r.at(value, "limits", "memory") or value.get("memory"))
+    return r.quantity(value)
+
+
+def _since_change(scene: Scene, past: History | None, killed: list[Container]) -> bool:
+    """Only pods of the current revision are killed."""
+    if past is None or not past.current.hash:
+        return past is not None
+    labels = [r.labels(c.pod, "metadata", "labels").values() for c in killed]
+    return all(past.current.hash in values for values in labels)
+
+
+def _suggestion(wanted: float) -> dict[str, Any]:
+    """A limit in steps people use: whole 32 Mi, whole 256 Mi above 1 Gi."""
+    step = 256 * 2**20 if wanted > 2**30 else 32 * 2**20
+    rounded = int(-(-wanted // step) * step)
+    return {"suggested_memory_limit": r.as_memory(rounded), "suggested_memory_limit_bytes": rounded}
+
+
+def _series_evidence(
+    scene: Scene, container: Container, points: dict[str, s.Points], limit: float | None
+) -> list[Evidence]:
+    pod = bare(ObjectRef.of(container.pod, "Pod"))
+    mine = points.get(pod.name, ())
+    if not mine:
+        return []
+    query = f'container_memory_working_set_bytes{{namespace="{pod.namespace}",pod="{pod.name}",container="{container.name}"}}'
+    high = max(v for _, v in mine)
+    text = f"{r.as_memory(mine[0][1])} → {r.as_memory(mine[-1][1])}, highest {r.as_memory(high)}"
+    if limit:
+        text += f" of a limit of {r.as_memory(limit)}"
+    return [
+        evidence(
+            "metric",
+            f"Memory of {pod.name}/{container.name}",
+            text,
+            obj=pod,
+            source="prometheus",
+            link=prometheus_graph(scene.snapshot.prometheus_url, query, scene.now),
+            data={"unit": "bytes", "points": [[t, v] for t, v in mine[-120:]]},
+        )
+    ]

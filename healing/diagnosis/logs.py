@@ -1,0 +1,212 @@
+"""Reading logs: levels of common formats, records of several lines, the lines that matter. Text in, data out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["debug", "info", "warning", "error", "fatal", ""]
+
+#: So much of a log's end is read: what killed a container is there.
+MAX_CHARACTERS = 400_000
+_MAX_RECORD_LINES = 80
+
+_LEVELS: dict[str, Level] = {
+    "trace": "debug",
+    "debug": "debug",
+    "dbg": "debug",
+    "info": "info",
+    "inf": "info",
+    "information": "info",
+    "notice": "info",
+    "note": "info",
+    "log": "info",
+    "warn": "warning",
+    "wrn": "warning",
+    "warning": "warning",
+    "error": "error",
+    "err": "error",
+    "eror": "error",
+    "severe": "error",
+    "emerg": "fatal",
+    "emergency": "fatal",
+    "alert": "fatal",
+    "crit": "fatal",
+    "critical": "fatal",
+    "fatal": "fatal",
+    "panic": "fatal",
+    "dpanic": "fatal",
+}
+_LEVEL_NAMES = "|".join(sorted(_LEVELS, key=len, reverse=True))
+_LOGFMT_LEVEL = re.compile(rf"\b(?:level|lvl|severity|loglevel)[=:]\s*\"?({_LEVEL_NAMES})\b", re.IGNORECASE)
+# [ERROR], ERROR:, " ERROR ", <error>; a lowercase word in the middle of prose is not a level
+_MARKED_LEVEL = re.compile(rf"(?:^|\s)[\[<(]({_LEVEL_NAMES})[\]>)]|^({_LEVEL_NAMES})[:\s]", re.IGNORECASE)
+_UPPER_LEVEL = re.compile(rf"(?:^|[\s|\-])({'|'.join(n.upper() for n in _LEVELS)})(?:$|[\s:|\-\]])")
+_KLOG = re.compile(r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ \S+\] ")
+_KLOG_LEVELS: dict[str, Level] = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
+_WORDS_OF_FAILURE = re.compile(
+    r"\b(?:panic:|fatal error|fatal:|traceback \(most recent call last\)|uncaught|unhandled (?:exception|rejection|promise)"
+    r"|exception in thread|segmentation fault|core dumped|assertion failed|[A-Za-z.]*(?:Error|Exception)(?::| \[)|error:"
+    r"|failed to|cannot|can't|could not|unable to|refused|denied|no such|in use|missing"
+    r"|invalid|not set|required|not found|timed out|timeout|unavailable|unauthorized|forbidden|out of memory|no space)",
+    re.IGNORECASE,
+)
+_CONTINUATION = re.compile(
+    r"^(?:\s+\S|\tat |Caused by:|Suppressed:|\.\.\. \d+ more|goroutine \d+ \[|created by |main\.|runtime\.|[\w./*()]+\(0x"
+    r"|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Warning|Exit)(?::|$)|\[signal |exit status \d|During handling of the above"
+    r"|The above exception was|Traceback \(most recent call last\)|stack backtrace:|$)"
+)
+_STARTS_TRACE = re.compile(
+    r"Traceback \(most recent call last\)|^panic:|^fatal error:|Exception in thread|^thread '.*' panicked"
+)
+_TIMESTAMP = re.compile(
+    r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*|^[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d\s+"
+)
+_MASKED = re.compile(
+    r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+(?:\.\d+)*(?:ns|us|µs|ms|s|m|h|%|B|KB|MB|GB)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message of a log, with the lines that belong to it. ``message`` is without time and level where a format
+    is known; ``raw`` is everything."""
+
+    level: Level
+    message: str
+    raw: str
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it tells of something that went wrong."""
+        if self.level in ("error", "fatal"):
+            return True
+        return self.level in ("", "warning") and _WORDS_OF_FAILURE.search(self.message) is not None
+
+    @property
+    def template(self) -> str:
+        """The message with what varies taken out: records of one template say the same."""
+        return _MASKED.sub("#", self.message.split("\n", 1)[0])[:200]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A record and how often its template came."""
+
+    record: Record
+    count: int
+
+
+def records(log: str) -> Iterator[Record]:
+    """The log's records, oldest first; a stack trace is one record."""
+    lines: list[str] = []
+    in_trace = False
+    for line in log[-MAX_CHARACTERS:].splitlines():
+        starts_trace = _STARTS_TRACE.search(_TIMESTAMP.sub("", line)) is not None
+        follows = (
+            bool(lines)
+            and (_CONTINUATION.match(line) is not None)
+            and not (starts_trace and not in_trace and not lines)
+        )
+        if follows and len(lines) < _MAX_RECORD_LINES:
+            in_trace = in_trace or starts_trace
+            lines.append(line)
+            continue
+        if lines:
+            yield _record(lines)
+        in_trace = starts_trace
+        lines = [line] if line.strip() else []
+    if lines:
+        yield _record(lines)
+
+
+def failures(log: str, limit: int = 8) -> list[Repeated]:
+    """What went wrong, deduplicated: the latest record of each template, the most telling ones first.
+
+    Fatal before error before the rest; within a level the latest first.
+    """
+    latest: dict[str, tuple[int, Record, int]] = {}
+    for position, record in enumerate(records(log)):
+        if record.is_failure:
+            count = latest[record.template][2] + 1 if record.template in latest else 1
+            latest[record.template] = (position, record, count)
+    rank = {"fatal": 0, "error": 1}
+    ordered = sorted(latest.values(), key=lambda entry: (_rank(entry[1], rank), -entry[0]))
+    return [Repeated(record, count) for _, record, count in ordered[:limit]]
+
+
+def tail(log: str, lines: int = 20) -> str:
+    """The last lines."""
+    return "\n".join(log[-MAX_CHARACTERS:].splitlines()[-lines:])
+
+
+def excerpt(repeated: Iterable[Repeated]) -> str:
+    """Records as text for a person, each with how often it came."""
+    return "\n".join(f"{item.record.raw.rstrip()}{f'  (×{item.count})' if item.count > 1 else ''}" for item in repeated)
+
+
+def _rank(record: Record, rank: dict[str, int]) -> int:
+    if "panic" in record.message[:40].lower() or "Traceback" in record.raw:
+        return 0
+    return rank.get(record.level, 2)
+
+
+def _record(lines: list[str]) -> Record:
+    raw = "\n".join(lines).rstrip()
+    first = lines[0]
+    rest = raw[len(first) :]
+    if first.lstrip().startswith("{"):
+        parsed = _json(first)
+        if parsed is not None:
+            level, message = parsed
+            return Record(level, message + rest, raw)
+    klog = _KLOG.match(first)
+    if klog:
+        return Record(_KLOG_LEVELS[klog[1]], first[klog.end() :] + rest, raw)
+    stripped = _TIMESTAMP.sub("", first)
+    level = _level(stripped)
+    return Record(level, stripped + rest, raw)
+
+
+def _level(line: str) -> Level:
+    for pattern in (_LOGFMT_LEVEL, _MARKED_LEVEL, _UPPER_LEVEL):
+        match = pattern.search(line[:300])
+        if match:
+            return _LEVELS[next(group for group in match.groups() if group).lower()]
+    return ""
+
+
+def _json(line: str) -> tuple[Level, str] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    lowered = {str(k).lower(): v for k, v in value.items()}
+    raw_level = next((lowered[k] for k in ("level", "lvl", "severity", "loglevel", "log.level") if k in lowered), "")
+    level: Level = ""
+    if isinstance(raw_level, str):
+        level = _LEVELS.get(raw_level.lower(), "")
+    elif isinstance(raw_level, int) and not isinstance(raw_level, bool):  # bunyan, pino
+        level = "fatal" if raw_level >= 60 else "error" if raw_level >= 50 else "warning" if raw_level >= 40 else "info"
+    parts = [
+        str(lowered[key])
+        for key in (
+            "msg",
+            "message",
+            "event",
+            "error",
+            "err",
+            "exception",
+            "stack",
+            "stacktrace",
+            "stack_trace",
+            "detail",
+        )
+        if lowered.get(key)
+    ]
+    return level, ": ".join(dict.fromkeys(parts)) or line
