@@ -11,17 +11,14 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
+from healing.dashboard.routing import websocket_urlpatterns  # noqa: E402
 from recist_web.checks import refuse_to_start  # noqa: E402
 
-try:
-    from healing.dashboard.routing import websocket_urlpatterns
-except ModuleNotFoundError:
-    websocket_urlpatterns = []
-
 refuse_to_start()
+sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type] - made with Django's path(), as Channels documents
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
     }
 )

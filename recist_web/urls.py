@@ -16,5 +16,4 @@ if find_spec("healing.api") and find_spec("healing.api").origin:
     from healing.api import api
 
     urlpatterns.append(path("api/v1/", api.urls))
-if find_spec("healing.dashboard.urls"):
-    urlpatterns.append(path("", include("healing.dashboard.urls")))
+urlpatterns.append(path("", include("healing.dashboard.urls")))

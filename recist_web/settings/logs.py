@@ -35,6 +35,8 @@ LOGGING = {
         # Django's own handlers would print every record twice.
         "django": {"handlers": [], "level": _LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": _LEVEL, "propagate": True},
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.error": {"handlers": [], "propagate": True},
         # Chatty below warnings, and their debug records hold whole responses.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
