@@ -15,7 +15,7 @@ from healing.dashboard.routing import websocket_urlpatterns  # noqa: E402
 from recist_web.checks import refuse_to_start  # noqa: E402
 
 refuse_to_start()
-sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type] - made with Django's path(), as Channels documents
+sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # made with Django's path(), as Channels documents
 application = ProtocolTypeRouter(
     {
         "http": django_application,
