@@ -85,7 +85,7 @@ class Catalogue:
             if not isinstance(changes, dict):
                 raise DefinitionError(f"{at}: expected a mapping, got {changes!r}")
             rest = dict(changes)
-            base = self.program(rest.pop("extends", "generic"), at)
+            base = self.program(rest.pop("extends"), at) if "extends" in rest else Program()
             self.programs[name] = apply_changes(base, {"name": name, **rest}, at)
         for host, answer in (data.get("registries") or {}).items():
             if answer not in ("open", "private", "unreachable"):

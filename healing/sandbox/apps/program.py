@@ -97,6 +97,8 @@ class Program:
     #: clients must send this variable's value
     password_env: str = ""
     operations: tuple[str, ...] = ("GET /",)
+    #: writes a line for (a sample of) its requests
+    access_log: bool = True
     chatter: tuple[str, ...] = ()
     #: from SIGTERM to its exit; one that ignores it needs a SIGKILL
     grace_seconds: float = 0.4

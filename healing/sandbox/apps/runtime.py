@@ -129,6 +129,11 @@ class AppRuntime:
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
 
+    def reseed(self, seed: int) -> None:
+        """Start the random numbers of traffic and logs over."""
+        self.seed = seed
+        self._rng.seed(seed)
+
     # ports.Runtime
 
     def pull(self, image: str, *, authorized: bool = False) -> PullResult:
@@ -154,7 +159,7 @@ class AppRuntime:
             return self._server(start, program, now)
         name = argv[0]
         base = name.rsplit("/", 1)[-1]
-        if has_binary(program, name):
+        if program.kind != "shell" and has_binary(program, name):
             return self._server(start, program, now)
         is_tool = base in COMMANDS or base in _SHELLS or base in ("sleep", "yes", "stress", "stress-ng", "exec")
         in_path = "/" not in name or name.startswith(("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/"))
@@ -209,7 +214,8 @@ class AppRuntime:
 
     def in_pod(self, pod_uid: str) -> Iterable[BaseProcess]:
         return [
-            p.server if isinstance(p, ReplacedProcess) and p.server is not None else p for p in self._by_pod.get(pod_uid, [])
+            p.server if isinstance(p, ReplacedProcess) and p.server is not None else p
+            for p in self._by_pod.get(pod_uid, [])
         ]
 
     def servers(self) -> list[ServerProcess]:

@@ -19,7 +19,7 @@ def speak(group: CallerClass, now: float, seconds: float, rng: random.Random) ->
     for process in group.members:
         if not process.listening():
             continue
-        if process.rate > 0.05 and rng.random() < min(1.0, seconds / _ACCESS_EVERY_SECONDS):
+        if process.program.access_log and process.rate > 0.05 and rng.random() < min(1.0, seconds / _ACCESS_EVERY_SECONDS):
             _access(process, now, rng)
         if process.program.chatter and rng.random() < seconds / _CHATTER_EVERY_SECONDS:
             message = rng.choice(process.program.chatter)

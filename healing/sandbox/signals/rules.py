@@ -80,7 +80,7 @@ def load_rules() -> list[Rule]:
             group["name"],
             rule["alert"],
             rule["expr"],
-            parse_duration_seconds(rule.get("for", "0s")),
+            parse_duration_seconds(str(rule.get("for", 0))),
             rule.get("labels", {}),
             rule.get("annotations", {}),
         )  # fmt: skip
