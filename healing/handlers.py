@@ -16,6 +16,6 @@ HANDLERS: Mapping[Phase, PhaseHandler] = MappingProxyType(
         Phase.PLANNING: metacognition.plan,
         Phase.HEALING: metacognition.execute,
         Phase.VERIFYING: metacognition.verify,
-        Phase.LEARNING: learning.run,
+        Phase.LEARNING: containment.settling(learning.run),
     }
 )

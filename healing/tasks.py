@@ -6,7 +6,7 @@ import uuid
 
 from celery import shared_task
 
-from healing import engine
+from healing import containment, engine
 from healing.approvals import service as approvals
 from healing.handlers import HANDLERS
 from healing.models import HealingEvent
@@ -31,3 +31,4 @@ def sweep() -> None:
 def expire() -> None:
     """Beat, every two seconds: approvals nobody decided, isolations past their time."""
     approvals.expire_due()
+    containment.release_due(get_ports, engine.add_note)

@@ -32,7 +32,8 @@ class KnownValue:
 
 
 def value_of(cluster: Cluster, config_map: Object, key: str, *, timeout_seconds: float) -> KnownValue | None:
-    """The last known value, or None where nobody remembers. Raises `healing.ports.errors`."""
+    """The last known value that is not the present one, or None where nobody remembers. Raises
+    `healing.ports.errors`."""
     return (
         _last_applied(config_map, key) or _seen(config_map, key) or _sibling(cluster, config_map, key, timeout_seconds)
     )
@@ -45,12 +46,14 @@ def _last_applied(config_map: Object, key: str) -> KnownValue | None:
         value = data.get(key)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None  # an annotation anyone may write: what cannot be read says nothing
-    return KnownValue(value, "what was last applied", is_same_object=True) if isinstance(value, str) else None
+    if not isinstance(value, str) or value == (config_map.get("data") or {}).get(key):
+        return None
+    return KnownValue(value, "what was last applied", is_same_object=True)
 
 
 def _seen(config_map: Object, key: str) -> KnownValue | None:
     for known in KnownConfig.objects.filter(uid=config_map["metadata"]["uid"]).order_by("-seen_at"):
-        if key in known.data:
+        if key in known.data and known.data[key] != (config_map.get("data") or {}).get(key):
             when = f"{known.seen_at:%Y-%m-%d %H:%M:%S} UTC"
             return KnownValue(known.data[key], f"what it held when seen at {when}", is_same_object=True)
     return None
@@ -64,7 +67,7 @@ def _sibling(cluster: Cluster, config_map: Object, key: str, timeout_seconds: fl
         for other in list_if_allowed(cluster, "ConfigMap", meta["namespace"], timeout_seconds=timeout_seconds) or ()
         if other["metadata"]["name"] != meta["name"]
         and _SUFFIX.sub("", other["metadata"]["name"]) == family
-        and key in (other.get("data") or {})
+        and (other.get("data") or {}).get(key) not in (None, (config_map.get("data") or {}).get(key))
     ]
     if not relatives:
         return None

@@ -167,9 +167,7 @@ def last_good(
         raise CannotPlan(f"{workload.ref} has no earlier revision with another template.")
     serving = [r for r in earlier if r.is_serving and r.number not in avoid]
     if serving:
-        best = serving[0]
-        reason = f"{best.available} of its pods serve right now"
-        return GoodRevision(best, now, reason, is_serving=True, lived_seconds=_lived(best, revisions))
+        return judged(serving[0], now, revisions)
     warned = _pods_with_warnings(cluster, workload, timeout_seconds)
     against: list[str] = []
     for revision in earlier:
@@ -177,11 +175,21 @@ def last_good(
             cluster, workload, revision, avoid=avoid, warned=warned, timeout_seconds=timeout_seconds
         )
         if not problem:
-            lived = _lived(revision, revisions)
-            reason = f"it was the newest for {lived:.0f} s and left no warnings" if lived else "it left no warnings"
-            return GoodRevision(revision, now, reason, is_serving=False, lived_seconds=lived)
+            return judged(revision, now, revisions)
         against.append(f"revision {revision.number}: {problem}")
     raise CannotPlan(f"No earlier revision of {workload.ref} is known to be good ({'; '.join(against)}).")
+
+
+def judged(revision: Revision, now: Revision, revisions: Iterable[Revision]) -> GoodRevision:
+    """The revision with what speaks for it."""
+    lived = _lived(revision, revisions)
+    if revision.is_serving:
+        reason = f"{revision.available} of its pods serve right now"
+    elif lived:
+        reason = f"it was the newest for {lived:.0f} s, and nothing speaks against it"
+    else:
+        reason = "nothing speaks against it"
+    return GoodRevision(revision, now, reason, is_serving=revision.is_serving, lived_seconds=lived)
 
 
 def _speaks_against(

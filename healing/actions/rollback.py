@@ -87,9 +87,7 @@ class Rollback(Action[RollbackParameters]):
             if revision.number == parameters.to_revision:
                 if revisions.same_template(revision.template, now.template):
                     raise CannotPlan(f"Revision {revision.number} has the template that {workload.ref} has now.")
-                return revisions.GoodRevision(
-                    revision, now, "it was asked for", is_serving=revision.is_serving, lived_seconds=None
-                )
+                return revisions.judged(revision, now, kept)
         raise CannotPlan(f"{workload.ref} has no revision {parameters.to_revision} any more.")
 
 

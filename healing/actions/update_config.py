@@ -27,10 +27,12 @@ _CONFIG_VOLUMES = ("configMap", "secret", "projected")
 
 
 class UpdateConfigParameters(Parameters):
-    """For a workload: ``fromRevision`` (0: the last good one). For a ConfigMap: the ``keys`` to restore."""
+    """For a workload: ``fromRevision`` (0: the last good one). For a ConfigMap: the ``keys`` to restore;
+    ``overwrite``: also those that are there with another value."""
 
     from_revision: int = Field(0, ge=0)
     keys: tuple[str, ...] = Field((), max_length=50)
+    overwrite: bool = False
 
 
 class UpdateConfig(Action[UpdateConfigParameters]):
@@ -107,31 +109,36 @@ class UpdateConfig(Action[UpdateConfigParameters]):
         self, cluster: Cluster, target: ObjectRef, parameters: UpdateConfigParameters, timeout_seconds: float
     ) -> Plan:
         config_map = get(cluster, target, timeout_seconds=timeout_seconds)
-        ref = ObjectRef.of(config_map, "ConfigMap")
+        ref, held = ObjectRef.of(config_map, "ConfigMap"), config_map.get("data") or {}
         if config_map.get("immutable"):
             raise CannotPlan(f"{ref} is immutable.")
-        missing = [key for key in parameters.keys if key not in (config_map.get("data") or {})]
-        if not missing:
+        wanted = [key for key in parameters.keys if parameters.overwrite or key not in held]
+        if not wanted:
             raise CannotPlan(f"{ref} lacks none of the keys.")
         values: dict[str, known_good.KnownValue] = {}
-        for key in missing:
+        for key in wanted:
             found = known_good.value_of(cluster, config_map, key, timeout_seconds=timeout_seconds)
             if found is None:
                 raise CannotPlan(f"Nobody remembers what {key} of {ref} was; a person has to say it.")
             values[key] = found
         sources = "; ".join(dict.fromkeys(v.source for v in values.values()))
+        is_safe = all(v.is_same_object for v in values.values()) and not values.keys() & held.keys()
         return Plan(
             action=self.name,
             target=ref,
             generation=0,
             summary=f"Restore {', '.join(values)} of {ref} from {sources}.",
-            changes=tuple(Change(ref, f"data[{key}]", None, found.value) for key, found in values.items()),
+            changes=tuple(Change(ref, f"data[{key}]", held.get(key), found.value) for key, found in values.items()),
             operations=(operations.patch(ref, {"data": {key: found.value for key, found in values.items()}}),),
-            pre_state={"undo": [operations.patch(ref, {"data": dict.fromkeys(values)})]},
-            risk=Risk.LOW if all(v.is_same_object for v in values.values()) else Risk.MEDIUM,
-            risk_reason="Adds keys that are missing; present values stay.",
+            pre_state={"undo": [operations.patch(ref, {"data": {key: held.get(key) for key in values}})]},
+            risk=Risk.LOW if is_safe else Risk.MEDIUM,
+            risk_reason=(
+                "Adds keys that are missing; present values stay."
+                if is_safe
+                else "Replaces a present value, or takes one from another object."
+            ),
             reversible=True,
-            undo_summary=f"{', '.join(values)} taken out of {ref} again.",
+            undo_summary=f"{', '.join(values)} of {ref}: as before again.",
             blast_radius=BlastRadius(managed_by=managed_by(config_map)),
             parameters=parameters.model_dump(mode="json", by_alias=True),
         )

@@ -88,6 +88,15 @@ def move(event_id: int, expect: Phase, result: PhaseResult) -> HealingEvent:
     return event
 
 
+def add_note(event_id: int, note: Note) -> None:
+    """Put a note on an event's timeline from outside a run: upkeep, after the event's end too."""
+    with transaction.atomic():
+        event = record.lock(pk=event_id)
+        if event is not None:
+            record.append(event, [note], timezone.now())
+            record.save(event)
+
+
 def _report(event_id: int, run_id: uuid.UUID, note: Note | None) -> None:
     with transaction.atomic():
         event = record.lock_mine(event_id, run_id)

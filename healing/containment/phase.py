@@ -1,0 +1,114 @@
+"""The handler of the phase CONTAINING."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from healing.actions import guardrails, registry
+from healing.actions.base import CannotPlan, Plan
+from healing.actions.isolate import QUARANTINE, policy_name
+from healing.actions.runner import ActionFailed, Runner, StalePlan
+from healing.containment.decide import Measure, decide
+from healing.containment.evidence import collect
+from healing.lifecycle import Phase
+from healing.models import ActorKind, Isolation
+from healing.phase import Note, PhaseContext, PhaseResult
+from healing.policies.spec import ActionName
+from healing.ports.errors import SourceError
+
+_CALL_SECONDS = 1.5
+
+
+def run(context: PhaseContext) -> PhaseResult:
+    """Save evidence, then pause, cordon or isolate, where it helps and no limit speaks against it.
+
+    Containment is a help, not a condition: whatever goes wrong is said, and diagnosis begins.
+    """
+    event, cluster = context.event, context.ports.cluster
+    situation = guardrails.situation_of(event, timezone.now(), is_containment=True)
+    if situation.policy.paused or situation.policy.autonomy != "heal":
+        reason = "is paused" if situation.policy.paused else f"has autonomy {situation.policy.autonomy}"
+        return _go_on([_note("not-contained", f"Nothing is contained: the policy {reason}.")])
+    try:
+        decision = decide(event, situation.policy, cluster, timeout_seconds=_CALL_SECONDS)
+    except SourceError as error:
+        return _go_on([_note("not-contained", f"Nothing could be contained: {error}")])
+    if not event.timeline.filter(kind="evidence-saved").exists():
+        for note in collect(cluster, decision.pods, context.deadline):
+            context.report(note)
+    contained = sum([_carry_out(context, measure, situation) for measure in decision.measures])
+    notes = [_note("not-contained", reason) for reason in decision.not_done]
+    return _go_on(notes, result={"measures": len(decision.measures), "contained": contained})
+
+
+def _go_on(notes: list[Note], result: dict[str, int] | None = None) -> PhaseResult:
+    return PhaseResult(Phase.DIAGNOSING, notes, {"contained_at": timezone.now()}, result=dict(result or {}))
+
+
+def _carry_out(context: PhaseContext, measure: Measure, situation: guardrails.Situation) -> bool:
+    """Do it; says on the timeline what came of it. `TryLater` is the engine's to repeat."""
+    event, cluster = context.event, context.ports.cluster
+
+    def guard(plan: Plan) -> None:
+        refusals = guardrails.check(plan, situation, cluster, timeout_seconds=_CALL_SECONDS)
+        if refusals:
+            raise guardrails.Refused(refusals)
+
+    try:
+        plan = registry.make_plan(
+            cluster, measure.action, measure.target, measure.parameters, timeout_seconds=_CALL_SECONDS
+        )
+        if measure.action is ActionName.ISOLATE and not _write_isolation(context, plan, situation):
+            return False
+        runner = Runner(cluster, context.deadline, context.check_still_mine)
+        key = f"{event.pk}/contain/{measure.action}/{measure.target.uid or measure.target.name}"
+        row = runner.apply(event, plan, key=key, guard=guard)
+    except guardrails.Refused as refused:
+        _forget_isolation(context, measure)
+        for refusal in refused.refusals:
+            context.report(_note("refused", f"{measure.action}: {refusal}", data=refusal.as_json()))
+        return False
+    except (CannotPlan, StalePlan, ActionFailed, SourceError) as error:
+        _forget_isolation(context, measure)
+        context.report(_note("not-contained", f"{measure.action} {measure.target}: {error}"))
+        return False
+    data = {"action": str(measure.action), "target": measure.target.as_json(), "actionRun": row.pk, "diff": row.diff}
+    context.report(_note("contained", f"{plan.summary} Because {measure.why}.", data=data))
+    return True
+
+
+def _write_isolation(context: PhaseContext, plan: Plan, situation: guardrails.Situation) -> bool:
+    """Written before the pod is touched: whatever happens to this worker, the isolation has an end."""
+    event, now = context.event, timezone.now()
+    if Isolation.objects.filter(event=event, pod_uid=plan.target.uid, released_at=None).exists():
+        return True
+    try:
+        with transaction.atomic():
+            Isolation.objects.create(
+                event=event,
+                cluster=event.cluster,
+                namespace=plan.target.namespace,
+                pod_name=plan.target.name,
+                pod_uid=plan.target.uid,
+                mode=plan.parameters["mode"],
+                policy_name=policy_name(event.name),
+                label=f"{QUARANTINE}={event.name}",
+                created_at=now,
+                expires_at=now + timedelta(seconds=situation.policy.containment.release_after_seconds),
+            )
+    except IntegrityError:
+        context.report(_note("not-contained", f"{plan.target} is isolated already, by another event."))
+        return False
+    return True
+
+
+def _forget_isolation(context: PhaseContext, measure: Measure) -> None:
+    if measure.action is ActionName.ISOLATE:
+        Isolation.objects.filter(event=context.event, pod_uid=measure.target.uid, released_at=None).delete()
+
+
+def _note(kind: str, message: str, data: dict[str, object] | None = None) -> Note:
+    return Note(kind, message, data=data or {}, actor_kind=ActorKind.RULE, source="containment")

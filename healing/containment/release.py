@@ -1,0 +1,155 @@
+"""The end of containment: what was isolated, paused or cordoned is put back, or it is said why not.
+
+An event that is healed or has recovered leaves nothing behind. After any other end the bleeding would begin again:
+pauses and cordons stay (the timeline says so, and how to lift them), isolations stay until their time is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from healing.actions.reading import condition
+from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
+from healing.deadline import Deadline
+from healing.lifecycle import Outcome
+from healing.models import ActionRun, ActionState, HealingEvent, Isolation
+from healing.phase import LostRun, Note, PhaseContext, PhaseHandler, PhaseResult
+from healing.policies.spec import ActionName
+from healing.ports import Ports
+from healing.ports.errors import SourceError
+
+log = structlog.get_logger(__name__)
+
+_CALL_SECONDS = 2.0
+_BATCH = 10
+#: How long upkeep goes on trying to put back what could not be put back when the event ended.
+_UPKEEP = timedelta(hours=6)
+
+_LIFT = {
+    ActionName.PAUSE_ROLLOUT: "kubectl -n {namespace} rollout resume deployment/{name}",
+    ActionName.CORDON: "kubectl uncordon {name}",
+}
+
+
+def settling(handler: PhaseHandler) -> PhaseHandler:
+    """The handler of the last phase, after `settle`."""
+
+    def run(context: PhaseContext) -> PhaseResult:
+        try:
+            settle(context)
+        except LostRun:
+            raise
+        except Exception:  # what could not be put back now is `release_due`'s; the event must end all the same
+            log.exception("containment not settled", event_name=context.event.name)
+        return handler(context)
+
+    return run
+
+
+def settle(context: PhaseContext) -> None:
+    """Put back what containment did, or say on the timeline what stays and how to lift it."""
+    event = context.event
+    runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
+    for row in _open_measures(event):
+        if event.outcome in (Outcome.HEALED, Outcome.RECOVERED):
+            note: Note | None = _put_back(runner, row, "the event is over") or _later(row)
+        else:
+            note = _stays(row)
+        if note is not None:
+            context.report(note)
+
+
+def release_due(
+    get_ports: Callable[[str], Ports], add_note: Callable[[int, Note], None], now: datetime | None = None
+) -> int:
+    """End isolations past their time, and what could not be put back when its event ended. Returns how many.
+
+    ``add_note`` puts a note on an event's timeline (`engine.add_note`). May run twice at once: undoing is idempotent.
+    """
+    now = now or timezone.now()
+    done = 0
+    due = Isolation.objects.filter(released_at=None, expires_at__lte=now).select_related("event")
+    for isolation in due.order_by("expires_at")[:_BATCH]:
+        row = _open_measures(isolation.event).filter(action=ActionName.ISOLATE, target__uid=isolation.pod_uid).first()
+        if row is None:  # written down, but never carried out
+            Isolation.objects.filter(pk=isolation.pk).update(released_at=now, release_reason="never took effect")
+        else:
+            done += _upkeep(get_ports, add_note, row, "its time is over")
+    left = ActionRun.objects.filter(
+        strategy=None,
+        state__in=(ActionState.APPLIED, ActionState.UNDOING),
+        event__outcome__in=(Outcome.HEALED, Outcome.RECOVERED),
+        event__finished_at__gte=now - _UPKEEP,
+    ).select_related("event")
+    for row in left.order_by("pk")[:_BATCH]:
+        done += _upkeep(get_ports, add_note, row, "the event is over")
+    return done
+
+
+def _upkeep(
+    get_ports: Callable[[str], Ports], add_note: Callable[[int, Note], None], row: ActionRun, reason: str
+) -> bool:
+    cluster = get_ports(row.event.cluster).cluster
+    note = _put_back(Runner(cluster, Deadline.after(_CALL_SECONDS), lambda: None), row, reason)
+    if note is not None:
+        add_note(row.event_id, note)
+    return note is not None
+
+
+def _open_measures(event: HealingEvent) -> QuerySet[ActionRun]:
+    return ActionRun.objects.filter(
+        event=event, strategy=None, state__in=(ActionState.APPLIED, ActionState.UNDOING)
+    ).order_by("-pk")
+
+
+def _put_back(runner: Runner, row: ActionRun, reason: str) -> Note | None:
+    data = {"actionRun": row.pk}
+    try:
+        if row.action == ActionName.CORDON and not _is_ready_node(runner, row):
+            return None  # looked at again by upkeep, until the node is back
+        message = runner.undo(row)
+    except UndoFailed as error:
+        _mark_released(row, str(error))
+        return Note("not-released", f"{row.action} was not put back: {error}", data, source="containment")
+    except (TryLater, SourceError) as error:
+        log.info("not put back yet", action_run=row.pk, error=str(error))
+        return None
+    _mark_released(row, reason)
+    return Note("released", f"{message} Because {reason}.", data, source="containment")
+
+
+def _later(row: ActionRun) -> Note:
+    target = stored_plan(row).target
+    condition_ = "as soon as the node is ready" if row.action == ActionName.CORDON else "as soon as the cluster lets us"
+    message = f"{row.action} of {target} is put back {condition_}."
+    return Note("stays-contained", message, {"actionRun": row.pk}, source="containment")
+
+
+def _is_ready_node(runner: Runner, row: ActionRun) -> bool:
+    name = stored_plan(row).target.name
+    return condition(runner.cluster.get("Node", "", name, timeout_seconds=_CALL_SECONDS), "Ready") == "True"
+
+
+def _mark_released(row: ActionRun, reason: str) -> None:
+    if row.action == ActionName.ISOLATE:
+        Isolation.objects.filter(event_id=row.event_id, pod_uid=stored_plan(row).target.uid, released_at=None).update(
+            released_at=timezone.now(), release_reason=reason[:200]
+        )
+
+
+def _stays(row: ActionRun) -> Note | None:
+    target = stored_plan(row).target
+    data = {"actionRun": row.pk}
+    if row.action == ActionName.ISOLATE:
+        isolation = Isolation.objects.filter(event_id=row.event_id, pod_uid=target.uid, released_at=None).first()
+        until = f" until {isolation.expires_at:%H:%M:%S} UTC" if isolation else ""
+        return Note("stays-contained", f"{target} stays isolated{until}.", data, source="containment")
+    lift = _LIFT[ActionName(row.action)].format(namespace=target.namespace, name=target.name)
+    what = "stays paused" if row.action == ActionName.PAUSE_ROLLOUT else "stays cordoned"
+    message = f"{target} {what}, because the fault is still there. To lift it: {lift}"
+    return Note("stays-contained", message, data, source="containment")
