@@ -13,6 +13,8 @@ from healing.sandbox.api.builtin import register_builtin
 from healing.sandbox.api.crd import CustomResources, CustomRules
 from healing.sandbox.api.deletes import DeleteOptions, Deletes, Deletion
 from healing.sandbox.api.events import EventRecorder
+from healing.sandbox.api.eviction import evict
+from healing.sandbox.api.garbage import GarbageCollector, NamespaceController, StorageProtection, sweep_events
 from healing.sandbox.api.meta import clone, labels_of
 from healing.sandbox.api.registry import Registry, ResourceType
 from healing.sandbox.api.store import Store
@@ -39,12 +41,17 @@ class ApiServer:
         self.events = EventRecorder(self)
         self._addresses = Addresses(self)
         self.custom = CustomResources(self)
+        self._controllers = GarbageCollector(self), NamespaceController(self), StorageProtection(self)
         self._bootstrap()
 
     def _bootstrap(self) -> None:
         from healing.sandbox.api.bootstrap import bootstrap
 
         bootstrap(self)
+
+    async def run(self) -> None:
+        """The server's own housekeeping; returns when cancelled."""
+        await sweep_events(self)
 
     # -- resources ------------------------------------------------------------------------------------------------
 
@@ -142,6 +149,27 @@ class ApiServer:
 
     def delete_with(self, resource: str, namespace: str | None, name: str, options: DeleteOptions) -> Deletion:
         return self.deletes.delete(self.resource(resource), namespace or "", name, options)
+
+    def bind(self, namespace: str, name: str, node: str, user: User) -> Object:
+        """The ``binding`` subresource: put the pod on ``node``; 409 `ApiError` if it is on one already."""
+
+        def place(pod: Object) -> None:
+            pod["spec"]["nodeName"] = node
+
+        return self.mutate("pods", namespace, name, place, user=user, subresource="binding")
+
+    def evict(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        user: User,
+        grace_seconds: int | None = None,
+        dry_run: bool = False,
+        uid: str = "",
+    ) -> None:
+        """The ``eviction`` subresource; 429 `ApiError` if a disruption budget forbids it."""
+        evict(self, namespace, name, user=user, grace_seconds=grace_seconds, dry_run=dry_run, uid=uid)
 
     def record_event(
         self,

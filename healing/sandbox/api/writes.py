@@ -137,6 +137,9 @@ class Writes:
                 f"Precondition failed: UID in precondition: {metadata['uid']}, "
                 f"UID in object meta: {old['metadata']['uid']}",
             )
+        if subresource == "binding" and old["spec"].get("nodeName"):
+            why = f"pod {name} is already assigned to node \"{old['spec']['nodeName']}\""
+            raise errors.conflict("pods/binding", "", name, why)
         self._keep_system_fields(resource, new, old, subresource)
         rules = rules_for(resource.storage) if resource.custom is None else None
         custom = self._server.custom_rules(resource)

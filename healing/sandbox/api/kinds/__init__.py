@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from healing.sandbox.api.crd_rules import (
+    check_definition_update,
+    default_definition,
+    prepare_definition,
+)
+from healing.sandbox.api.crd_check import check_definition
 from healing.sandbox.api.kinds import core, others, pods, workloads
 from healing.sandbox.api.rules import Rules
 
@@ -68,6 +74,9 @@ KIND_RULES: dict[str, Rules] = {
     "leases.coordination.k8s.io": Rules(check=others.check_lease),
     "endpointslices.discovery.k8s.io": Rules(others.default_endpoint_slice, check=others.check_endpoint_slice),
     "storageclasses.storage.k8s.io": Rules(others.default_storage_class, check=others.check_storage_class),
+    "customresourcedefinitions.apiextensions.k8s.io": Rules(
+        default_definition, prepare_definition, check=check_definition, check_update=check_definition_update
+    ),
     "priorityclasses.scheduling.k8s.io": Rules(others.default_priority_class),
     "roles.rbac.authorization.k8s.io": Rules(check=others.check_role, name_format="path"),
     "clusterroles.rbac.authorization.k8s.io": Rules(check=others.check_role, name_format="path"),
