@@ -1,0 +1,106 @@
+"""The watcher's picture of the cluster: objects by kind, namespace and name, as the watches last told."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from healing.ports.cluster import Object
+
+Key = tuple[str, str, str]  # kind, namespace, name
+
+_REASONS_OF_NORMAL_EVENTS = frozenset({"TriggeredScaleUp"})
+
+
+def key_of(obj: Object) -> Key:
+    """An object's place in the cache."""
+    meta = obj.get("metadata") or {}
+    return str(obj.get("kind")), str(meta.get("namespace") or ""), str(meta.get("name") or "")
+
+
+def is_evidence(event: Object) -> bool:
+    """Whether an Event can tell a detector anything: normal life is by far the most of them."""
+    return event.get("type") == "Warning" or event.get("reason") in _REASONS_OF_NORMAL_EVENTS
+
+
+class ObjectCache:
+    """Safe to share between threads. Objects in it are never changed, only replaced: whoever got one may keep it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._objects: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
+        #: uid of an object -> keys of the Events about it
+        self._events: dict[str, set[tuple[str, str]]] = defaultdict(set)
+
+    def replace(self, kind: str, items: Iterable[Object]) -> set[Key]:
+        """Take a whole list; returns the keys of all objects that are there now or were before."""
+        with self._lock:
+            before = set(self._objects[kind])
+            if kind == "Event":
+                self._events.clear()
+            self._objects[kind] = {}
+            for item in items:
+                self._put(kind, item)
+            return {(kind, namespace, name) for namespace, name in before | set(self._objects[kind])}
+
+    def apply(self, event_type: str, obj: Object) -> Key:
+        """Take one watch event (ADDED, MODIFIED, DELETED)."""
+        kind, namespace, name = key_of(obj)
+        with self._lock:
+            if event_type == "DELETED":
+                self._drop(kind, (namespace, name))
+            else:
+                self._put(kind, obj)
+        return kind, namespace, name
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object, or None."""
+        with self._lock:
+            return self._objects[kind].get((namespace, name))
+
+    def list(self, kind: str, namespace: str = "") -> list[Object]:
+        """All objects of a kind, or those of one namespace."""
+        with self._lock:
+            return [obj for (where, _), obj in self._objects[kind].items() if not namespace or where == namespace]
+
+    def events_about(self, uid: str) -> Sequence[Object]:
+        """The Events that are evidence about the object with this uid, oldest first."""
+        with self._lock:
+            found = [self._objects["Event"][key] for key in self._events.get(uid, ())]
+        return sorted(found, key=event_time)
+
+    def _put(self, kind: str, obj: Object) -> None:
+        meta = obj.get("metadata") or {}
+        key = str(meta.get("namespace") or ""), str(meta.get("name") or "")
+        if kind == "Event":
+            if not is_evidence(obj):
+                return
+            self._events[_about(obj)].add(key)
+        meta.pop("managedFields", None)  # the larger half of many objects, and of no use here
+        self._objects[kind][key] = obj
+
+    def _drop(self, kind: str, key: tuple[str, str]) -> None:
+        gone = self._objects[kind].pop(key, None)
+        if gone is not None and kind == "Event":
+            uid = _about(gone)
+            self._events[uid].discard(key)
+            if not self._events[uid]:
+                del self._events[uid]
+
+
+def event_time(event: Object) -> str:
+    """When an Event last happened, as the API's text (which sorts): the scheduler's Events have only ``eventTime``."""
+    series: dict[str, Any] = event.get("series") or {}
+    return str(
+        event.get("lastTimestamp")
+        or series.get("lastObservedTime")
+        or event.get("eventTime")
+        or event.get("firstTimestamp")
+        or ""
+    )
+
+
+def _about(event: Object) -> str:
+    return str((event.get("involvedObject") or {}).get("uid") or "")

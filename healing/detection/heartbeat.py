@@ -1,0 +1,54 @@
+"""The watcher's sign of life in the cache, for the dashboard and `/readyz`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from django.core.cache import cache
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 2.0
+_KEPT_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """``problems``: what cannot be reached, by part. ``lag_seconds``: from a change to its judgement, lately."""
+
+    at: str
+    identity: str
+    is_leader: bool
+    leader: str = ""
+    lag_seconds: float | None = None
+    objects: int = 0
+    synced: bool = False
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def age(self, now: datetime | None = None) -> timedelta:
+        """How old this sign of life is."""
+        return (now or datetime.now(UTC)) - datetime.fromisoformat(self.at)
+
+
+def write(cluster: str, beat: Heartbeat) -> None:
+    """A cache that is away costs the sign of life, never the watching. Only the leader's is kept, if there is one."""
+    try:
+        cache.set(_key(cluster), asdict(beat), timeout=_KEPT_SECONDS)
+    except Exception as error:  # whatever the cache's client raises
+        log.debug("no heartbeat", error=str(error))
+
+
+def read(cluster: str) -> Heartbeat | None:
+    """The last sign of life; None: there was none lately, or the cache cannot be read."""
+    try:
+        value = cache.get(_key(cluster))
+    except Exception as error:
+        log.debug("no heartbeat", error=str(error))
+        return None
+    return Heartbeat(**value) if value else None
+
+
+def _key(cluster: str) -> str:
+    return f"watcher.heartbeat.{cluster}"

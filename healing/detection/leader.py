@@ -1,0 +1,194 @@
+"""Leader election by a Lease, as client-go does it: of several watchers one acts.
+
+A holder is believed alive as long as its record keeps changing, judged by the time at which *we* saw it change: the
+clocks of two machines are never compared.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from healing.ports.cluster import Cluster, Object
+from healing.ports.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, SourceError
+
+log = structlog.get_logger(__name__)
+
+LEASE_NAME = "recist-watcher"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """``lease_seconds``: others wait so long after the last renewal they saw. ``renew_within_seconds``: a leader that
+    could not renew for so long stops acting, well before anyone else may start."""
+
+    lease_seconds: float = 15.0
+    renew_within_seconds: float = 10.0
+    retry_seconds: float = 2.0
+
+
+class LeaderElector:
+    """`run` in a thread of its own; `is_leader` may be asked from any."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str,
+        identity: str,
+        *,
+        name: str = LEASE_NAME,
+        timing: Timing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self.identity = identity
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._renewed_at: float | None = None
+        self._seen: object = None
+        self._seen_at = 0.0
+        self.holder = ""
+        self.problem = ""
+        self.changed = threading.Event()
+
+    def is_leader(self) -> bool:
+        """Whether we hold the Lease for sure; false as soon as a renewal is overdue, even if a call still hangs."""
+        renewed_at = self._renewed_at
+        return renewed_at is not None and self._clock() - renewed_at < self._timing.renew_within_seconds
+
+    def run(self, stop: threading.Event) -> None:
+        """Try, renew and retry until ``stop`` is set; then give the Lease back."""
+        while not stop.is_set():
+            was_leader = self._renewed_at is not None
+            try:
+                self._try_once()
+                self.problem = ""
+            except SourceError as error:
+                if str(error) != self.problem:
+                    log.warning("the Lease cannot be read or renewed", lease=self._name, error=str(error))
+                self.problem = str(error)
+            if self._renewed_at is not None and not self.is_leader():
+                log.warning("leadership lost: the Lease could not be renewed in time", lease=self._name)
+                self._renewed_at = None
+            if was_leader != (self._renewed_at is not None):
+                self.changed.set()
+            stop.wait(self._timing.retry_seconds * random.uniform(0.9, 1.1))
+        self._release()
+
+    # --- one round -----------------------------------------------------------------------------------------
+
+    def _try_once(self) -> None:
+        # What counts is when the renewal was *sent*: the others may see it that early.
+        sent_at = self._clock()
+        timeout_seconds = max(0.5, self._timing.renew_within_seconds / 2)
+        try:
+            lease = self._cluster.get("Lease", self._namespace, self._name, timeout_seconds=timeout_seconds)
+        except NotFound:
+            self._create(sent_at, timeout_seconds)
+            return
+        spec = lease.get("spec") or {}
+        self._observe(lease)
+        self.holder = str(spec.get("holderIdentity") or "")
+        if self.holder not in ("", self.identity) and not self._has_run_out(spec):
+            self._renewed_at = None
+            return
+        try:
+            self._take(lease, timeout_seconds)
+        except Conflict:  # somebody was faster: see next round who
+            self._renewed_at = None
+            return
+        self._won(sent_at)
+
+    def _observe(self, lease: Object) -> None:
+        """Remember when the record last changed, by our own clock."""
+        seen = (lease.get("metadata") or {}).get("uid"), lease.get("spec")
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock()
+
+    def _has_run_out(self, spec: Object) -> bool:
+        lease_seconds = float(spec.get("leaseDurationSeconds") or self._timing.lease_seconds)
+        return self._clock() - self._seen_at > lease_seconds
+
+    def _take(self, lease: Object, timeout_seconds: float) -> None:
+        spec = lease.get("spec") or {}
+        now, mine = _now(), spec.get("holderIdentity") == self.identity
+        new = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": max(1, round(self._timing.lease_seconds)),
+            "renewTime": now,
+            "acquireTime": spec.get("acquireTime") if mine and spec.get("acquireTime") else now,
+            "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (0 if mine else 1),
+        }
+        patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": new}
+        self._cluster.patch("Lease", self._namespace, self._name, patch, timeout_seconds=timeout_seconds)
+
+    def _create(self, sent_at: float, timeout_seconds: float) -> None:
+        now = _now()
+        body: Object = {
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": max(1, round(self._timing.lease_seconds)),
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": 0,
+            },
+        }
+        try:
+            self._cluster.create("Lease", self._namespace, body, timeout_seconds=timeout_seconds)
+        except AlreadyExists:
+            return
+        except NotFound:
+            self._create_namespace(timeout_seconds)
+            return
+        self._won(sent_at)
+
+    def _create_namespace(self, timeout_seconds: float) -> None:
+        try:
+            self._cluster.create(
+                "Namespace", "", {"metadata": {"name": self._namespace}}, timeout_seconds=timeout_seconds
+            )
+            log.info("namespace created for the Lease", namespace=self._namespace)
+        except AlreadyExists:
+            pass
+        except (Forbidden, Invalid) as error:
+            raise Forbidden(
+                f"The namespace {self._namespace} for the Lease does not exist and may not be created: create it, or set "
+                f"POD_NAMESPACE to one that exists ({error})."
+            ) from error
+
+    def _won(self, sent_at: float) -> None:
+        if self._renewed_at is None:
+            log.info("leading", lease=self._name, identity=self.identity)
+        self._renewed_at = sent_at
+        self.holder = self.identity
+
+    def _release(self) -> None:
+        """Let the next one start at once, as far as that can be done quickly."""
+        if self._renewed_at is None:
+            return
+        self._renewed_at = None
+        try:
+            lease = self._cluster.get("Lease", self._namespace, self._name, timeout_seconds=0.5)
+            if (lease.get("spec") or {}).get("holderIdentity") != self.identity:
+                return
+            patch = {
+                "metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]},
+                "spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()},
+            }
+            self._cluster.patch("Lease", self._namespace, self._name, patch, timeout_seconds=0.5)
+        except SourceError as error:
+            log.info("the Lease was not given back and will run out", error=str(error))
+
+
+def _now() -> str:
+    """A MicroTime."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,120 @@
+"""Asks Prometheus every few seconds for what the policies have thresholds on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import structlog
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+
+from healing.detection.cache import ObjectCache
+from healing.detection.metrics import METRIC, Results, metric_sightings
+from healing.detection.policies import PolicyBook, PolicySet
+from healing.detection.queries import BATCH, CPU, LATENCY, MEMORY, REQUESTS, promql
+from healing.detection.tracking import Tracker
+from healing.ports.errors import SourceError
+from healing.ports.metrics import Metrics, Sample
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 5.0
+QUERY_TIMEOUT_SECONDS = 4.0
+#: After so long without numbers nothing is known any more: sightings end.
+BLIND_AFTER_SECONDS = 20.0
+_SAY_AGAIN_SECONDS = 60.0
+
+
+class MetricsPoller:
+    """`run` in a thread of its own."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        cache: ObjectCache,
+        tracker: Tracker,
+        policies: PolicyBook,
+        poke: Callable[[], None],
+        stop: threading.Event,
+    ) -> None:
+        self._metrics = metrics
+        self._cache = cache
+        self._tracker = tracker
+        self._policies = policies
+        self._poke = poke
+        self._stop = stop
+        self._said_at = float("-inf")
+        self.answered_at = time.monotonic()
+        self.problem = ""
+
+    def run(self) -> None:
+        """Until ``stop`` is set."""
+        try:
+            while not self._stop.is_set():
+                started_at = time.monotonic()
+                try:
+                    close_old_connections()
+                    self.poll(datetime.now(UTC))
+                except (SourceError, DatabaseError, InterfaceError) as error:
+                    self._say(error)
+                except Exception:  # a series of an unknown shape must not end the polling
+                    log.exception("metrics could not be judged")
+                if time.monotonic() - self.answered_at > BLIND_AFTER_SECONDS:
+                    self._forget()
+                self._stop.wait(max(0.5, EVERY_SECONDS - (time.monotonic() - started_at)))
+        finally:
+            connections.close_all()
+
+    def poll(self, now: datetime) -> None:
+        """Ask and judge once. Raises `healing.ports.errors` and what the database raises."""
+        policies = self._policies.current()
+        results = self._ask(policies)
+        self.answered_at, self.problem = time.monotonic(), ""
+        found = metric_sightings(results, self._cache, policies.thresholds, now)
+        for key in set(self._tracker.keys(METRIC)) - found.keys():
+            self._tracker.update(key, (), now)
+        for key, sightings in found.items():
+            self._tracker.update(key, sightings, now)
+        self._poke()
+
+    def _ask(self, policies: PolicySet) -> Results:
+        results: dict[str, list[Sample]] = {}
+        for name, namespaces in _wanted(policies):
+            ordered = sorted(namespaces)
+            for start in range(0, len(ordered), BATCH):
+                if self._stop.is_set():
+                    return {}
+                query = promql(name, ordered[start : start + BATCH])
+                results.setdefault(name, []).extend(self._metrics.query(query, timeout_seconds=QUERY_TIMEOUT_SECONDS))
+        return results
+
+    def _forget(self) -> None:
+        for key in self._tracker.keys(METRIC):
+            self._tracker.forget(key)
+
+    def _say(self, error: Exception) -> None:
+        self.problem = str(error)
+        if time.monotonic() - self._said_at > _SAY_AGAIN_SECONDS:
+            self._said_at = time.monotonic()
+            log.warning("metrics cannot be read", error=str(error))
+
+
+def _wanted(policies: PolicySet) -> Iterator[tuple[str, set[str]]]:
+    """Each query with the namespaces that have a threshold for it."""
+    thresholds = (
+        (CPU, "cpu"),
+        (MEMORY, "memory"),
+        (LATENCY, "latency_ms"),
+        (REQUESTS, "error_rate"),
+    )
+    for query, name in thresholds:
+        namespaces = {
+            namespace
+            for _, spec in policies.policies
+            if getattr(spec.thresholds, name) is not None
+            for namespace in spec.target_namespaces
+        }
+        if namespaces:
+            yield query, namespaces
