@@ -139,9 +139,10 @@ class Tree:
         )
         for spec in tree.product(self._environment, host=HOST, port=self.port):
             self.supervisor.start(spec)
-        self._wait(self.supervisor.child("web"), WEB_START_SECONDS, self._is_ready)
+        self._wait(self.supervisor.child("web"), WEB_START_SECONDS, self.is_ready)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether the web process and what it needs are there."""
         try:
             return httpx.get(f"{self.url}/readyz", timeout=2.0, trust_env=False).status_code == httpx.codes.OK
         except httpx.HTTPError:

@@ -85,6 +85,9 @@ class LiveTree:
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{self.last_words()}"
             time.sleep(0.1)
 
+    def is_ready(self) -> bool:
+        return self._tree.is_ready()
+
     def last_words(self) -> str:
         """The end of each process's log, for a failed test's message."""
         lines = list(self.said[-10:])
