@@ -1,4 +1,5 @@
-"""The causal graph as a layered drawing: root causes left, symptoms right, laid out here and drawn as SVG.
+"""The causal graph as a layered drawing from root cause to symptom, laid out here and drawn as SVG: from left to right
+while it is short, from top to bottom where it would become wider than a page's column.
 
 Layers are longest paths from the roots; within a layer nodes stand near their neighbours (barycentres, two sweeps).
 Edges that would close a cycle are drawn but do not count for the layers.
@@ -22,6 +23,9 @@ ROW_GAP = 22
 MARGIN = 8
 _WRAP = 30
 _MAX_LINES = 4
+_MAX_LAYERS_SIDEWAYS = 3
+#: Room for the arrow's tip between a line's end and its node.
+_TIP = 6
 
 _KINDS: Mapping[str, str] = {
     "symptom": "symptom",
@@ -54,7 +58,6 @@ class Node:
     x: int
     y: int
     height: int
-    evidence: list[str]
 
     @property
     def line_positions(self) -> list[tuple[int, str]]:
@@ -107,10 +110,14 @@ def layout(graph: Mapping[str, Any]) -> Layout | None:
     ]
     forward = _without_cycles(list(raw_nodes), raw_edges)
     layers = _order(_layers(list(raw_nodes), forward), forward)
-    nodes = _place(layers, raw_nodes)
-    width = MARGIN * 2 + len(layers) * NODE_WIDTH + (len(layers) - 1) * LAYER_GAP
+    sideways = len(layers) <= _MAX_LAYERS_SIDEWAYS
+    nodes = _place_sideways(layers, raw_nodes) if sideways else _place_downwards(layers, raw_nodes)
+    draw = _edge_sideways if sideways else _edge_downwards
+    edges = [draw(nodes[source], nodes[target], kind) for source, target, kind in raw_edges]
+    width = MARGIN + max(node.x + NODE_WIDTH for node in nodes.values())
+    if any(not _is_forward(nodes[s], nodes[t], sideways=sideways) for s, t, _ in raw_edges):
+        width += LAYER_GAP // 2
     height = MARGIN + max(node.y + node.height for node in nodes.values())
-    edges = [_edge(nodes[source], nodes[target], kind) for source, target, kind in raw_edges]
     return Layout(width, height, list(nodes.values()), edges)
 
 
@@ -173,44 +180,83 @@ def _mean(values: list[int], default: int) -> float:
     return sum(values) / len(values) if values else float(default)
 
 
-def _place(layers: list[list[str]], raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
-    wrapped = {node: _wrap(str(raw[node].get("label", ""))) for layer in layers for node in layer}
-    heights = {node: NODE_PADDING * 2 + KIND_HEIGHT + LINE_HEIGHT * len(lines) for node, lines in wrapped.items()}
+def _place_sideways(layers: list[list[str]], raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
+    heights = {name: _height(raw[name]) for layer in layers for name in layer}
     totals = [sum(heights[n] for n in layer) + ROW_GAP * (len(layer) - 1) for layer in layers]
     nodes: dict[str, Node] = {}
     for index, layer in enumerate(layers):
         y = MARGIN + (max(totals) - totals[index]) // 2
         for name in layer:
-            item = raw[name]
-            kind = str(item.get("kind", ""))
-            nodes[name] = Node(
-                id=name,
-                kind=kind if kind in _KINDS else "event",
-                kind_words=_KINDS.get(kind, kind),
-                label=str(item.get("label", "")),
-                object=words.reference_words(item.get("object")),
-                lines=wrapped[name],
-                x=MARGIN + index * (NODE_WIDTH + LAYER_GAP),
-                y=y,
-                height=heights[name],
-                evidence=[str(e) for e in item.get("evidence") or ()],
-            )
+            nodes[name] = _node(name, raw[name], MARGIN + index * (NODE_WIDTH + LAYER_GAP), y)
             y += heights[name] + ROW_GAP
     return nodes
+
+
+def _place_downwards(layers: list[list[str]], raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
+    step = NODE_WIDTH + ROW_GAP
+    widest = max(len(layer) for layer in layers)
+    nodes: dict[str, Node] = {}
+    y = MARGIN
+    for layer in layers:
+        x = MARGIN + (widest - len(layer)) * step // 2
+        for name in layer:
+            nodes[name] = _node(name, raw[name], x, y)
+            x += step
+        y += max(nodes[name].height for name in layer) + LAYER_GAP // 2
+    return nodes
+
+
+def _height(raw: Mapping[str, Any]) -> int:
+    return NODE_PADDING * 2 + KIND_HEIGHT + LINE_HEIGHT * len(_wrap(str(raw.get("label", ""))))
+
+
+def _node(name: str, raw: Mapping[str, Any], x: int, y: int) -> Node:
+    kind = str(raw.get("kind", ""))
+    return Node(
+        id=name,
+        kind=kind if kind in _KINDS else "event",
+        kind_words=_KINDS.get(kind, kind),
+        label=str(raw.get("label", "")),
+        object=words.reference_words(raw.get("object")),
+        lines=_wrap(str(raw.get("label", ""))),
+        x=x,
+        y=y,
+        height=_height(raw),
+    )
 
 
 def _wrap(label: str) -> list[str]:
     return textwrap.wrap(label, _WRAP, max_lines=_MAX_LINES, placeholder=" …", break_on_hyphens=False) or [""]
 
 
-def _edge(source: Node, target: Node, kind: str) -> Edge:
+def _is_forward(source: Node, target: Node, *, sideways: bool) -> bool:
+    return target.x > source.x if sideways else target.y > source.y
+
+
+def _edge_sideways(source: Node, target: Node, kind: str) -> Edge:
+    if not _is_forward(source, target, sideways=True):
+        return _edge_around(source, target, kind)
+    x1, y1 = source.x + NODE_WIDTH, source.y + source.height // 2
+    x2, y2 = target.x - _TIP, target.y + target.height // 2
+    bend = max(36, (x2 - x1) // 2)
+    path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, x1 + 8, (y1 + y2) // 2 - 7)
+
+
+def _edge_downwards(source: Node, target: Node, kind: str) -> Edge:
+    if not _is_forward(source, target, sideways=False):
+        return _edge_around(source, target, kind)
+    x1, y1 = source.x + NODE_WIDTH // 2, source.y + source.height
+    x2, y2 = target.x + NODE_WIDTH // 2, target.y - _TIP
+    bend = max(16, (y2 - y1) // 2)
+    path = f"M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"
+    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, (x1 + x2) // 2 + 8, (y1 + y2) // 2 + 6)
+
+
+def _edge_around(source: Node, target: Node, kind: str) -> Edge:
+    """Back, or within a layer: around the right side."""
     y1, y2 = source.y + source.height // 2, target.y + target.height // 2
-    if target.x > source.x:
-        x1, x2 = source.x + NODE_WIDTH, target.x - 6
-        bend = max(36, (x2 - x1) // 2)
-        path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
-    else:  # back, or within a layer: around the right side
-        x1, x2 = source.x + NODE_WIDTH, target.x + NODE_WIDTH + 6
-        bend = max(x1, x2) + LAYER_GAP // 2
-        path = f"M{x1} {y1}C{bend} {y1} {bend} {y2} {x2} {y2}"
-    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, (x1 + x2) // 2, (y1 + y2) // 2 - 6)
+    x1, x2 = source.x + NODE_WIDTH, target.x + NODE_WIDTH + _TIP
+    bend = max(x1, x2) + LAYER_GAP // 2
+    path = f"M{x1} {y1}C{bend} {y1} {bend} {y2} {x2} {y2}"
+    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, max(x1, x2) + 8, (y1 + y2) // 2)

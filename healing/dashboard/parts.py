@@ -38,7 +38,8 @@ def _workers() -> Part:
         | Q(status=Status.QUEUED, next_attempt_at__lt=late)
     ).count()
     if stuck:
-        says = f"{words.count(stuck, 'event')} wait for a worker that does not come. Are worker and beat running?"
+        waits = words.count(stuck, "event waits", "events wait")
+        says = f"{waits} for a worker that does not come. Are worker and beat running?"
         return Part("Workers", ok=False, says=says)
     return Part("Workers", ok=True, says="Keeping up: no event waits for a worker.")
 

@@ -12,7 +12,7 @@ _KEPT = frozenset({"OOM", "CPU", "HPA", "PDB", "DNS", "TLS", "HTTP", "API", "PVC
 #: What is wrong, as the end of a sentence that begins with the workload's name.
 _SYMPTOMS: Mapping[str, str] = {
     "CrashLoopBackOff": "keeps crashing",
-    "OOMKilled": "was killed for using more memory than its limit",
+    "OOMKilled": "ran out of memory",
     "ImagePullBackOff": "cannot pull its image",
     "ErrImagePull": "cannot pull its image",
     "InvalidImageName": "has an image name that cannot be used",

@@ -60,9 +60,9 @@ class Case:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def _memory(values: list[float], at: datetime, step: float = 15.0) -> list[list[float]]:
+def _series(values: list[float], at: datetime, step: float = 15.0) -> list[list[float]]:
     start = at.timestamp() - step * (len(values) - 4)
-    return [[start + step * index, value * 2**20] for index, value in enumerate(values)]
+    return [[start + step * index, value] for index, value in enumerate(values)]
 
 
 def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop") -> Case:
@@ -119,7 +119,7 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
         Evidence("log", "log", "loki", "Last lines before the crash", CRASH_LOG, pod, now.isoformat(), link="http://127.0.0.1:3000/explore?query=orders"),
         Evidence("change", "change", "kubernetes", "Revision 13 was rolled out 2 minutes earlier", f"image registry/{workload}:2.3.9 → registry/{workload}:2.4.1\nenv TOTALS_V2=on", target, (now - timedelta(minutes=2)).isoformat()),
         Evidence("event", "event", "kubernetes", "BackOff", f"Back-off restarting failed container {workload} in pod {pod.name}", pod, now.isoformat()),
-        Evidence("metric", "metric", "prometheus", "Failed requests", "", target, now.isoformat(), data={"values": _memory([0.2, 0.3, 0.2, 0.4, 0.3, 0.2, 6.1, 9.8, 11.2, 10.4, 10.9, 11.0], now), "threshold": 5 * 2**20, "unit": ""}),
+        Evidence("metric", "metric", "prometheus", "Failed requests", "", target, now.isoformat(), data={"values": _series([0.002, 0.003, 0.002, 0.004, 0.003, 0.002, 0.061, 0.098, 0.112, 0.104, 0.109, 0.11], now), "threshold": 0.05, "unit": "fraction"}),
         Evidence("memory-1", "memory", "memory", "A rollback healed this 9 days ago (97 % alike)", f"{workload} crashed after the rollout of 2.2.0; revision 9 was put back and verified after 41 s.", data={"similarity": 0.97}),
         Evidence("memory-2", "memory", "memory", "A restart did not help 3 weeks ago (88 % alike)", "payments crashed after a rollout; a restart was tried first and undone.", data={"similarity": 0.88}),
     )
@@ -199,7 +199,7 @@ def memory_limit(now: datetime, workload: str = "recommender", namespace: str = 
     values = [180, 190, 205, 221, 239, 252, 256, 90, 140, 196, 241, 255]
     evidence = (
         Evidence("status", "status", "kubernetes", "OOMKilled, exit code 137", "lastState.terminated.reason: OOMKilled\nlastState.terminated.exitCode: 137", pod, now.isoformat()),
-        Evidence("memory", "metric", "prometheus", "Memory in use", "", pod, now.isoformat(), data={"values": _memory([float(v) for v in values], now), "threshold": 256 * 2**20, "unit": "bytes"}),
+        Evidence("memory", "metric", "prometheus", "Memory in use", "", pod, now.isoformat(), data={"values": _series([v * 2.0**20 for v in values], now), "threshold": 256 * 2**20, "unit": "bytes"}),
     )
     graph = CausalGraph(
         nodes=(

@@ -12,6 +12,7 @@ from typing import cast
 from unittest import mock
 
 from django.contrib.auth.models import Group, User
+from django.db.models import F
 
 from healing import engine
 from healing.approvals import service
@@ -294,6 +295,7 @@ def tell_all(now: datetime, by: User) -> dict[str, HealingEvent]:
         "escalated": play(cases.memory_limit(ago(hours=5), "thumbnails", "media"), ago(hours=5), outcome=Outcome.ESCALATED),
         "healed-yesterday": play(cases.memory_limit(ago(hours=26), "mailer", "media"), ago(hours=26)),
     }
+    HealingEvent.objects.update(mirrored_seq=F("seq"))
     _be_running(told["verifying"], ago(seconds=4))
     _be_running(told["diagnosing"], ago(seconds=3))
     return told
