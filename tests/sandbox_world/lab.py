@@ -37,7 +37,7 @@ class Lab:
         self.history: list[Change] = []
         for resource in (
             "pods", "replicasets.apps", "deployments.apps", "endpoints", "endpointslices.discovery.k8s.io", "events",
-            "nodes", "services", "jobs.batch", "persistentvolumeclaims",
+            "nodes", "services", "jobs.batch", "persistentvolumeclaims", "resourcequotas", "poddisruptionbudgets.policy",
         ):  # fmt: skip
             self.cluster.subscribe(resource, self._recorder(resource))
 

@@ -81,7 +81,7 @@ class ScriptedRuntime:
         self.programs: dict[str, Program] = {
             "registry.local/web:1.0": Program(),
             "registry.local/web:1.1": Program(),
-            "registry.local/web:broken": Program(lives_seconds=0.05),
+            "registry.local/web:broken": Program(lives_seconds=0.3, pages={}),
             "busybox:1.36": Program(lives_seconds=0.0, exit=Exit(0, "Completed")),
         }
         self.pull_seconds = 0.0

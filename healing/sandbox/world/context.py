@@ -17,8 +17,8 @@ class Settings:
 
     #: how often a kubelet looks at its containers' processes (the real PLEG's period)
     relist_seconds: float = 1.0
-    #: how often a kubelet looks again at a pod that waits (real: 60, the recordings: 5)
-    resync_seconds: float = 5.0
+    #: how often a kubelet looks again at a pod that waits (real: 60 to 90, the recordings: 5 to 7.5)
+    resync_seconds: float = 6.0
     #: how late a mounted ConfigMap or Secret follows its object (real: up to 60)
     volume_refresh_seconds: float = 10.0
     sandbox_start_seconds: float = 0.35

@@ -80,7 +80,9 @@ def resource_total(pod: Object, kind: str, resource: str) -> Decimal:
         else:
             peak = max(peak, sidecars + amount)
     total = max(running + sidecars, peak)
-    return total + quantities.parse((spec.get("overhead") or {}).get(resource)) if total or kind == "requests" else total
+    return (
+        total + quantities.parse((spec.get("overhead") or {}).get(resource)) if total or kind == "requests" else total
+    )
 
 
 def _amount(container: Object, kind: str, resource: str) -> Decimal:

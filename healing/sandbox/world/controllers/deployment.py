@@ -397,7 +397,9 @@ class DeploymentController(Reconciler):
         was_paused = current is not None and current["reason"] == "DeploymentPaused"
         if paused == was_paused:
             return deployment
-        note = ("DeploymentPaused", "Deployment is paused") if paused else ("DeploymentResumed", "Deployment is resumed")
+        note = (
+            ("DeploymentPaused", "Deployment is paused") if paused else ("DeploymentResumed", "Deployment is resumed")
+        )
         stamp = self.context.timestamp()
 
         def change(body: Object) -> None:

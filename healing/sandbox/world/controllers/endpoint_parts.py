@@ -76,7 +76,5 @@ def target_port(port: Object, pod: Object) -> int | None:
 
 def trigger_time(endpoints: list[Endpoint]) -> str | None:
     """When the newest of these pods became ready (or not)."""
-    times = [
-        ready["lastTransitionTime"] for e in endpoints if (ready := pods.condition(e.pod, "Ready")) is not None
-    ]
+    times = [ready["lastTransitionTime"] for e in endpoints if (ready := pods.condition(e.pod, "Ready")) is not None]
     return max(times, default=None)

@@ -35,9 +35,7 @@ _PRESSURES: tuple[tuple[str, FailureKind, tuple[str, str], tuple[str, str]], ...
 class NodeAgent:
     """The node's kubelet. ``is_up``: the kubelet runs; ``runs_processes``: so does the machine."""
 
-    def __init__(
-        self, context: Context, spec: NodeSpec, number: int, forget: Callable[[PodWorker], None]
-    ) -> None:
+    def __init__(self, context: Context, spec: NodeSpec, number: int, forget: Callable[[PodWorker], None]) -> None:
         self.forget = forget
         self.context = context
         self.spec = spec

@@ -35,7 +35,7 @@ class PodWorker:
         self.uid: str = pod["metadata"]["uid"]
         settings = self.context.settings
         inits = pod["spec"].get("initContainers") or ()
-        self.init = [Container.of(c, is_init=True, waits=bool(i), settings=settings) for i, c in enumerate(inits)]
+        self.init = [Container.of(c, is_init=True, waits=True, settings=settings) for c in inits]
         self.main = [
             Container.of(c, is_init=False, waits=bool(inits), settings=settings) for c in pod["spec"]["containers"]
         ]
@@ -51,6 +51,7 @@ class PodWorker:
         self._shows_ip = False
         self._verdict: tuple[str, str, str] | None = None
         self._refresh_at: float | None = None
+        self._finish_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
 
@@ -152,9 +153,7 @@ class PodWorker:
 
     def _mount(self, now: float) -> None:
         try:
-            self.volumes = mounts.volume_files(
-                self.context.cluster, self.pod, pod_ip=self.pod_ip, host_ip=self.node.ip
-            )
+            self.volumes = mounts.volume_files(self.context.cluster, self.pod, pod_ip=self.pod_ip, host_ip=self.node.ip)
         except MountError as error:
             self.event("Warning", "FailedMount", str(error))
             self._next_step_at = now + self._mount_retry_seconds
@@ -176,8 +175,14 @@ class PodWorker:
             if container.running and self._runner.watch(container, now) and not container.killed_by_probe:
                 self._publish(now)
         policy = self.pod["spec"].get("restartPolicy", "Always")
-        if not self._initialize(policy, now):
-            return
+        if self._initialize(policy, now):
+            self._run_main(policy, now)
+        # The status of a pod has its address once the kubelet has tried a container.
+        self._shows_ip = self._shows_ip or any(
+            c.ever_started or c.waiting_reason not in ("ContainerCreating", "PodInitializing") for c in self.every()
+        )
+
+    def _run_main(self, policy: str, now: float) -> None:
         for container in self.main:
             if container.running:
                 continue
@@ -188,11 +193,11 @@ class PodWorker:
             for sidecar in self.init:
                 if sidecar.running:
                     self._runner.stop(sidecar, self.grace_seconds, now)
-            if not any(c.running for c in self.init):
+            if self._finish_at is None:
+                self._finish_at = now + self.context.settings.relist_seconds
+                self.wake_at(self._finish_at)
+            elif now >= self._finish_at and not any(c.running for c in self.init):
                 self.node.give_address(self)
-        self._shows_ip = self._shows_ip or any(
-            c.ever_started or c.waiting_reason not in ("ContainerCreating", "PodInitializing") for c in self.every()
-        )
 
     def _initialize(self, policy: str, now: float) -> bool:
         """Run init containers one after the other; true when the main containers may run."""
@@ -276,9 +281,7 @@ class PodWorker:
         self._publish(now)
         namespace, name = key_of(self.pod)
         try:
-            self.context.cluster.delete(
-                "pods", namespace, name, user=self.node.user, grace_seconds=0, uid=self.uid
-            )
+            self.context.cluster.delete("pods", namespace, name, user=self.node.user, grace_seconds=0, uid=self.uid)
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -335,9 +338,7 @@ class PodWorker:
     def _refresh_files(self) -> None:
         self._refresh_at = None
         try:
-            self.volumes = mounts.volume_files(
-                self.context.cluster, self.pod, pod_ip=self.pod_ip, host_ip=self.node.ip
-            )
+            self.volumes = mounts.volume_files(self.context.cluster, self.pod, pod_ip=self.pod_ip, host_ip=self.node.ip)
         except MountError as error:
             self.event("Warning", "FailedMount", str(error))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,8 +10,10 @@ from healing.sandbox.ports import Object, ProbeResult, Process
 
 Kind = Literal["startup", "readiness", "liveness"]
 Verdict = Literal["success", "failure"]
-#: pause between the start of a process and its first probe
+#: startup and readiness are probed at once when a process has started
 _FIRST_PROBE_SECONDS = 0.1
+#: liveness is probed at fixed times, counted from so long before the pod's first start
+_LIVENESS_LEAD_SECONDS = 1.0
 _FIELDS: tuple[tuple[Kind, str], ...] = (
     ("startup", "startupProbe"),
     ("readiness", "readinessProbe"),
@@ -29,6 +32,7 @@ class Prober:
     exhausted: bool = False
     _run_of: bool | None = None
     _run_length: int = 0
+    _phase: float | None = None
 
     @classmethod
     def of_container(cls, container: Object) -> list[Prober]:
@@ -47,7 +51,14 @@ class Prober:
         """A new process: nothing is known of it; only liveness is taken for granted."""
         self.verdict = "success" if self.kind == "liveness" else "failure"
         self._run_of, self._run_length, self.exhausted = None, 0, False
-        self.next_at = now + max(float(self.spec.get("initialDelaySeconds") or 0), _FIRST_PROBE_SECONDS)
+        if self._phase is None:
+            self._phase = now - _LIVENESS_LEAD_SECONDS if self.kind == "liveness" else now + _FIRST_PROBE_SECONDS
+        earliest = now + max(float(self.spec.get("initialDelaySeconds") or 0), _FIRST_PROBE_SECONDS)
+        # The prober's ticks go on over restarts; it skips those before the initial delay has passed.
+        ticks = math.ceil((earliest - self._phase) / self.period_seconds - 1e-9)
+        self.next_at = self._phase + ticks * self.period_seconds
+        if self.kind != "liveness" and not self.spec.get("initialDelaySeconds"):
+            self.next_at = earliest
 
     def run(self, process: Process, pod_ip: str, now: float) -> ProbeResult:
         """Probe once and take the result into account; the caller looks at ``verdict`` for what changed."""

@@ -106,9 +106,7 @@ class Runner:
             self._event(container, "Warning", "Failed", "Error: ImagePullBackOff")
             text = f'Back-off pulling image "{image}": ErrImagePull: {container.pull_error}'
             container.wait("ImagePullBackOff", text)
-            ends = container.image_back_off.ends(container.pull_failed_at)
-            container.retry_at = min(now + self._settings.resync_seconds, max(ends, now + 0.1))
-            self._worker.wake_at(container.retry_at)
+            self._retry_later(container, now)
             return False
         self._event(container, "Normal", "Pulling", f'Pulling image "{image}"')
         result = self._context.runtime.pull(image)
@@ -168,9 +166,7 @@ class Runner:
     def _prepare(self, container: Container) -> ContainerStart:
         worker, spec = self._worker, container.spec
         pod, metadata = worker.pod, worker.pod["metadata"]
-        env = environment.resolve(
-            self._context.cluster, pod, spec, pod_ip=worker.pod_ip, host_ip=worker.node.ip
-        )
+        env = environment.resolve(self._context.cluster, pod, spec, pod_ip=worker.pod_ip, host_ip=worker.node.ip)
         env.setdefault("HOSTNAME", pod["spec"].get("hostname") or metadata["name"])
         container.files = mounts.container_files(spec, worker.volumes)
         resources = spec.get("resources") or {}

@@ -68,9 +68,11 @@ def build(pod: Object, facts: PodFacts, now: float) -> Object:
     """The status; conditions keep their transition times from the pod's present status."""
     spec, old = pod["spec"], pod.get("status") or {}
     phase = phase_of(pod, facts)
+    # A pod that came to its end by itself is over once its sandbox is torn down.
+    shown = "Running" if phase in ("Succeeded", "Failed") and facts.has_sandbox and not facts.is_over else phase
     status: Object = {
         "observedGeneration": pod["metadata"].get("generation", 1),
-        "phase": phase,
+        "phase": shown,
         "conditions": _conditions(pod, facts, phase, now),
     }
     if facts.verdict is not None and facts.is_over:
@@ -123,9 +125,7 @@ def _conditions(pod: Object, facts: PodFacts, phase: str, now: float) -> list[Ob
     }
     if facts.verdict is not None and facts.verdict[1] == "Evicted":
         evicted = ("True", "TerminationByKubelet", facts.verdict[2])
-        old["DisruptionTarget"] = _condition(
-            "DisruptionTarget", evicted, old.get("DisruptionTarget"), generation, now
-        )
+        old["DisruptionTarget"] = _condition("DisruptionTarget", evicted, old.get("DisruptionTarget"), generation, now)
     others = [{**c, "observedGeneration": generation} for c in old.values() if c["type"] not in OWN]
     return [*others, *(_condition(type_, wanted[type_], old.get(type_), generation, now) for type_ in OWN)]
 
@@ -134,8 +134,10 @@ def _gates(pod: Object, old: dict[str, Object]) -> tuple[str, str, str]:
     for gate in pod["spec"].get("readinessGates") or ():
         type_ = gate["conditionType"]
         if type_ not in old or old[type_]["status"] != "True":
-            detail = f'corresponding condition of pod readiness gate "{type_}" does not exist.' if type_ not in old else (
-                f'the status of pod readiness gate "{type_}" is not "True", but {old[type_]["status"]}'
+            detail = (
+                f'corresponding condition of pod readiness gate "{type_}" does not exist.'
+                if type_ not in old
+                else (f'the status of pod readiness gate "{type_}" is not "True", but {old[type_]["status"]}')
             )
             return "False", "ReadinessGatesNotReady", detail
     return "True", "", ""

@@ -101,11 +101,16 @@ def _resources(attempt: Attempt, node: NodeInfo) -> Refusal | None:
 
 
 def _resource_order(resource: str) -> tuple[int, str]:
-    return (("cpu", "memory", "ephemeral-storage").index(resource), "") if resource in (
-        "cpu",
-        "memory",
-        "ephemeral-storage",
-    ) else (3, resource)
+    return (
+        (("cpu", "memory", "ephemeral-storage").index(resource), "")
+        if resource
+        in (
+            "cpu",
+            "memory",
+            "ephemeral-storage",
+        )
+        else (3, resource)
+    )
 
 
 def _volumes(attempt: Attempt, node: NodeInfo) -> Refusal | None:
@@ -168,7 +173,9 @@ def _affinity_holds(attempt: Attempt, node: NodeInfo, term: Object) -> bool:
     domain = _label(node, term["topologyKey"])
     if domain is None:
         return False
-    if any(_term_matches(attempt, term, attempt.pod, o.pod) for o in _pods_in(attempt.state, term["topologyKey"], domain)):
+    if any(
+        _term_matches(attempt, term, attempt.pod, o.pod) for o in _pods_in(attempt.state, term["topologyKey"], domain)
+    ):
         return True
     # The first pod of a group that attracts itself may start anywhere.
     exists = any(
@@ -224,8 +231,10 @@ def explain(refusals: Mapping[str, Refusal]) -> str:
             counts[reason] = counts.get(reason, 0) + 1
     after: dict[str, int] = {}
     for found in refusals.values():
-        text = "No preemption victims found for incoming pod" if found.resolvable else (
-            "Preemption is not helpful for scheduling"
+        text = (
+            "No preemption victims found for incoming pod"
+            if found.resolvable
+            else ("Preemption is not helpful for scheduling")
         )
         after[text] = after.get(text, 0) + 1
     return (

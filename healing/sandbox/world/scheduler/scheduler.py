@@ -15,7 +15,9 @@ from healing.sandbox.world.scheduler.state import ClusterState, NodeInfo, PodInf
 from healing.sandbox.world.selectors import matches_node, untolerated
 
 NAME = "default-scheduler"
-#: pause before a pod that did not fit is tried again, after something changed (Kubernetes' pod back-off)
+#: so few waiting pods are tried again at once when something changed, as an idle scheduler skips the back-off
+IDLE_PARKED_PODS = 50
+#: else a pod that did not fit waits so long first (Kubernetes' pod back-off)
 FIRST_BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 1.0, 10.0
 #: an unschedulable pod is tried again after so long even if nothing changed
 FLUSH_SECONDS = 300.0
@@ -77,7 +79,11 @@ class Scheduler(Reconciler):
 
     def _retry_parked(self) -> None:
         now = self.context.now()
+        busy = len(self._parked) > IDLE_PARKED_PODS
         for key, (attempts, since) in self._parked.items():
+            if not busy:
+                self.queue.add(key)
+                continue
             pause = min(FIRST_BACK_OFF_SECONDS * 2 ** (attempts - 1), MAX_BACK_OFF_SECONDS)
             self.queue.add_after(key, max(0.0, since + pause - now))
 
@@ -114,7 +120,8 @@ class Scheduler(Reconciler):
     def _labels_of_namespaces(self) -> Mapping[str, Mapping[str, str]]:
         if self._namespace_labels is None:
             self._namespace_labels = {
-                item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in self.cluster.list("namespaces")
+                item["metadata"]["name"]: item["metadata"].get("labels") or {}
+                for item in self.cluster.list("namespaces")
             }
         return self._namespace_labels
 
@@ -128,7 +135,9 @@ class Scheduler(Reconciler):
                 free += float((capacity - used) / capacity) * 50
         owner = controller_of(info.pod)
         if owner is not None:
-            siblings = sum((o := controller_of(p.pod)) is not None and o["uid"] == owner["uid"] for p in node.pods.values())
+            siblings = sum(
+                (o := controller_of(p.pod)) is not None and o["uid"] == owner["uid"] for p in node.pods.values()
+            )
             free -= 100 * siblings
         affinity = (info.pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
         for term in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ():

@@ -20,9 +20,7 @@ class PodInfo:
     @property
     def has_anti_affinity(self) -> bool:
         affinity = self.pod["spec"].get("affinity") or {}
-        return bool(
-            (affinity.get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-        )
+        return bool((affinity.get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution"))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,285 @@
+"""HorizontalPodAutoscaler: the size of a workload from the CPU or memory its pods use."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+from healing.sandbox.ports import Object
+from healing.sandbox.world import conditions, pods, quantities
+from healing.sandbox.world.context import Context, parse_time
+from healing.sandbox.world.reconciler import Key, Reconciler, key_of
+from healing.sandbox.world.selectors import matches
+
+RESOURCE = "horizontalpodautoscalers.autoscaling"
+TOLERANCE = 0.1
+#: a pod younger than this does not yet tell how busy the workload is
+INITIAL_DELAY_SECONDS = 30.0
+_TARGETS = {"Deployment": "deployments.apps", "StatefulSet": "statefulsets.apps", "ReplicaSet": "replicasets.apps"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What one metric asks for; ``error`` if it cannot be read."""
+
+    replicas: int
+    reason: str
+    current: Object | None = None
+    error: str = ""
+
+
+class AutoscalerController(Reconciler):
+    component = "horizontal-pod-autoscaler"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        #: sizes proposed lately: (time, replicas)
+        self._history: dict[Key, list[tuple[float, int]]] = {}
+
+    def watch(self) -> None:
+        self.on_own(RESOURCE)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().run())
+            group.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self.context.settings.hpa_sync_seconds)
+            for item in self.cluster.list(RESOURCE):
+                self.queue.add(key_of(item))
+
+    def reconcile(self, key: Key) -> None:
+        autoscaler = self.cluster.get(RESOURCE, *key)
+        if autoscaler is None:
+            self._history.pop(key, None)
+            return
+        now = self.context.now()
+        last = max((t for t, _ in self._history.get(key, ())), default=0.0)
+        if now - last < self.context.settings.hpa_sync_seconds * 0.9:
+            return  # woken by its own status
+        spec = autoscaler["spec"]
+        reference = spec["scaleTargetRef"]
+        resource = _TARGETS.get(reference["kind"], "")
+        target = self.cluster.get(resource, key[0], reference["name"]) if resource else None
+        status: Object = dict(autoscaler.get("status") or {})
+        if target is None:
+            what = f'{resource or reference["kind"].lower() + "s"} "{reference["name"]}" not found'
+            message = f"the HPA controller was unable to get the target's current scale: {what}"
+            self._set(status, "AbleToScale", "False", "FailedGetScale", message)
+            self._event(autoscaler, "Warning", "FailedGetScale", what)
+            self._history.setdefault(key, []).append((now, 0))
+            self._write(key, autoscaler, status)
+            return
+        current = target["spec"].get("replicas", 1)
+        status |= {"currentReplicas": current, "observedGeneration": autoscaler["metadata"].get("generation")}
+        if status["observedGeneration"] is None:
+            del status["observedGeneration"]
+        self._set(
+            status,
+            "AbleToScale",
+            "True",
+            "SucceededGetScale",
+            "the HPA controller was able to get the target's current scale",
+        )
+        if current == 0:
+            self._set(
+                status,
+                "ScalingActive",
+                "False",
+                "ScalingDisabled",
+                "scaling is disabled since the replica count of the target is zero",
+            )
+            status["desiredReplicas"] = 0
+            self._history.setdefault(key, []).append((now, 0))
+            self._write(key, autoscaler, status)
+            return
+        proposals = [self._propose(metric, target, current) for metric in spec.get("metrics") or ()]
+        readable = [p for p in proposals if not p.error]
+        status["currentMetrics"] = [p.current for p in readable if p.current is not None] or None
+        if not readable:
+            error = proposals[0].error if proposals else "no metrics"
+            message = f"the HPA was unable to compute the replica count: {error}"
+            self._set(status, "ScalingActive", "False", "FailedGetResourceMetric", message)
+            self._event(autoscaler, "Warning", "FailedGetResourceMetric", error)
+            self._event(
+                autoscaler,
+                "Warning",
+                "FailedComputeMetricsReplicas",
+                f"invalid metrics (1 invalid out of 1), first error is: {error}",
+            )
+            wanted, why = current, ""
+        else:
+            best = max(readable, key=lambda p: p.replicas)
+            wanted, why = best.replicas, best.reason
+            self._set(
+                status,
+                "ScalingActive",
+                "True",
+                "ValidMetricFound",
+                f"the HPA was able to successfully calculate a replica count from {why}",
+            )
+        wanted = self._limit(autoscaler, key, current, wanted, now, status)
+        status["desiredReplicas"] = wanted
+        if wanted != current:
+            direction = "above" if wanted > current else "below"
+            reason = f"{why} {direction} target" if wanted > current else "All metrics below target"
+
+            def resize(body: Object) -> None:
+                body["spec"]["replicas"] = wanted
+
+            self.cluster.mutate(resource, key[0], reference["name"], resize, user=self.user)
+            self._event(autoscaler, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {reason}")
+            status["lastScaleTime"] = self.context.timestamp()
+            self._set(
+                status,
+                "AbleToScale",
+                "True",
+                "SucceededRescale",
+                f"the HPA controller was able to update the target scale to {wanted}",
+            )
+        self._write(key, autoscaler, status)
+
+    def _propose(self, metric: Object, target: Object, current: int) -> Proposal:
+        if metric.get("type") != "Resource":
+            return Proposal(current, "", error=f"unknown metric source type {metric.get('type')!r}")
+        name = metric["resource"]["name"]
+        goal = metric["resource"]["target"]
+        namespace = target["metadata"]["namespace"]
+        members = [
+            pod
+            for pod in self.cluster.list("pods", namespace)
+            if pods.is_active(pod) and matches(target["spec"].get("selector"), pod["metadata"].get("labels") or {})
+        ]
+        used, asked, counted = Decimal(0), Decimal(0), 0
+        source = self.context.log_source
+        for pod in members:
+            if not self._tells(pod):
+                continue
+            for container in pod["spec"]["containers"]:
+                request = ((container.get("resources") or {}).get("requests") or {}).get(name)
+                if request is None and goal.get("type") == "Utilization":
+                    where = f"container {container['name']} of Pod {pod['metadata']['name']}"
+                    return Proposal(
+                        current, "", error=f"failed to get {name} utilization: missing request for {name} in {where}"
+                    )
+                asked += quantities.parse(request)
+            for usage in (source.usage(pod["metadata"]["uid"]) if source is not None else {}).values():
+                used += Decimal(str(usage.cpu_cores)) if name == "cpu" else Decimal(usage.memory_bytes)
+            counted += 1
+        if not counted:
+            return Proposal(
+                current,
+                "",
+                error=f"failed to get {name} utilization: unable to get metrics for resource {name}: no metrics returned from resource metrics API",
+            )
+        average = used / counted
+        shown = {"averageValue": quantities.format_for(name, _rounded(name, average))}
+        if goal.get("type") == "Utilization":
+            percent = int(used / asked * 100) if asked else 0
+            ratio = percent / goal["averageUtilization"]
+            shown["averageUtilization"] = percent
+            reason = f"{name} resource utilization (percentage of request)"
+        else:
+            ratio = float(average / quantities.parse(goal.get("averageValue") or 1))
+            reason = f"{name} resource"
+        wanted = current if abs(ratio - 1) <= TOLERANCE else math.ceil(ratio * counted)
+        return Proposal(wanted, reason, {"type": "Resource", "resource": {"name": name, "current": shown}})
+
+    def _tells(self, pod: Object) -> bool:
+        """Pods that have just started, or are not Ready, say nothing about the load."""
+        if not pods.is_ready(pod):
+            return False
+        started = parse_time((pod.get("status") or {}).get("startTime"))
+        return self.context.now() - started >= INITIAL_DELAY_SECONDS
+
+    def _limit(self, autoscaler: Object, key: Key, current: int, wanted: int, now: float, status: Object) -> int:
+        """Within minReplicas and maxReplicas, no faster than allowed, and down only after the stabilization window."""
+        spec = autoscaler["spec"]
+        behavior = (spec.get("behavior") or {}).get("scaleDown") or {}
+        window = behavior.get("stabilizationWindowSeconds")
+        if window is None:
+            window = self.context.settings.hpa_downscale_stabilization_seconds
+        history = [(t, size) for t, size in self._history.get(key, ()) if now - t <= max(window, 1)]
+        stable = max([wanted, *(size for _, size in history)]) if wanted < current else wanted
+        stable = min(stable, current) if wanted < current else stable
+        self._history[key] = [*history, (now, wanted)]
+        if stable != wanted:
+            message = "recent recommendations were higher than current one, applying the highest recent recommendation"
+            self._set(status, "AbleToScale", "True", "ScaleDownStabilized", message)
+        else:
+            self._set(status, "AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size")
+        least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
+        fastest = max(current * 2, current + 4)
+        limited = max(least, min(stable, most, fastest))
+        if limited == stable:
+            self._set(
+                status,
+                "ScalingLimited",
+                "False",
+                "DesiredWithinRange",
+                "the desired count is within the acceptable range",
+            )
+        elif stable > most:
+            self._set(
+                status,
+                "ScalingLimited",
+                "True",
+                "TooManyReplicas",
+                "the desired replica count is more than the maximum replica count",
+            )
+        elif stable < least:
+            self._set(
+                status,
+                "ScalingLimited",
+                "True",
+                "TooFewReplicas",
+                "the desired replica count is less than the minimum replica count",
+            )
+        else:
+            self._set(
+                status,
+                "ScalingLimited",
+                "True",
+                "ScaleUpLimit",
+                "the desired replica count is increasing faster than the maximum scale rate",
+            )
+        return limited
+
+    def _set(self, status: Object, type_: str, value: str, reason: str, message: str) -> None:
+        entries = list(status.get("conditions") or ())
+        current = conditions.find(entries, type_)
+        stamp = self.context.timestamp()
+        same = current is not None and current["status"] == value
+        entry = {
+            "type": type_, "status": value,
+            "lastTransitionTime": current["lastTransitionTime"] if same and current else stamp,
+            "reason": reason, "message": message,
+        }  # fmt: skip
+        if current is None:
+            status["conditions"] = [*entries, entry]
+        else:
+            status["conditions"] = [entry if c["type"] == type_ else c for c in entries]
+
+    def _write(self, key: Key, autoscaler: Object, status: Object) -> None:
+        status.setdefault("desiredReplicas", 0)
+        status.setdefault("currentMetrics", None)
+        if status != autoscaler.get("status"):
+            self.cluster.mutate(
+                RESOURCE, *key, lambda body: body.update(status=status), user=self.user, subresource="status"
+            )
+
+    def _event(self, autoscaler: Object, type_: str, reason: str, message: str) -> None:
+        self.cluster.record_event(
+            autoscaler, type="Warning" if type_ == "Warning" else "Normal", reason=reason, message=message,
+            component=self.component,
+        )  # fmt: skip
+
+
+def _rounded(name: str, value: Decimal) -> Decimal:
+    if name == "cpu":
+        return Decimal(math.ceil(value * 1000)) / 1000
+    return Decimal(math.ceil(value))
