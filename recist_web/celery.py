@@ -20,12 +20,14 @@ app.conf.task_queues = [Queue(name) for name in QUEUES]
 app.autodiscover_tasks(["healing", "knowledge"])
 
 
-def _every(seconds: float, task: str) -> dict[str, object]:
+def _every(seconds: float, task: str, queue: str = "default") -> dict[str, object]:
     # A tick that no worker took in time is worthless: the next one does the same work.
-    return {"task": task, "schedule": seconds, "options": {"queue": "default", "expires": max(1.0, seconds)}}
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": max(1.0, seconds)}}
 
 
 app.conf.beat_schedule = {
     "sweep": _every(1.0, "healing.tasks.sweep"),
     "expire": _every(2.0, "healing.tasks.expire"),
+    # Where the embedded Qdrant lives: no other process may open it.
+    "index-pending": _every(10.0, "knowledge.tasks.index_pending", queue="knowledge"),
 }
