@@ -104,6 +104,7 @@ def situation_of(
         event_namespace=event.target_namespace,
         healings_before=before.count(),
         actions_last_hour=on_workload.filter(applied_at__gte=now - timedelta(hours=1))
+        .exclude(event=event, strategy__attempt=event.attempt)
         .values("strategy")
         .distinct()
         .count(),

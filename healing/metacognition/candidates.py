@@ -1,0 +1,79 @@
+"""Which strategies are argued about: from the causes table, from memory, and always "ask a person"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from healing.actions.base import CannotPlan
+from healing.metacognition.case import Case
+from healing.metacognition.causes import fixes_for
+from healing.metacognition.strategies import STRATEGIES, Blueprint
+from healing.models import StrategyState
+from healing.ports.errors import NotFound
+
+#: Candidates beyond the best few only cost time.
+_AT_MOST = 6
+#: How likely memory's own proposals heal, before anything is argued.
+_FROM_MEMORY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A strategy to be argued about. ``prior``: how likely it heals, before anything is known of this case."""
+
+    key: str
+    origin: str
+    prior: float
+    blueprint: Blueprint
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A strategy that makes no sense here."""
+
+    key: str
+    reason: str
+
+
+def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
+    """At most a handful, likeliest first. What failed in this event is not tried again.
+
+    Raises `healing.ports.errors`.
+    """
+    failed = set(
+        case.event.strategies.filter(state__in=(StrategyState.FAILED, StrategyState.UNDONE)).values_list(
+            "key", flat=True
+        )
+    )
+    finding = case.finding
+    wanted = {key: ("causes", prior) for key, prior in fixes_for(finding.cause, finding.suggested_actions)}
+    for key in case.experience.proven:
+        origin, prior = wanted.get(key, ("memory", _FROM_MEMORY))
+        wanted[key] = (origin, max(prior, _FROM_MEMORY))
+    found: list[Candidate] = []
+    dropped: list[Dropped] = []
+    for key, (origin, prior) in sorted(wanted.items(), key=lambda item: -item[1][1]):
+        if key in failed:
+            dropped.append(Dropped(key, "it was tried in this event and did not help"))
+        elif key in STRATEGIES:
+            try:
+                found.append(Candidate(key, origin, prior, STRATEGIES[key](case)))
+            except (CannotPlan, NotFound) as error:
+                dropped.append(Dropped(key, str(error)))
+    return _without_twins(found)[:_AT_MOST], dropped
+
+
+def _without_twins(found: list[Candidate]) -> list[Candidate]:
+    """Two strategies with the same steps are one; the likelier stays."""
+    kept: list[Candidate] = []
+    for candidate in found:
+        steps = [(s.action, s.target.kind, s.target.name) for s in candidate.blueprint.steps]
+        twins = [
+            k
+            for k in kept
+            if [(s.action, s.target.kind, s.target.name) for s in k.blueprint.steps] == steps
+            and [s.parameters for s in k.blueprint.steps] == [s.parameters for s in candidate.blueprint.steps]
+        ]
+        if not twins:
+            kept.append(candidate)
+    return kept

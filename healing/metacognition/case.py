@@ -1,0 +1,78 @@
+"""What is known of the event when candidates are looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from healing.actions import revisions
+from healing.actions.base import CannotPlan
+from healing.actions.planning_cluster import PlanningCluster
+from healing.actions.reading import WORKLOAD_KINDS, Workload
+from healing.actions.revisions import GoodRevision
+from healing.deadline import Deadline
+from healing.findings import Diagnosis, Finding
+from healing.metacognition.experience import Experience
+from healing.models import HealingEvent
+from healing.policies.spec import PolicySpec
+from healing.ports.cluster import ObjectRef
+
+_CALL_SECONDS = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that strategies and micro-agents may look at. Database reads are done: safe for threads."""
+
+    event: HealingEvent
+    policy: PolicySpec
+    diagnosis: Diagnosis
+    cluster: PlanningCluster
+    experience: Experience
+    deadline: Deadline
+    now: datetime
+    #: revisions that our own history calls bad, by workload
+    bad_revisions: dict[tuple[str, str, str], tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Timeout of one call."""
+        return max(0.1, self.deadline.remaining_seconds(at_most=_CALL_SECONDS))
+
+    @property
+    def target(self) -> ObjectRef:
+        """What is to be healed."""
+        e = self.event
+        return ObjectRef(e.target_kind, e.target_namespace, e.target_name, e.target_uid)
+
+    @property
+    def finding(self) -> Finding:
+        """The best one; without any, one that knows the symptom only."""
+        if self.diagnosis.best is not None:
+            return self.diagnosis.best
+        return Finding(self.event.cause or "Unknown", self.target, self.event.confidence or 0.2, self.event.message)
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """A fact of the finding."""
+        value = self.finding.facts.get(name)
+        return default if value in (None, "") else value
+
+    def workload(self) -> Workload:
+        """The workload that is ill: the finding's object, else the event's target. Raises `CannotPlan`."""
+        for ref in (self.finding.object, self.target):
+            if ref.kind in WORKLOAD_KINDS:
+                return Workload.read(self.cluster, ref, timeout_seconds=self.seconds)
+        raise CannotPlan(f"{self.finding.object} has no pod template that could be changed.")
+
+    def target_workload(self) -> Workload:
+        """The event's own target. Raises `CannotPlan`."""
+        if self.target.kind not in WORKLOAD_KINDS:
+            raise CannotPlan(f"{self.target} has no pods of its own.")
+        return Workload.read(self.cluster, self.target, timeout_seconds=self.seconds)
+
+    def last_good(self, workload: Workload) -> GoodRevision:
+        """Raises `CannotPlan`."""
+        ref = workload.ref
+        avoid = self.bad_revisions.get((ref.kind, ref.namespace, ref.name), ())
+        return revisions.last_good(self.cluster, workload, avoid=avoid, timeout_seconds=self.seconds)

@@ -1,0 +1,151 @@
+"""Which strategies help against which cause, and how likely: the table that candidates come from.
+
+The numbers are how likely the strategy heals *if* the cause is right and nothing else is known; micro-agents move them
+by what they find. Strategies are those of `healing.metacognition.strategies`. What restores a former state comes before
+what makes up a value. A cause without an entry gets the actions that its finding suggests, then `GENERIC`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+#: (strategy, how likely it heals)
+Fixes = tuple[tuple[str, float], ...]
+
+_ROLLOUT: Fixes = (("rollback", 0.85), ("restore-references", 0.3), ("restart", 0.1))
+_CONFIG: Fixes = (("restore-keys", 0.8), ("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05))
+_IMAGE: Fixes = (("rollback", 0.85), ("restart", 0.05))
+_PROBE: Fixes = (("rollback", 0.8), ("restart", 0.1))
+_NODE: Fixes = (("move-pods", 0.75),)
+_PLACEMENT: Fixes = (("rollback", 0.8), ("restart", 0.05))
+
+FIXES: Mapping[str, Fixes] = MappingProxyType(
+    {
+        # rollouts and crashes
+        "BadRollout": _ROLLOUT,
+        "CommandNotFound": _ROLLOUT,
+        "ContainerCannotStart": _ROLLOUT,
+        "RolloutStuck": _ROLLOUT,
+        "PermissionDenied": _ROLLOUT,
+        "PortConflict": _ROLLOUT,
+        "RolloutPaused": (("resume-rollout", 0.8), ("rollback", 0.1)),
+        "ApplicationCrash": (("rollback", 0.55), ("restart", 0.4)),
+        "InitContainerFailed": (("rollback", 0.5), ("restart", 0.3)),
+        # configuration
+        "MissingConfigMap": (("restore-references", 0.7), ("rollback", 0.7), ("restart", 0.05)),
+        "MissingConfigMapKey": _CONFIG,
+        "MissingSecret": (("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05)),
+        "MissingSecretKey": (("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05)),
+        "MissingServiceAccount": (("rollback", 0.75), ("restart", 0.05)),
+        "MissingEnvironmentVariable": (
+            ("restore-references", 0.7),
+            ("rollback", 0.7),
+            ("restore-keys", 0.6),
+            ("restart", 0.05),
+        ),
+        "WrongConfiguration": (
+            ("restore-values", 0.7),
+            ("restore-references", 0.65),
+            ("rollback", 0.65),
+            ("restart", 0.1),
+        ),
+        "MissingFile": (("rollback", 0.65), ("restore-keys", 0.5), ("restore-references", 0.5)),
+        "WrongCredentials": (("rollback", 0.5), ("restore-references", 0.5), ("restart", 0.2)),
+        # images
+        "ImageNotFound": _IMAGE,
+        "ImagePullUnauthorized": _IMAGE,
+        "RegistryUnreachable": _IMAGE,
+        "InvalidImageName": _IMAGE,
+        "ImagePullFailed": _IMAGE,
+        # memory and CPU
+        "MemoryLimitTooLow": (
+            ("restore-resources", 0.8),
+            ("raise-memory", 0.75),
+            ("rollback", 0.6),
+            ("restart", 0.05),
+        ),
+        "MemoryLeak": (("rollback", 0.6), ("restart", 0.6), ("raise-memory", 0.25)),
+        "CPULimitTooLow": (("restore-resources", 0.8), ("raise-cpu", 0.7), ("rollback", 0.6), ("scale-out", 0.4)),
+        "CPUHog": (("evict-pod", 0.6), ("restart", 0.6), ("rollback", 0.5), ("scale-out", 0.4)),
+        "TrafficSpike": (("scale-out", 0.75), ("raise-cpu", 0.3)),
+        "DiskFull": (("restart", 0.4), ("evict-pod", 0.4)),
+        # probes
+        "LivenessProbeMisconfigured": _PROBE,
+        "ReadinessProbeMisconfigured": _PROBE,
+        "StartupProbeMisconfigured": _PROBE,
+        "ApplicationNotReady": (("rollback", 0.5), ("restart", 0.45)),
+        # scheduling, admission
+        "InsufficientCPU": (("rollback", 0.7), ("restore-resources", 0.65), ("restore-replicas", 0.5)),
+        "InsufficientMemory": (("rollback", 0.7), ("restore-resources", 0.65), ("restore-replicas", 0.5)),
+        "NodeSelectorMismatch": _PLACEMENT,
+        "NodeAffinityMismatch": _PLACEMENT,
+        "PodAntiAffinityConflict": (("rollback", 0.6), ("restore-replicas", 0.5)),
+        "NodeCordoned": (("uncordon", 0.7),),
+        "QuotaExceeded": (("rollback", 0.6), ("restore-resources", 0.6), ("restore-replicas", 0.5)),
+        # network and services
+        "ServiceSelectorMismatch": (("fix-selector", 0.9), ("restart", 0.02)),
+        "ServicePortMismatch": (("fix-target-port", 0.85), ("rollback", 0.3)),
+        # dependencies
+        "DependencyUnavailable": (
+            ("rollback-dependency", 0.5),
+            ("restart-dependency", 0.5),
+            ("restart", 0.1),
+        ),
+        "SlowDependency": (
+            ("rollback-dependency", 0.55),
+            ("restart-dependency", 0.5),
+            ("scale-out-dependency", 0.35),
+            ("restart", 0.1),
+        ),
+        "FailingDependency": (("rollback-dependency", 0.6), ("restart-dependency", 0.45), ("restart", 0.1)),
+        "ConnectionPoolExhausted": (("restart", 0.6), ("restart-dependency", 0.4)),
+        "WrongDependencyAddress": (
+            ("restore-references", 0.7),
+            ("rollback", 0.7),
+            ("restore-values", 0.6),
+        ),
+        # nodes
+        "NodeNotReady": _NODE,
+        "NodeMemoryPressure": _NODE,
+        "NodeDiskPressure": _NODE,
+        "NodePIDPressure": _NODE,
+        "NodeNetworkUnavailable": _NODE,
+        "FaultyNode": _NODE,
+        # scaling
+        "ScaledToZero": (("restore-replicas", 0.8),),
+        "PodsUnavailable": (("restart", 0.4), ("rollback", 0.4)),
+    }
+)
+
+#: Strategies behind an action's name, for causes that are not in the table.
+STRATEGIES_OF_ACTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "rollback": ("rollback",),
+        "restart": ("restart",),
+        "evict": ("evict-pod", "move-pods"),
+        "scale": ("restore-replicas", "scale-out"),
+        "updateResources": ("restore-resources", "raise-memory", "raise-cpu"),
+        "updateConfig": ("restore-keys", "restore-references"),
+        "fixServiceSelector": ("fix-selector", "fix-target-port"),
+        "restartDependency": ("restart-dependency",),
+        "resumeRollout": ("resume-rollout",),
+        "uncordon": ("uncordon",),
+    }
+)
+_SUGGESTED = (0.65, 0.5, 0.4, 0.3)
+
+#: Whatever the cause is; nobody knows better.
+GENERIC: Fixes = (("rollback", 0.3), ("restart", 0.2), ("evict-pod", 0.15))
+
+
+def fixes_for(cause: str, suggested_actions: tuple[str, ...]) -> Fixes:
+    """The table's entry, then what the finding suggests, then what may always be tried; each strategy once."""
+    found: dict[str, float] = dict(FIXES.get(cause, ()))
+    for action, likely in zip(suggested_actions, _SUGGESTED, strict=False):
+        for strategy in STRATEGIES_OF_ACTION.get(action, ()):
+            if cause not in FIXES:
+                found.setdefault(strategy, likely)
+    for strategy, likely in GENERIC:
+        found.setdefault(strategy, likely if cause not in FIXES else likely / 3)
+    return tuple(found.items())

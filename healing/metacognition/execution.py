@@ -1,0 +1,183 @@
+"""The handler of the phase HEALING: carry the chosen strategy out, step by step, or put back what was begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from healing.actions import guardrails
+from healing.actions.base import Plan
+from healing.actions.runner import ActionFailed, Runner, StalePlan, UndoFailed
+from healing.lifecycle import Outcome, Phase
+from healing.metacognition import health
+from healing.metacognition.decision import approval_needed
+from healing.metacognition.planning import digest_of
+from healing.metacognition.undoing import failed, undo_all
+from healing.models import (
+    ActionState,
+    ActorKind,
+    Approval,
+    ApprovalState,
+    HealingEvent,
+    Strategy,
+    StrategyState,
+    TimelineEntry,
+)
+from healing.phase import Note, PhaseContext, PhaseResult
+from healing.policies.spec import Risk
+
+_CALL_SECONDS = 2.0
+#: A world that changes faster than we can plan needs a person.
+_STALE_AT_MOST = 4
+
+
+class _Stale(Exception):
+    """The plan is not valid any more, for this reason."""
+
+
+def execute(context: PhaseContext) -> PhaseResult:
+    """Everything that was true when the plan was made is checked again before anything is sent."""
+    event = context.event
+    strategy = event.strategies.filter(
+        attempt=event.attempt, state__in=(StrategyState.CHOSEN, StrategyState.APPLIED)
+    ).first()
+    if strategy is None or not strategy.steps:
+        return PhaseResult(
+            Phase.LEARNING,
+            [_note("no-strategy", "There is no chosen strategy to carry out.")],
+            outcome=Outcome.ESCALATED,
+            outcome_reason="There was no chosen strategy to carry out.",
+        )
+    begun = strategy.actions.exclude(state__in=(ActionState.PLANNED, ActionState.FAILED)).exists()
+    approval = _approval(event, strategy)
+    now = timezone.now()
+    situation = guardrails.situation_of(event, now, is_approved=approval is not None)
+    if not begun:
+        gone = health.recovered(event, context.ports, now, timeout_seconds=_CALL_SECONDS)
+        if gone:
+            return PhaseResult(
+                Phase.LEARNING,
+                [_note("recovered", f"Nothing was done, for nothing is left to heal: {gone}")],
+                outcome=Outcome.RECOVERED,
+                outcome_reason=gone,
+            )
+        try:
+            _check_fresh(strategy, approval, situation)
+        except _Stale as stale:
+            return _plan_anew(context, strategy, str(stale))
+    baseline = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)
+    return _carry_out(context, strategy, situation, baseline)
+
+
+def _approval(event: HealingEvent, strategy: Strategy) -> Approval | None:
+    """The person's word for this very plan: an approval of its digest, or an override that chose it."""
+    decided = event.approvals.filter(
+        strategy__attempt=event.attempt, state__in=(ApprovalState.APPROVED, ApprovalState.OVERRIDDEN)
+    )
+    newest = decided.order_by("-decided_at").first()
+    if newest is None:
+        return None
+    if newest.state == ApprovalState.OVERRIDDEN:
+        return newest if newest.strategy_id != strategy.pk else None
+    return newest if newest.strategy_id == strategy.pk and newest.digest == strategy.digest else None
+
+
+def _check_fresh(strategy: Strategy, approval: Approval | None, situation: guardrails.Situation) -> None:
+    if digest_of(strategy.steps) != strategy.digest:
+        raise _Stale("the plan is not the one that was decided on")
+    if approval is None:
+        needed = approval_needed(situation.policy, Risk(strategy.risk))
+        if needed:
+            raise _Stale(f"the policy asks a person by now: {needed[0]}")
+
+
+def _carry_out(
+    context: PhaseContext, strategy: Strategy, situation: guardrails.Situation, baseline: dict[str, int]
+) -> PhaseResult:
+    event, cluster = context.event, context.ports.cluster
+    runner = Runner(cluster, context.deadline, context.check_still_mine)
+
+    def guard(plan: Plan) -> None:
+        refusals = guardrails.check(plan, situation, cluster, timeout_seconds=_CALL_SECONDS)
+        if refusals:
+            raise guardrails.Refused(refusals)
+
+    for number, step in enumerate(strategy.steps):
+        plan = Plan.from_json(step["plan"])
+        key = f"{event.pk}/heal/{event.attempt}/{strategy.key}/{strategy.digest[:12]}/{number}"
+        known = {row.key for row in strategy.actions.filter(state=ActionState.APPLIED)}
+        try:
+            row = runner.apply(event, plan, key=key, strategy=strategy, guard=guard)
+        except guardrails.Refused as refused:
+            return _refused(context, runner, strategy, refused, is_first=number == 0)
+        except StalePlan as stale:
+            return _put_back_and_plan_anew(context, runner, strategy, str(stale))
+        except ActionFailed as error:
+            return failed(context, runner, strategy, f"'{plan.summary}' could not be done: {error}")
+        if key not in known:
+            data = {"action": str(plan.action), "target": plan.target.as_json(), "actionRun": row.pk, "diff": row.diff}
+            context.report(_note("applied", plan.summary, data))
+    return _applied(strategy, baseline)
+
+
+def _applied(strategy: Strategy, baseline: dict[str, int]) -> PhaseResult:
+    now = timezone.now()
+
+    def writes(_: HealingEvent) -> None:
+        strategy.state, strategy.applied_at = StrategyState.APPLIED, now
+        strategy.save(update_fields=["state", "applied_at"])
+
+    notes = [_note("executed", f"'{strategy.title}' was carried out; now it has to prove itself.")]
+    result = {"appliedAt": now.isoformat(), "neighbours": baseline}
+    return PhaseResult(Phase.VERIFYING, notes, writes=writes, result=result)
+
+
+def _refused(
+    context: PhaseContext, runner: Runner, strategy: Strategy, refused: guardrails.Refused, *, is_first: bool
+) -> PhaseResult:
+    """A limit: wait where waiting helps, ask where asking helps, else try something else."""
+    kinds = {r.kind for r in refused.refusals}
+    if kinds == {guardrails.Kind.WAIT} and is_first:
+        message = "; ".join(str(r) for r in refused.refusals)
+        said = context.event.timeline.filter(kind="waiting", phase=Phase.HEALING).exists()
+        notes = [] if said else [_refusal_note("waiting", r) for r in refused.refusals]
+        seconds = max(1.0, min(5.0, max(r.wait_seconds for r in refused.refusals)))
+        result = PhaseResult.wait(seconds, notes)
+        result.result = {"waitingFor": message}
+        return result
+    for refusal in refused.refusals:
+        context.report(_refusal_note("refused", refusal))
+    if guardrails.Kind.FORBID not in kinds:
+        return _put_back_and_plan_anew(context, runner, strategy, str(refused))
+    return failed(context, runner, strategy, f"A limit speaks against it by now: {refused}")
+
+
+def _put_back_and_plan_anew(context: PhaseContext, runner: Runner, strategy: Strategy, reason: str) -> PhaseResult:
+    try:
+        undo_all(context, runner, strategy)
+    except UndoFailed as error:
+        return failed(context, runner, strategy, f"{reason}; and what was begun could not be put back: {error}")
+    return _plan_anew(context, strategy, reason)
+
+
+def _plan_anew(context: PhaseContext, strategy: Strategy, reason: str) -> PhaseResult:
+    event = context.event
+    message = f"The plan of '{strategy.title}' is stale: {reason}"
+    if TimelineEntry.objects.filter(event=event, kind="stale").count() >= _STALE_AT_MOST:
+        message += " It became stale again and again; a person has to look."
+        return PhaseResult(Phase.LEARNING, [_note("stale", message)], outcome=Outcome.ESCALATED, outcome_reason=message)
+
+    def writes(_: HealingEvent) -> None:
+        strategy.state, strategy.state_reason = StrategyState.PROPOSED, f"stale: {reason}"
+        strategy.save(update_fields=["state", "state_reason"])
+
+    return PhaseResult(Phase.PLANNING, [_note("stale", message)], writes=writes)
+
+
+def _refusal_note(kind: str, refusal: guardrails.Refusal) -> Note:
+    return _note(kind, str(refusal), refusal.as_json())
+
+
+def _note(kind: str, message: str, data: dict[str, Any] | None = None) -> Note:
+    return Note(kind, message, data=data or {}, actor_kind=ActorKind.RULE, source="metacognition")

@@ -1,0 +1,220 @@
+"""The handler of the phase PLANNING: candidates, arguments, decision, and a person's approval where it is needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from healing.actions import guardrails
+from healing.actions.planning_cluster import PlanningCluster
+from healing.findings import Diagnosis
+from healing.lifecycle import Outcome, Phase
+from healing.metacognition import health
+from healing.metacognition.agents import Agent, deliberate
+from healing.metacognition.candidates import Candidate, Dropped, candidates_for
+from healing.metacognition.case import Case
+from healing.metacognition.decision import Decision, decide, score
+from healing.metacognition.experience import bad_revisions, recall
+from healing.metacognition.turns import turns_for
+from healing.models import ActorKind, Approval, ApprovalState, HealingEvent, Strategy, StrategyState
+from healing.phase import Note, PhaseContext, PhaseResult
+from healing.policies.spec import PolicySpec
+
+#: The candidate that is always there.
+ASK_A_PERSON = "ask-a-person"
+
+
+def plan(context: PhaseContext) -> PhaseResult:
+    """Decide what is to be done about the diagnosed cause, or that it is a person's turn."""
+    event, now = context.event, timezone.now()
+    policy, _ = guardrails.current_policy(event)
+    gone = health.recovered(event, context.ports, now, timeout_seconds=2.0)
+    if gone:
+        return PhaseResult(
+            Phase.LEARNING,
+            [_note("recovered", f"Nothing is left to heal: {gone}")],
+            outcome=Outcome.RECOVERED,
+            outcome_reason=gone,
+        )
+    diagnosis = Diagnosis.from_json(event.diagnosis)
+    cause = diagnosis.best.cause if diagnosis.best else event.cause
+    case = Case(
+        event=event,
+        policy=policy,
+        diagnosis=diagnosis,
+        cluster=PlanningCluster(context.ports.cluster),
+        experience=recall(event, cause, now),
+        deadline=context.deadline,
+        now=now,
+        bad_revisions=bad_revisions(event),
+    )
+    candidates, dropped = candidates_for(case)
+    context.report(_candidates_note(candidates, dropped))
+
+    def on_turn(number: int, agents: list[Agent]) -> None:
+        context.report(_turn_note(number, agents))
+
+    turns = turns_for(guardrails.situation_of(event, now))
+    agents = deliberate(case, candidates, turns, policy.max_reasoning_depth, on_turn)
+    decision = decide(case, agents, policy)
+    if decision.chosen is None:
+        return _nothing_to_do(event, agents, dropped, policy)
+    return _proceed(event, policy, agents, decision)
+
+
+def _proceed(event: HealingEvent, policy: PolicySpec, agents: list[Agent], decision: Decision) -> PhaseResult:
+    assert decision.chosen is not None
+    chosen = decision.chosen
+    title, key = chosen.candidate.blueprint.title, chosen.candidate.key
+    data = {"strategy": key, "score": round(score(chosen), 3), "ask": list(decision.ask)}
+    notes = [_note("decided", decision.reason, data)]
+
+    def writes(row: HealingEvent) -> None:
+        rows = write_strategies(row, agents, policy, chosen)
+        if decision.ask:
+            _ask(row, rows[key], policy, chosen, decision)
+
+    if decision.ask:
+        notes.append(_note("approval-requested", f"A person is asked about '{title}': {' '.join(decision.ask)}", data))
+        return PhaseResult(Phase.AWAITING_APPROVAL, notes, writes=writes, result=_summary(agents))
+    return PhaseResult(Phase.HEALING, notes, writes=writes, result=_summary(agents))
+
+
+def _nothing_to_do(event: HealingEvent, agents: list[Agent], dropped: list[Dropped], policy: PolicySpec) -> PhaseResult:
+    reasons = [f"{a.candidate.blueprint.title}: {a.problem}" for a in agents]
+    reasons += [f"{d.key}: {d.reason}" for d in dropped if not agents]
+    message = "No strategy can be carried out. " + "; ".join(reasons)
+    return PhaseResult(
+        Phase.LEARNING,
+        [_note("no-strategy", message, {"reasons": reasons})],
+        outcome=Outcome.ESCALATED,
+        outcome_reason=message,
+        writes=_writer(agents, policy),
+        result=_summary(agents),
+    )
+
+
+def _writer(agents: list[Agent], policy: PolicySpec) -> Callable[[HealingEvent], None]:
+    def writes(row: HealingEvent) -> None:
+        write_strategies(row, agents, policy, None)
+
+    return writes
+
+
+def write_strategies(
+    event: HealingEvent, agents: list[Agent], policy: PolicySpec, chosen: Agent | None
+) -> dict[str, Strategy]:
+    """Rows of this attempt, by key. A plan made anew in the same attempt replaces the former one."""
+    event.strategies.filter(attempt=event.attempt, state=StrategyState.PROPOSED).exclude(
+        key__in=[a.candidate.key for a in agents]
+    ).update(state=StrategyState.REFUSED, state_reason="not proposed any more: the plan was made anew")
+    rows = {agent.candidate.key: _write(event, agent, is_chosen=agent is chosen) for agent in agents}
+    Strategy.objects.update_or_create(
+        event=event,
+        attempt=event.attempt,
+        key=ASK_A_PERSON,
+        defaults={
+            "title": "Do nothing and ask a person",
+            "rationale": "Whatever scores below this is not carried out unasked.",
+            "origin": "causes",
+            "steps": [],
+            "risk": "low",
+            "score": policy.decision_threshold,
+            "confidence": 0.0,
+            "state": StrategyState.PROPOSED,
+        },
+    )
+    return rows
+
+
+def _write(event: HealingEvent, agent: Agent, *, is_chosen: bool) -> Strategy:
+    candidate, blueprint = agent.candidate, agent.candidate.blueprint
+    steps = steps_json(agent)
+    state = StrategyState.CHOSEN if is_chosen else StrategyState.PROPOSED
+    row, _ = Strategy.objects.update_or_create(
+        event=event,
+        attempt=event.attempt,
+        key=candidate.key,
+        defaults={
+            "title": blueprint.title[:200],
+            "rationale": blueprint.rationale,
+            "origin": candidate.origin,
+            "steps": steps if not agent.problem else [],
+            "risk": str(agent.risk),
+            "score": round(score(agent), 4) if not agent.problem else 0.0,
+            "confidence": round(agent.confidence, 4),
+            "arguments": agent.arguments,
+            "state": StrategyState.REFUSED if agent.problem else state,
+            "state_reason": agent.problem,
+            "digest": digest_of(steps),
+            "applied_at": None,
+        },
+    )
+    return row
+
+
+def steps_json(agent: Agent) -> list[dict[str, Any]]:
+    """As `Strategy.steps` keeps them."""
+    return [
+        {
+            "action": str(plan.action),
+            "target": plan.target.as_json(),
+            "parameters": plan.parameters,
+            "plan": plan.as_json(),
+            "digest": plan.digest,
+        }
+        for plan in agent.plans
+    ]
+
+
+def digest_of(steps: list[dict[str, Any]]) -> str:
+    """What approvals are bound to: what would be sent, to whom, in which order."""
+    return hashlib.sha256("/".join(step["digest"] for step in steps).encode()).hexdigest()
+
+
+def _ask(row: HealingEvent, strategy: Strategy, policy: PolicySpec, chosen: Agent, decision: Decision) -> None:
+    now = timezone.now()
+    row.approvals.filter(state=ApprovalState.OPEN).update(state=ApprovalState.STALE, decided_at=now)
+    Approval.objects.create(
+        event=row,
+        strategy=strategy,
+        digest=strategy.digest,
+        risk=str(chosen.risk),
+        reason=" ".join(decision.ask),
+        created_at=now,
+        expires_at=now + timedelta(seconds=policy.approval.expire_after_seconds),
+    )
+
+
+def _candidates_note(candidates: list[Candidate], dropped: list[Dropped]) -> Note:
+    titles = "; ".join(c.blueprint.title for c in candidates) or "none"
+    data = {
+        "candidates": [{"key": c.key, "title": c.blueprint.title, "origin": c.origin} for c in candidates],
+        "dropped": [{"key": d.key, "reason": d.reason} for d in dropped],
+    }
+    return _note("candidates", f"{len(candidates)} candidate(s): {titles}.", data)
+
+
+def _turn_note(number: int, agents: list[Agent]) -> Note:
+    state = "; ".join(
+        f"{a.candidate.key} {a.confidence:.0%}" if not a.problem else f"{a.candidate.key} out" for a in agents
+    )
+    data = {
+        "turn": number,
+        "agents": [
+            {"key": a.candidate.key, "confidence": round(a.confidence, 3), "problem": a.problem} for a in agents
+        ],
+    }
+    return _note("argued", f"Turn {number}: {state}.", data)
+
+
+def _summary(agents: list[Agent]) -> dict[str, Any]:
+    return {"agents": len(agents), "turns": max((a.turns for a in agents), default=0)}
+
+
+def _note(kind: str, message: str, data: dict[str, Any] | None = None) -> Note:
+    return Note(kind, message, data=data or {}, actor_kind=ActorKind.RULE, source="metacognition")

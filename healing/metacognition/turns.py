@@ -1,0 +1,221 @@
+"""What micro-agents look at, turn by turn.
+
+1. can it be done: plan, limits, the API server's dry run;
+2. does it fit: what changed before the fault, and does the strategy touch what is at fault;
+3. what does memory say, and what would it cost to be wrong;
+4. the rivals: is there a surer way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from healing.actions import guardrails, registry, revisions
+from healing.actions.base import CannotPlan, Plan
+from healing.actions.reading import Workload
+from healing.metacognition.agents import Agent, Argument, Turn
+from healing.metacognition.case import Case
+from healing.policies.spec import ActionName
+from healing.ports.cluster import ObjectRef
+from healing.ports.errors import SourceError
+
+#: A change this shortly before the fault is a suspect; one this long before it is not.
+_FRESH_CHANGE_SECONDS = 15 * 60
+_OLD_CHANGE_SECONDS = 24 * 3600
+
+_CHANGES_TEMPLATE_BACK = frozenset({"rollback", "restore-resources", "restore-references", "rollback-dependency"})
+_FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
+
+
+def turns_for(situation: guardrails.Situation) -> list[Turn]:
+    """In order. ``situation`` was read before: threads do not touch the database."""
+
+    def can_it_be_done(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
+        return _feasibility(case, agent, situation)
+
+    return [can_it_be_done, _fit, _experience_and_cost, _rivals]
+
+
+def _feasibility(case: Case, agent: Agent, situation: guardrails.Situation) -> list[Argument]:
+    found: list[Argument] = []
+    try:
+        for step in agent.candidate.blueprint.steps:
+            plan = registry.make_plan(
+                case.cluster, step.action, step.target, step.parameters, timeout_seconds=case.seconds
+            )
+            agent.plans.append(plan)
+            found.append(Argument("plan", plan.summary, data={"changes": len(plan.changes)}))
+    except (CannotPlan, ValidationError, LookupError, SourceError) as error:
+        agent.problem = _first_line(error)
+        return [*found, Argument("plan", f"It cannot be done: {agent.problem}", -3.0)]
+    found += _limits(case, agent, situation)
+    if agent.problem:
+        return found
+    try:
+        for plan in agent.plans:
+            registry.get(plan.action).dry_run(case.cluster, plan, timeout_seconds=case.seconds)
+    except SourceError as error:
+        agent.problem = f"the API server refuses it: {error}"
+        return [*found, Argument("dry run", f"The API server would refuse it: {error}", -3.0)]
+    return [*found, Argument("dry run", "The API server would accept it.", 0.1)]
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return str(error)
+
+
+def _limits(case: Case, agent: Agent, situation: guardrails.Situation) -> list[Argument]:
+    found = []
+    for plan in agent.plans:
+        try:
+            refusals = guardrails.check(plan, situation, case.cluster, timeout_seconds=case.seconds)
+        except SourceError as error:
+            agent.problem = f"its limits could not be checked: {error}"
+            return [Argument("limits", f"Limits could not be checked: {error}", -3.0)]
+        agent.refusals += [r for r in refusals if r not in agent.refusals]
+    for refusal in agent.refusals:
+        forbidden = refusal.kind is guardrails.Kind.FORBID
+        found.append(Argument("limits", str(refusal), -3.0 if forbidden else 0.0, data=refusal.as_json()))
+        if forbidden and not agent.problem:
+            agent.problem = str(refusal)
+    return found or [Argument("limits", "No limit of the policy is reached.")]
+
+
+def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
+    found = [_restores(agent)]
+    found += [argument for plan in agent.plans if (argument := _serving(plan))]
+    change = _last_change(case, agent)
+    if change is not None:
+        found.append(change)
+    if case.finding.confidence < case.policy.confidence_threshold:
+        text = f"The cause {case.finding.cause} is not certain ({case.finding.confidence:.0%})."
+        found.append(Argument("diagnosis", text, -0.3))
+    else:
+        text = f"The cause {case.finding.cause} is established ({case.finding.confidence:.0%})."
+        found.append(Argument("diagnosis", text, 0.1))
+    return found
+
+
+def _restores(agent: Agent) -> Argument:
+    if agent.candidate.blueprint.restores:
+        return Argument("known good", "It goes back to something that worked before.", 0.4)
+    return Argument("known good", "It does not go back to a former state.")
+
+
+def _serving(plan: Plan) -> Argument | None:
+    if plan.action is not ActionName.ROLLBACK:
+        return None
+    if plan.pre_state.get("isServing"):
+        return Argument("known good", "Pods of that revision serve right now.", 0.8)
+    lived = plan.pre_state.get("livedSeconds")
+    if lived and lived > 3600:
+        return Argument("known good", f"That revision ran for {lived / 3600:.0f} h before.", 0.4)
+    return None
+
+
+def _last_change(case: Case, agent: Agent) -> Argument | None:
+    """When the workload's template changed last, seen from the moment the fault was detected."""
+    plan = agent.plans[0]
+    ref = plan.target if plan.target.kind in ("Deployment", "StatefulSet", "DaemonSet") else case.target
+    age = _seconds_since_change(case, ref)
+    key = agent.candidate.key
+    if age is None:
+        return None
+    when = f"The template of {ref.name} was changed {_duration(age)} before the fault was seen"
+    data = {"seconds": round(age)}
+    if age <= _FRESH_CHANGE_SECONDS:
+        if key in _CHANGES_TEMPLATE_BACK:
+            return Argument("recent change", f"{when}, and this takes the change back.", 0.8, data)
+        if key in _FRESH_START:
+            return Argument("recent change", f"{when}, and this keeps the change.", -0.5, data)
+        return Argument("recent change", f"{when}.", -0.1, data)
+    if age >= _OLD_CHANGE_SECONDS and key in _CHANGES_TEMPLATE_BACK:
+        return Argument("recent change", f"{when}: it worked all that time.", -1.2, data)
+    if key in _CHANGES_TEMPLATE_BACK:
+        return Argument("recent change", f"{when}: not shortly before.", -0.4, data)
+    return Argument("recent change", f"{when}: probably not its cause.", 0.2, data)
+
+
+def _seconds_since_change(case: Case, ref: ObjectRef) -> float | None:
+    try:
+        workload = Workload.read(case.cluster, ref, timeout_seconds=case.seconds)
+        kept = revisions.of_workload(case.cluster, workload, timeout_seconds=case.seconds)
+    except (CannotPlan, SourceError):
+        return None
+    if len(kept) < 2 or not kept[0].created_at or kept[0].created_at < max(r.created_at for r in kept):
+        return None  # the only revision, or a former one in use again: nobody knows since when
+    return max(0.0, (case.event.detected_at - datetime.fromisoformat(kept[0].created_at)).total_seconds())
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _experience_and_cost(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
+    found = [_memory(case, agent), *_came_back(case, agent), _blast_radius(agent), _cost_of_being_wrong(agent)]
+    return [argument for argument in found if argument is not None]
+
+
+def _memory(case: Case, agent: Agent) -> Argument:
+    record = case.experience.of(agent.candidate.key)
+    if not record.healed + record.failed:
+        return Argument("memory", f"It has not been tried against {case.finding.cause} before.")
+    good, bad = record.healed + record.healed_here, record.failed + record.failed_here
+    weight = max(-1.5, min(1.5, 0.6 * math.log((good + 1) / (bad + 1))))
+    text = (
+        f"Against {case.finding.cause} it healed {record.healed} of {record.healed + record.failed} times"
+        f" ({record.healed_here} of {record.healed_here + record.failed_here} on this workload)."
+    )
+    return Argument("memory", text, weight, {"healed": record.healed, "failed": record.failed})
+
+
+def _came_back(case: Case, agent: Agent) -> list[Argument]:
+    """A fresh start that healed an hour ago did not heal the cause."""
+    last = case.experience.of(agent.candidate.key).last_healed_here
+    if agent.candidate.key not in _FRESH_START or last is None:
+        return []
+    seconds = (case.now - last).total_seconds()
+    if seconds > 3600:
+        return []
+    return [Argument("memory", f"It helped {_duration(seconds)} ago, and the fault has come back.", -0.8)]
+
+
+def _blast_radius(agent: Agent) -> Argument:
+    radii = [plan.blast_radius for plan in agent.plans]
+    pods = sum(radius.pods for radius in radii)
+    owners = sorted({r.managed_by for r in radii if r.managed_by})
+    text = f"It touches {pods} pod(s)"
+    serving = [r for r in radii if r.ready_replicas is not None and r.remaining_ready is not None]
+    if serving:
+        text += f"; at least {min(r.remaining_ready or 0 for r in serving)} ready replica(s) remain meanwhile"
+    if owners:
+        return Argument("blast radius", f"{text}. {', '.join(owners)} may put it back.", -0.5)
+    return Argument("blast radius", f"{text}.", data=dataclasses.asdict(radii[0]) if radii else {})
+
+
+def _cost_of_being_wrong(agent: Agent) -> Argument:
+    undo = "it can be undone" if agent.is_reversible else "it cannot be undone"
+    reasons = "; ".join(dict.fromkeys(plan.risk_reason for plan in agent.plans if plan.risk_reason))
+    return Argument("cost of being wrong", f"Risk {agent.risk}: {reasons} If it is wrong, {undo}.")
+
+
+def _rivals(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
+    others = [a for a in agents if a is not agent and not a.problem]
+    if not others:
+        return [Argument("rivals", "No other strategy can be carried out.")]
+    best = max(others, key=lambda a: a.confidence)
+    name = best.candidate.blueprint.title
+    if best.confidence <= agent.confidence:
+        return [Argument("rivals", f"No other strategy is surer; the next is '{name}' ({best.confidence:.0%}).", 0.1)]
+    if best.candidate.blueprint.restores and not agent.candidate.blueprint.restores:
+        return [Argument("rivals", f"'{name}' goes back to what worked, this makes something up.", -0.4)]
+    return [Argument("rivals", f"'{name}' is surer ({best.confidence:.0%}).", -0.2)]

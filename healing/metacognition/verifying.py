@@ -1,0 +1,145 @@
+"""The handler of the phase VERIFYING: many short looks, until the strategy has proven itself or its time is over."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from healing.actions import guardrails
+from healing.actions.reading import WORKLOAD_KINDS
+from healing.actions.runner import Runner
+from healing.lifecycle import Outcome, Phase
+from healing.metacognition import health
+from healing.metacognition.undoing import failed
+from healing.models import ActorKind, HealingEvent, PhaseRun, Strategy, StrategyState
+from healing.phase import Note, PhaseContext, PhaseResult
+from healing.policies.spec import ActionName
+from healing.ports.cluster import ObjectRef
+
+_POLL_SECONDS = 2.0
+_CALL_SECONDS = 1.5
+#: A crash this short before a look counts against it.
+_RECENT = timedelta(seconds=5)
+#: Actions that take room from others, or that others feel: their neighbours are watched too.
+_FELT_BY_OTHERS = frozenset({ActionName.SCALE, ActionName.UPDATE_RESOURCES, ActionName.RESTART_DEPENDENCY})
+
+
+def verify(context: PhaseContext) -> PhaseResult:
+    """Healed only when all is known and good for a stable time; unknown and late are failures."""
+    event, now = context.event, timezone.now()
+    strategy = event.strategies.filter(attempt=event.attempt, state=StrategyState.APPLIED).first()
+    if strategy is None or strategy.applied_at is None:
+        return PhaseResult(
+            Phase.LEARNING, outcome=Outcome.ESCALATED, outcome_reason="There is no applied strategy to verify."
+        )
+    policy, _ = guardrails.current_policy(event)
+    before = _memory(event)
+    found = _examine(context, strategy, now, before)
+    runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
+    if found.worse:
+        return failed(context, runner, strategy, f"it made things worse: {'; '.join(found.worse)}")
+    stable = timedelta(seconds=policy.verification.stable_seconds)
+    well_since = _well_since(found, before, now)
+    if well_since is not None and now - well_since >= stable:
+        return _healed(strategy, found, now)
+    late = now - strategy.applied_at > timedelta(seconds=policy.verification.timeout_seconds)
+    if late and well_since is None:
+        reasons = "; ".join(found.all)
+        return failed(context, runner, strategy, f"after {policy.verification.timeout_seconds} s: {reasons}")
+    return _look_again(found, well_since, before, now, stable)
+
+
+def _examine(context: PhaseContext, strategy: Strategy, now: datetime, before: dict[str, Any]) -> health.Health:
+    event = context.event
+    targets = [ObjectRef.from_json({**step["target"], "uid": ""}) for step in strategy.steps]
+    since = datetime.fromisoformat(before["wellSince"]) if before.get("wellSince") else now - _RECENT
+    assert strategy.applied_at is not None
+    found = health.examine(
+        event,
+        guardrails.current_policy(event)[0],
+        context.ports,
+        since=max(min(since, now - _RECENT), strategy.applied_at),
+        now=now,
+        timeout_seconds=context.deadline.remaining_seconds(at_most=_CALL_SECONDS),
+        others=tuple(ref for ref in targets if ref.kind in WORKLOAD_KINDS | {"Service"}),
+        applied_at=strategy.applied_at,
+    )
+    if any(step["action"] in _FELT_BY_OTHERS for step in strategy.steps):
+        _neighbours(context, strategy, found)
+    return found
+
+
+def _neighbours(context: PhaseContext, strategy: Strategy, found: health.Health) -> None:
+    """Whoever served before the strategy must serve now; not those that have a fault of their own."""
+    event = context.event
+    run = PhaseRun.objects.filter(event=event, phase=Phase.HEALING).order_by("-number").first()
+    before: dict[str, int] = (run.result if run else {}).get("neighbours", {})
+    if not any(before.values()):
+        return
+    now = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)
+    ill = set(
+        HealingEvent.objects.filter(
+            cluster=event.cluster, target_namespace=event.target_namespace, finished_at=None
+        ).values_list("target_name", flat=True)
+    )
+    for name, available in before.items():
+        if available and now.get(name) == 0 and name.split("/", 1)[1] not in ill:
+            found.problems.append(f"{name} had {available} available replicas before and has none now")
+
+
+def _memory(event: HealingEvent) -> dict[str, Any]:
+    """What the look before this one left behind."""
+    run = PhaseRun.objects.filter(event=event, phase=Phase.VERIFYING, finished_at=None).first()
+    return dict(run.result) if run else {}
+
+
+def _well_since(found: health.Health, before: dict[str, Any], now: datetime) -> datetime | None:
+    if not found.is_well:
+        return None
+    return datetime.fromisoformat(before["wellSince"]) if before.get("wellSince") else now
+
+
+def _healed(strategy: Strategy, found: health.Health, now: datetime) -> PhaseResult:
+    message = f"'{strategy.title}' healed it: {'; '.join(found.good)}."
+
+    def writes(_: HealingEvent) -> None:
+        strategy.state, strategy.state_reason = StrategyState.SUCCEEDED, message
+        strategy.save(update_fields=["state", "state_reason"])
+
+    return PhaseResult(
+        Phase.LEARNING,
+        [_note("verified", message, {"good": found.good})],
+        fields={"healed_at": now},
+        outcome=Outcome.HEALED,
+        outcome_reason=message,
+        writes=writes,
+        result={"good": found.good},
+    )
+
+
+def _look_again(
+    found: health.Health, well_since: datetime | None, before: dict[str, Any], now: datetime, stable: timedelta
+) -> PhaseResult:
+    """Say what has changed since the last look, and come back."""
+    notes = []
+    if well_since is not None and not before.get("wellSince"):
+        notes.append(_note("well", f"All is well; it has to stay so for {stable.total_seconds():.0f} s."))
+    elif well_since is None and found.all != before.get("failing"):
+        notes.append(_note("not-well-yet", f"Not yet: {'; '.join(found.all)}.", {"failing": found.all}))
+    seconds = _POLL_SECONDS
+    if well_since is not None:
+        seconds = max(0.2, min(seconds, (well_since + stable - now).total_seconds()))
+    result = PhaseResult.wait(seconds, notes)
+    result.result = {
+        "wellSince": well_since.isoformat() if well_since else "",
+        "failing": found.all,
+        "good": found.good,
+        "looks": int(before.get("looks", 0)) + 1,
+    }
+    return result
+
+
+def _note(kind: str, message: str, data: dict[str, Any] | None = None) -> Note:
+    return Note(kind, message, data=data or {}, actor_kind=ActorKind.RULE, source="metacognition")
