@@ -1,5 +1,6 @@
 """Applications, middleware, templates, static files, language and time."""
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -83,7 +84,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # An image is built with `collectstatic` and serves hashed, compressed files; a checkout serves the files as they are,
 # so that `make demo` needs no build step.
-_COLLECTED = (STATIC_ROOT / "staticfiles.json").is_file()
+_COLLECTED = (STATIC_ROOT / "staticfiles.json").is_file() or sys.argv[1:2] == ["collectstatic"]
 WHITENOISE_USE_FINDERS = not _COLLECTED
 if not _COLLECTED:
     warnings.filterwarnings("ignore", "No directory at: .*staticfiles", UserWarning)
