@@ -41,7 +41,7 @@ class Type:
 
 
 ANY = Type("any", atomic=True)
-_SCALARS = {"str": "str", "bool": "bool", "float": "float", "datetime": "time"}
+_SCALARS = {"str": "str", "bytes": "str", "bool": "bool", "float": "float", "datetime": "time"}
 _STRING = Type("scalar", scalar="str")
 _QUANTITY = Type("scalar", scalar="quantity")
 
@@ -139,11 +139,25 @@ def describe(model: str, json_name: str = "") -> str:
         return (cls.__doc__ or "").strip().split("\n\n")[0].split("\n")[0].strip()
     for python_name, name in cls.attribute_map.items():
         if name == json_name:
-            return str(cls.model_fields[python_name].description or "")
+            found = _model_field(cls, python_name, json_name)
+            return str(found.description or "") if found is not None else ""
     return ""
+
+
+def _model_field(cls: Any, python_name: str, json_name: str) -> Any:
+    # Names that collide with the model's own methods are kept under another name.
+    found = cls.model_fields.get(python_name)
+    if found is not None:
+        return found
+    return next((item for item in cls.model_fields.values() if json_name in (item.serialization_alias, item.alias)), None)
 
 
 def required_fields(model: str) -> list[str]:
     """JSON names of the fields that must be given."""
     cls = getattr(client_models, model)
-    return [name for python_name, name in cls.attribute_map.items() if cls.model_fields[python_name].is_required()]
+    names = []
+    for python_name, name in cls.attribute_map.items():
+        found = _model_field(cls, python_name, name)
+        if found is not None and found.is_required():
+            names.append(name)
+    return names
