@@ -6,7 +6,7 @@ import uuid
 
 from celery import shared_task
 
-from healing import containment, engine
+from healing import containment, engine, mirror
 from healing.approvals import service as approvals
 from healing.handlers import HANDLERS
 from healing.models import HealingEvent
@@ -25,6 +25,15 @@ def run_phase(event_id: int, run_id: str) -> None:
 def sweep() -> None:
     """Beat, every second."""
     engine.sweep()
+    mirror.sweep()
+
+
+@shared_task(name="healing.tasks.mirror_event", ignore_result=True)
+def mirror_event(event_id: int) -> None:
+    """Write the event's HealingEvent resource."""
+    cluster = HealingEvent.objects.values_list("cluster", flat=True).filter(pk=event_id).first()
+    if cluster is not None:
+        mirror.mirror_event(event_id, get_ports(cluster))
 
 
 @shared_task(name="healing.tasks.expire", ignore_result=True)

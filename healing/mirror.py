@@ -1,0 +1,250 @@
+"""HealingEvent resources, written from the rows for those who look with kubectl. They can be rebuilt at any time.
+
+The row is the record; a resource that cannot be written (no such type in the cluster, no permission, no connection)
+never holds up a healing. Several workers may write the same event: whoever finds that an older state may have come
+after a newer one writes again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import F
+from django.utils import timezone
+
+from healing import dispatch
+from healing.lifecycle import Outcome, Phase
+from healing.models import HealingEvent, Strategy, StrategyState, TimelineEntry
+from healing.ports import Ports
+from healing.ports.cluster import Cluster, Object, ObjectRef
+from healing.ports.errors import AlreadyExists, NotFound, SourceError
+
+log = structlog.get_logger(__name__)
+
+KIND = "HealingEvent"
+TIMELINE_KEPT = 20
+WRITE_TIMEOUT_SECONDS = 5.0
+SWEEP_EVERY_SECONDS = 5.0
+_MESSAGE_LENGTH = 1000
+_ROUNDS = 4
+_PAUSE_SECONDS = 10.0
+_SAY_AGAIN_SECONDS = 60.0
+_SWEEP_BATCH = 50
+
+_lock = threading.Lock()
+#: cluster -> monotonic time until which nothing is tried, and when that was last said
+_paused_until: dict[str, float] = {}
+_said_at: dict[str, float] = {}
+
+
+def mirror_event(event_id: int, ports: Ports) -> bool:
+    """Write the event's resource unless it shows the newest state already. False: it could not be written."""
+    if _paused_until.get(ports.cluster_name, 0.0) > time.monotonic():
+        return False
+    for _ in range(_ROUNDS):
+        event = HealingEvent.objects.filter(pk=event_id).first()
+        if event is None or _is_written(event):
+            return True
+        try:
+            write(event, ports.cluster)
+        except SourceError as error:
+            _pause(ports.cluster_name, error)
+            return False
+        if HealingEvent.objects.filter(pk=event_id, mirrored_seq__lte=event.seq).update(mirrored_seq=event.seq):
+            _note_written(event)
+            if not HealingEvent.objects.filter(pk=event_id, seq__gt=event.seq).exists():
+                return True
+        # Somebody has written a newer state in the meantime, perhaps before ours arrived, or there is a newer one.
+    return True
+
+
+def sweep() -> int:
+    """Ask for every resource that lags behind its row; returns how many. Cheap; call it as often as you like."""
+    if not _may_sweep():
+        return 0
+    behind = HealingEvent.objects.filter(mirrored_seq__lt=F("seq")).order_by("-seq").values_list("pk", flat=True)
+    ids = list(behind[:_SWEEP_BATCH])
+    for event_id in ids:
+        dispatch.send_mirror(event_id)
+    return len(ids)
+
+
+def write(event: HealingEvent, cluster: Cluster) -> None:
+    """Create the resource where it is missing and bring its status up to date. Raises `healing.ports.errors`."""
+    namespace = event.target_namespace or settings.POD_NAMESPACE
+    patch = {"status": status_of(event, timezone.now())}
+
+    def patch_status() -> None:
+        cluster.patch(KIND, namespace, event.name, patch, subresource="status", timeout_seconds=WRITE_TIMEOUT_SECONDS)
+
+    try:
+        patch_status()
+    except NotFound:
+        try:
+            cluster.create(KIND, namespace, resource_of(event, namespace), timeout_seconds=WRITE_TIMEOUT_SECONDS)
+        except AlreadyExists:
+            pass  # another worker was faster
+        patch_status()
+
+
+def resource_of(event: HealingEvent, namespace: str) -> Object:
+    """The resource without its status; its spec never changes."""
+    target = ObjectRef(event.target_kind, event.target_namespace, event.target_name, event.target_uid)
+    spec: dict[str, Any] = {
+        "target": target.as_json(),
+        "symptom": event.symptom,
+        "message": event.message[:_MESSAGE_LENGTH],
+        "severity": event.severity,
+        "source": event.source,
+        "fingerprint": event.fingerprint,
+        "policy": event.policy_name,
+        "cluster": event.cluster,
+        "detectedAt": _time(event.detected_at),
+    }
+    if event.subject:
+        spec["subject"] = ObjectRef.from_json(event.subject).as_json()
+    return {
+        "metadata": {
+            "name": event.name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": "recist", "recist.io/symptom": event.symptom},
+        },
+        "spec": spec,
+    }
+
+
+def status_of(event: HealingEvent, now: datetime) -> dict[str, Any]:
+    """The status as a merge patch: what does not apply is null, so that it goes away."""
+    entries = list(event.timeline.order_by("-seq")[:TIMELINE_KEPT])
+    seconds = _seconds(event, now)
+    return {
+        "phase": event.phase,
+        "target": _target(event),
+        "reason": event.cause or event.symptom,
+        "message": (event.outcome_reason or (entries[0].message if entries else event.message))[:_MESSAGE_LENGTH],
+        "cause": event.cause or None,
+        "causeObject": ObjectRef.from_json(event.cause_object).as_json() if event.cause_object else None,
+        "confidence": event.confidence,
+        "outcome": event.outcome or None,
+        "strategy": _strategy(event),
+        "attempt": event.attempt,
+        "startTime": _time(event.detected_at),
+        "completionTime": _time(event.finished_at),
+        "duration": _words(seconds),
+        "durationSeconds": round(seconds, 1) if event.finished_at else None,
+        "waitedSeconds": round(event.waited_seconds, 1),
+        "observedSeq": event.seq,
+        "timeline": [_entry(entry) for entry in reversed(entries)],
+        "conditions": list(_conditions(event)),
+    }
+
+
+def _conditions(event: HealingEvent) -> Iterable[dict[str, Any]]:
+    is_over = event.finished_at is not None
+    healed = event.outcome in (Outcome.HEALED, Outcome.RECOVERED)
+    waits = event.phase == Phase.AWAITING_APPROVAL
+    yield _condition(
+        "Contained", event.contained_at is not None, event.contained_at, event, "Contained", "NotContained"
+    )
+    yield _condition(
+        "Diagnosed", event.diagnosed_at is not None, event.diagnosed_at, event, "Diagnosed", "NotDiagnosed"
+    )
+    yield _condition("AwaitingApproval", waits, None, event, "ApprovalNeeded", "NoApprovalNeeded")
+    healed_at = event.healed_at or event.finished_at
+    yield _condition("Healed", healed if is_over else None, healed_at, event, "Verified", "NotHealed")
+
+
+def _condition(
+    kind: str, value: bool | None, at: datetime | None, event: HealingEvent, reason: str, reason_if_not: str
+) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "Unknown" if value is None else str(value),
+        "reason": "InProgress" if value is None else reason if value else reason_if_not,
+        "message": event.outcome_reason[:_MESSAGE_LENGTH] if kind == "Healed" else "",
+        "lastTransitionTime": _time(at or event.detected_at),
+    }
+
+
+def _entry(entry: TimelineEntry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "at": _time(entry.at),
+        "phase": entry.phase,
+        "kind": entry.kind,
+        "actor": entry.actor or str(entry.actor_kind),
+        "message": entry.message[:_MESSAGE_LENGTH],
+    }
+
+
+def _strategy(event: HealingEvent) -> str | None:
+    states = (StrategyState.CHOSEN, StrategyState.APPLIED, StrategyState.SUCCEEDED, StrategyState.FAILED)
+    chosen = Strategy.objects.filter(event=event, state__in=states).order_by("-attempt", "-score").first()
+    return chosen.title if chosen is not None else None
+
+
+def _target(event: HealingEvent) -> str:
+    return str(ObjectRef(event.target_kind, event.target_namespace, event.target_name))
+
+
+def _seconds(event: HealingEvent, now: datetime) -> float:
+    end = event.finished_at or now
+    return max(0.0, (end - event.detected_at).total_seconds() - event.waited_seconds)
+
+
+def _words(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole}s" if whole < 120 else f"{whole // 60}m{whole % 60:02d}s"
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+# --- coalescing and outages ----------------------------------------------------------------------------------
+
+
+def _mark(event: HealingEvent) -> str:
+    # The phase moves without a timeline entry when a worker claims an event.
+    return f"{event.seq}.{event.phase}"
+
+
+def _is_written(event: HealingEvent) -> bool:
+    if event.mirrored_seq < event.seq:
+        return False
+    try:
+        return bool(cache.get(f"mirror.{event.pk}") == _mark(event))
+    except Exception:  # noqa: BLE001 - without a cache it is written once too often
+        return False
+
+
+def _note_written(event: HealingEvent) -> None:
+    try:
+        cache.set(f"mirror.{event.pk}", _mark(event), timeout=3600)
+    except Exception as error:  # noqa: BLE001
+        log.debug("cache not reachable", error=str(error))
+
+
+def _may_sweep() -> bool:
+    try:
+        return bool(cache.add("mirror.sweep", 1, timeout=SWEEP_EVERY_SECONDS))
+    except Exception:  # noqa: BLE001 - without a cache every caller sweeps
+        return True
+
+
+def _pause(cluster: str, error: SourceError) -> None:
+    with _lock:
+        now = time.monotonic()
+        _paused_until[cluster] = now + _PAUSE_SECONDS
+        if now - _said_at.get(cluster, float("-inf")) < _SAY_AGAIN_SECONDS:
+            return
+        _said_at[cluster] = now
+    hint = "apply helm/recist/crds" if isinstance(error, NotFound) else ""
+    log.warning("HealingEvent resources cannot be written", cluster=cluster, error=str(error), hint=hint or None)
