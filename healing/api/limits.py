@@ -1,0 +1,39 @@
+"""Limits per person and per address, counted in the cache. Without the cache nothing is limited and nothing breaks."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from django.core.cache import cache
+from django.http import HttpRequest
+from ninja.throttling import BaseThrottle
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+REQUESTS_A_MINUTE = 1200
+_MINUTE = 60
+
+
+def count(key: str, window_seconds: int, *, add: int = 1) -> int:
+    """Add to a counter that starts anew every window; what it stands at."""
+    window = int(time.time() // window_seconds)
+    name = f"limit.{key}.{window}"
+    try:
+        cache.add(name, 0, timeout=window_seconds * 2)
+        return int(cache.incr(name, add)) if add else int(cache.get(name, 0))
+    except (RedisError, OSError, ValueError) as error:  # ValueError: it expired between the two calls
+        log.warning("limits are not counted", error=str(error))
+        return 0
+
+
+class PerPerson(BaseThrottle):
+    """Requests of one person, whatever the operation."""
+
+    def allow_request(self, request: HttpRequest) -> bool:
+        user = getattr(request, "auth", None)
+        return user is None or count(f"person.{user.pk}", _MINUTE) <= REQUESTS_A_MINUTE
+
+    def wait(self) -> float:
+        return _MINUTE - time.time() % _MINUTE
