@@ -1,0 +1,46 @@
+"""The families of analyzers: a scene in, hypotheses out. None of them knows another's answer; `rank` weighs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from healing.diagnosis.analyzers import (
+    admission,
+    config,
+    cpu,
+    crashes,
+    dependencies,
+    images,
+    latency,
+    memory,
+    network_policies,
+    nodes,
+    probes,
+    scheduling,
+    services,
+    storage,
+    workloads,
+)
+from healing.diagnosis.hypothesis import Hypothesis
+from healing.diagnosis.scene import Scene
+
+Analyzer = Callable[[Scene], Iterator[Hypothesis]]
+
+#: name -> analyzer; the order decides nothing
+ANALYZERS: dict[str, Analyzer] = {
+    "images": images.analyze,
+    "config": config.analyze,
+    "crashes": crashes.analyze,
+    "memory": memory.analyze,
+    "cpu": cpu.analyze,
+    "probes": probes.analyze,
+    "scheduling": scheduling.analyze,
+    "admission": admission.analyze,
+    "services": services.analyze,
+    "network_policies": network_policies.analyze,
+    "dependencies": dependencies.analyze,
+    "latency": latency.analyze,
+    "nodes": nodes.analyze,
+    "storage": storage.analyze,
+    "workloads": workloads.analyze,
+}

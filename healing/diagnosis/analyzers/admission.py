@@ -1,0 +1,140 @@
+"""Pods that the API server refuses to create: quota, LimitRange, ServiceAccount, security, webhooks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from healing.diagnosis import reading as r
+from healing.diagnosis.analyzers.common import change_evidence, workload_ref
+from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
+from healing.diagnosis.reading import Object
+from healing.diagnosis.scene import RECENT, Scene
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+_QUOTA = re.compile(
+    r"exceeded quota: (?P<quota>[\w.\-]+), requested: (?P<requested>\S+), used: (?P<used>\S+), limited: (?P<limited>\S+)"
+)
+_UNSPECIFIED = re.compile(r"failed quota: (?P<quota>[\w.\-]+): must specify (?P<resources>[^\n]+)")
+_RANGE = re.compile(
+    r"(?P<bound>maximum|minimum) (?P<resource>\S+) usage per (?P<scope>\w+) is (?P<allowed>[^,\s]+)(?:, but (?:limit|request) is (?P<requested>[^,.\s]+))?"
+)
+_RATIO = re.compile(r"(?P<resource>\S+) max limit to request ratio per \w+ is (?P<allowed>[^,\s]+)")
+_ACCOUNT = re.compile(
+    r"service account (?P<name>\S+): serviceaccount \"(?P<account>[^\"]+)\" not found|error looking up service account (?P<path>\S+):"
+)
+_SECURITY = re.compile(r"violates PodSecurity \"(?P<level>[^\"]+)\": (?P<violations>[^\n]+)")
+_DENIED = re.compile(r"admission webhook \"(?P<webhook>[^\"]+)\" denied the request(?:: (?P<why>[^\n]+))?")
+_CALLING = re.compile(
+    r"failed calling webhook \"(?P<webhook>[^\"]+)\"(?:[^\n]*?https?://(?P<service>[\w\-]+)\.(?P<namespace>[\w\-]+)\.svc)?"
+)
+_PRIORITY = re.compile(r"no PriorityClass with name (?P<name>\S+) was found")
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """QuotaExceeded, LimitRangeViolation, MissingServiceAccount, PodSecurityViolation, admission webhooks."""
+    for obj in scene.snapshot.workloads():
+        if not scene.covers(r.text(obj, "metadata", "namespace")):
+            continue
+        complaint = _complaint(scene, obj)
+        if complaint is not None:
+            message, proof = complaint
+            yield _judge(scene, obj, message, proof)
+
+
+def _complaint(scene: Scene, workload: Object) -> tuple[str, list[Evidence]] | None:
+    """The latest refusal, if the workload still lacks pods."""
+    wanted = r.number(workload, "spec", "replicas", default=1)
+    if workload.get("kind") == "DaemonSet":
+        wanted = r.number(workload, "status", "desiredNumberScheduled")
+    have = len(
+        [p for p in scene.pods.get(bare(ObjectRef.of(workload)), ()) if not r.text(p, "metadata", "deletionTimestamp")]
+    )
+    creators = [workload, *scene.snapshot.owned(workload, "ReplicaSet"), *scene.snapshot.owned(workload, "Job")]
+    failing = [c for c in creators if r.condition(c, "ReplicaFailure").get("status") == "True"]
+    events = [e for c in creators for e in scene.snapshot.events(c, "FailedCreate", "FailedDaemonPod", "Failed")]
+    events = [
+        e
+        for e in events
+        if e.message.startswith("Error creating") or "forbidden" in e.message or "webhook" in e.message
+    ]
+    past = scene.history(ObjectRef.of(workload))
+    incomplete = have < wanted or (past is not None and past.current.pods < wanted)
+    if failing:
+        message = r.text(r.condition(failing[-1], "ReplicaFailure"), "message")
+        ref = ObjectRef.of(failing[-1])
+        proof = [evidence("status", f"{ref.kind} {ref.name}: ReplicaFailure", message, obj=bare(ref))]
+    elif events and incomplete and (events[-1].last is None or scene.now - events[-1].last <= RECENT * 3):
+        message, proof = events[-1].message, []
+    else:
+        return None
+    if events:
+        latest = max(events, key=lambda e: e.last or scene.now)
+        proof.append(of_event(latest))
+        message = message or latest.message
+    return (message, proof) if incomplete and message else None
+
+
+def _judge(scene: Scene, workload: Object, message: str, proof: list[Evidence]) -> Hypothesis:
+    ref = ObjectRef.of(workload)
+    cause, strength, facts, explanation = classify(message)
+    facts["workload"] = ref.as_json()
+    if cause == "QuotaExceeded":
+        quota = scene.snapshot.get("ResourceQuota", ref.namespace, str(facts.get("quota", "")))
+        if quota is not None:
+            used, hard = r.mapping(quota, "status", "used"), r.mapping(quota, "status", "hard")
+            text = "\n".join(f"{name}: {used.get(name, '?')} of {hard[name]}" for name in hard)
+            proof = [
+                *proof,
+                evidence(
+                    "status", f"ResourceQuota {facts['quota']}", text, obj=bare(ObjectRef.of(quota, "ResourceQuota"))
+                ),
+            ]
+    past = scene.history(ref)
+    words = (
+        ("serviceAccount",)
+        if cause == "MissingServiceAccount"
+        else ("resources", "securityContext", "serviceAccount", "containers")
+    )
+    relevant = past.changed(*words) if past is not None else []
+    if past is not None and past.good is not None and relevant:
+        facts |= past.facts()
+        proof = [*proof, *change_evidence(past, relevant)]
+        explanation += f" Revision {past.current.number} changed {relevant[0].path}."
+    return Hypothesis(
+        cause, workload_ref(scene, ref), strength, explanation, proof, facts, affected={*scene.around(ref), bare(ref)}
+    )
+
+
+def classify(message: str) -> tuple[str, float, dict[str, Any], str]:
+    """(cause, strength, facts, explanation) of a refusal."""
+    if match := _QUOTA.search(message):
+        requested, used, limited = (match[g].rstrip(".,") for g in ("requested", "used", "limited"))
+        resources = [part.partition("=")[0] for part in requested.split(",")]
+        facts: dict[str, Any] = {"quota": match["quota"], "resource": resources[0], "resources": resources}
+        facts |= {"requested": requested, "used": used, "limited": limited}
+        words = f"The quota {match['quota']} leaves no room: requested {requested}, used {used} of {limited}."
+        return "QuotaExceeded", 0.96, facts, words
+    if match := _UNSPECIFIED.search(message):
+        facts = {"quota": match["quota"], "resource": match["resources"], "requested": "", "used": "", "limited": ""}
+        words = f"The quota {match['quota']} demands that pods specify {match['resources']}."
+        return "QuotaExceeded", 0.92, facts, words
+    if match := _RANGE.search(message) or _RATIO.search(message):
+        facts = {k: v for k, v in match.groupdict().items() if v}
+        return "LimitRangeViolation", 0.96, facts, f"The namespace's LimitRange refuses the pods: {match[0]}."
+    if match := _ACCOUNT.search(message):
+        name = match["account"] or (match["path"] or "").rpartition("/")[2]
+        return "MissingServiceAccount", 0.96, {"service_account": name}, f"ServiceAccount {name} does not exist."
+    if match := _SECURITY.search(message):
+        facts = {"level": match["level"], "violations": match["violations"]}
+        words = f"Pod Security ({match['level']}) refuses the pods: {match['violations'][:200]}."
+        return "PodSecurityViolation", 0.95, facts, words
+    if match := _DENIED.search(message):
+        words = f"Admission webhook {match['webhook']} refuses the pods: {match['why'] or 'no reason given'}."
+        return "AdmissionWebhookDenied", 0.93, {"webhook": match["webhook"]}, words
+    if match := _CALLING.search(message):
+        facts = {"webhook": match["webhook"], "service": match["service"] or "", "namespace": match["namespace"] or ""}
+        return "AdmissionWebhookUnavailable", 0.93, facts, f"Admission webhook {match['webhook']} does not answer."
+    return "PodCreationFailed", 0.8, {"error": message[:300]}, f"Pods cannot be created: {message[:250]}"

@@ -1,0 +1,218 @@
+"""Pods that no node takes: what the scheduler says, checked against nodes and the pod itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from healing.diagnosis import reading as r
+from healing.diagnosis.analyzers.common import change_evidence, workload_ref
+from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
+from healing.diagnosis.reading import Object
+from healing.diagnosis.scene import Scene
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+#: (pattern, cause, rank): of several reasons the one that is nearest to a mistake comes first.
+_REASONS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
+    (re.compile(pattern, re.I), cause, rank)
+    for pattern, cause, rank in (
+        (r"persistentvolumeclaim \"[^\"]+\" (?:not found|is being deleted)", "", 0),  # analyzers.storage
+        (r"unbound immediate PersistentVolumeClaims|didn't find available persistent volumes", "", 0),
+        (r"volume node affinity conflict", "VolumeNodeAffinityConflict", 1),
+        (
+            r"didn't match Pod's node affinity/selector|node affinity|didn't match node selector",
+            "NodeSelectorMismatch",
+            2,
+        ),
+        (r"pod anti-affinity|existing pods anti-affinity", "PodAntiAffinityConflict", 3),
+        (r"didn't match pod affinity rules", "PodAffinityUnsatisfied", 3),
+        (r"topology spread constraints", "TopologySpreadUnsatisfied", 3),
+        (r"didn't have free ports", "HostPortConflict", 3),
+        (r"Insufficient cpu", "InsufficientCPU", 4),
+        (r"Insufficient memory", "InsufficientMemory", 4),
+        (r"Too many pods", "TooManyPods", 4),
+        (r"Insufficient (?P<resource>[\w.\-/]+)", "InsufficientResource", 4),
+        (r"were unschedulable|node\(s\) unschedulable", "NodeCordoned", 5),
+        (r"untolerated taint|had taint", "UntoleratedTaint", 5),
+    )
+)
+_PART = re.compile(
+    r"(?P<count>\d+) (?P<reason>(?:node\(s\)|Insufficient|Too many)[^.]*?)(?=, \d+ (?:node|Insuff|Too)|\. |\.$|$)"
+)
+_TAINT = re.compile(r"\{(?P<key>[^:}]+): ?(?P<value>[^}]*)\}")
+_CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+_NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/memory-pressure")
+_NODE_TROUBLE += (
+    "node.kubernetes.io/disk-pressure",
+    "node.kubernetes.io/pid-pressure",
+    "node.kubernetes.io/network-unavailable",
+)
+#: set by ReCiSt's own containment; not a cause
+_OUR_CORDON = "recist.io/cordoned-by"
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """InsufficientCPU, NodeSelectorMismatch, UntoleratedTaint and the other reasons of the scheduler."""
+    for workload, pods in scene.pods.items():
+        for pod in pods:
+            condition = r.condition(pod, "PodScheduled")
+            if condition.get("status") == "False" and r.text(condition, "reason") in ("Unschedulable", ""):
+                found = _judge(scene, workload, pod, r.text(condition, "message"))
+                if found is not None:
+                    yield found
+                    break  # its siblings say the same
+
+
+def reasons(message: str) -> list[tuple[str, int, str]]:
+    """(cause, number of nodes, the scheduler's words) in the message; an empty cause belongs to another analyzer."""
+    body = message.partition("preemption:")[0]
+    found = []
+    for match in _PART.finditer(body):
+        for pattern, cause, _ in _REASONS:
+            if pattern.search(match["reason"]):
+                found.append((cause, int(match["count"]), match["reason"].strip()))
+                break
+    if not found:
+        found = [(cause, 0, body.strip()) for pattern, cause, _ in _REASONS if pattern.search(body)][:1]
+    return found
+
+
+def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypothesis | None:
+    events = scene.snapshot.events(pod, "FailedScheduling")
+    if not message and events:
+        message = events[-1].message
+    found = reasons(message)
+    if any(not cause for cause, _, _ in found):
+        return None
+    rank = {cause: rank for _, cause, rank in _REASONS}
+    found = [f for f in found if not _expected_taint(f)] or found
+    proof = [_status(pod, message), *(of_event(e) for e in events[-1:])]
+    target = workload_ref(scene, workload)
+    affected = {*scene.around(workload), bare(workload)}
+    facts: dict[str, Any] = {"workload": target.as_json(), "message": message[:500]}
+    if not found:
+        return Hypothesis("Unschedulable", target, 0.6, f"No node takes pod: {message[:200]}", proof, facts, affected)
+    cause, _, words = min(found, key=lambda f: (rank.get(f[0], 9), -f[1]))
+    about, strength, explanation = target, 0.9, f"No node takes pod {r.text(pod, 'metadata', 'name')}: {words}."
+    if cause == "NodeSelectorMismatch":
+        cause, explanation = _placement(scene, pod, facts, explanation)
+    elif cause in ("InsufficientCPU", "InsufficientMemory"):
+        explanation += _capacity(scene, pod, "cpu" if cause == "InsufficientCPU" else "memory", facts)
+    elif cause == "InsufficientResource":
+        match = re.search(r"Insufficient ([\w.\-/]+)", words)
+        facts["resource"] = match[1] if match else ""
+    elif cause == "NodeCordoned":
+        cordoned = [n for n in scene.snapshot.of_kind("Node") if r.at(n, "spec", "unschedulable") is True]
+        theirs = [n for n in cordoned if not r.text(n, "metadata", "annotations", _OUR_CORDON)]
+        if theirs:
+            about = ObjectRef.of(theirs[0], "Node")
+            facts |= {"node": about.name, "nodes": [r.text(n, "metadata", "name") for n in theirs]}
+            explanation += f" {', '.join(facts['nodes'])} {'is' if len(theirs) == 1 else 'are'} cordoned."
+        elif cordoned:
+            return None
+        not_ready = [
+            n for n in scene.snapshot.of_kind("Node") if r.condition(n, "Ready").get("status") in ("False", "Unknown")
+        ]
+        if not_ready and not theirs:
+            return None
+    elif cause == "UntoleratedTaint":
+        node, taint = _tainted(scene, words)
+        if taint.startswith(_NODE_TROUBLE):
+            return None  # the node itself is ill: analyzers.nodes
+        facts |= {"taint": taint, "node": node}
+        if node and not _tolerated_before(scene, workload, taint):
+            about = ObjectRef("Node", "", node)
+        explanation += f" Taint: {taint}." if taint else ""
+    elif cause == "PodAntiAffinityConflict":
+        facts["suggested_replicas"] = max(1, scene.ready_pods(workload))
+    past = scene.history(workload)
+    relevant = (
+        past.changed("affinity", "nodeSelector", "resources", "tolerations", "topologySpread", "replicas")
+        if past
+        else []
+    )
+    if past is not None and past.good is not None and relevant:
+        facts |= past.facts()
+        proof += change_evidence(past, relevant)
+        strength = 0.95
+        explanation += f" Revision {past.current.number} changed {relevant[0].path}."
+    return Hypothesis(cause, about, strength, explanation, proof, facts, affected)
+
+
+def _status(pod: Object, message: str) -> Evidence:
+    ref = bare(ObjectRef.of(pod, "Pod"))
+    return evidence("status", f"Pod {ref.name} is not scheduled", message, obj=ref)
+
+
+def _expected_taint(found: tuple[str, int, str]) -> bool:
+    """Control-plane nodes keep ordinary pods away: that is as it should be."""
+    return found[0] == "UntoleratedTaint" and any(key in found[2] for key in _CONTROL_PLANE)
+
+
+def _placement(scene: Scene, pod: Object, facts: dict[str, Any], explanation: str) -> tuple[str, str]:
+    selector = r.labels(pod, "spec", "nodeSelector")
+    has_affinity = bool(
+        r.mapping(pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    )
+    nodes = [r.labels(n, "metadata", "labels") for n in scene.snapshot.of_kind("Node")]
+    if selector and (not has_affinity or not nodes or not any(selector.items() <= n.items() for n in nodes)):
+        facts["node_selector"] = selector
+        facts["requested"] = selector
+        missing = [f"{k}={v}" for k, v in selector.items() if nodes and not any(n.get(k) == v for n in nodes)]
+        return (
+            "NodeSelectorMismatch",
+            f"{explanation} It asks for {', '.join(missing or [f'{k}={v}' for k, v in selector.items()])}.",
+        )
+    if has_affinity:
+        terms = r.at(pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+        facts["requested"] = terms
+        return "NodeAffinityMismatch", explanation
+    return "NodeSelectorMismatch", explanation
+
+
+def _capacity(scene: Scene, pod: Object, resource: str, facts: dict[str, Any]) -> str:
+    requests = {
+        r.text(c, "name"): r.quantity(r.at(c, "resources", "requests", resource)) or 0.0
+        for c in r.dicts(pod, "spec", "containers")
+    }
+    wanted = sum(requests.values())
+    nodes = [r.quantity(r.at(n, "status", "allocatable", resource)) or 0.0 for n in scene.snapshot.of_kind("Node")]
+    show = r.as_cpu if resource == "cpu" else r.as_memory
+    facts |= {
+        "resource": resource,
+        "requested": wanted,
+        "container": max(requests, key=lambda n: requests[n], default=""),
+    }
+    if not nodes:
+        return f" It requests {show(wanted)}."
+    largest = max(nodes)
+    facts["largest_allocatable"] = largest
+    if wanted > largest:
+        return f" It requests {show(wanted)}, more than the largest node has ({show(largest)})."
+    return f" It requests {show(wanted)}; the nodes are full."
+
+
+def _tainted(scene: Scene, words: str) -> tuple[str, str]:
+    """(node, taint) the message is about; without a taint in the message the nodes tell."""
+    named = _TAINT.search(words)
+    for node in scene.snapshot.of_kind("Node"):
+        for taint in r.dicts(node, "spec", "taints"):
+            key, value = r.text(taint, "key"), r.text(taint, "value")
+            if (
+                named
+                and named["key"].strip() != key
+                or key.startswith(_CONTROL_PLANE)
+                or key == "node.kubernetes.io/unschedulable"
+            ):
+                continue
+            if r.text(taint, "effect") in ("NoSchedule", "NoExecute"):
+                shown = f"{key}={value}" if value else key
+                return r.text(node, "metadata", "name"), f"{shown}:{r.text(taint, 'effect')}"
+    return "", f"{named['key'].strip()}: {named['value'].strip()}" if named else ""
+
+
+def _tolerated_before(scene: Scene, workload: ObjectRef, taint: str) -> bool:
+    past = scene.history(workload)
+    return past is not None and bool(past.changed("tolerations")) and bool(taint)

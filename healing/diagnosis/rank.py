@@ -1,0 +1,181 @@
+"""Weighs hypotheses against each other: the cause before its symptoms, the specific before the general.
+
+A hypothesis that another one explains keeps a little of its confidence; one that explains others gains some. What is
+explained by nothing is a root. A source that could not be read lowers what is usually proven with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from healing.diagnosis.catalogue import CAUSES
+from healing.diagnosis.hypothesis import Hypothesis, bare
+from healing.diagnosis.scene import Scene
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+#: What a workload shows when something that it calls, or the node below it, is the trouble.
+SUFFERING = frozenset(
+    {
+        "SlowDependency",
+        "FailingDependency",
+        "DependencyUnavailable",
+        "ApplicationNotReady",
+        "PodsUnavailable",
+        "ConnectionPoolExhausted",
+        "AutoscalerAtMaximum",
+    }
+)
+#: What the loss of a node explains on top of that.
+_OF_A_NODE = SUFFERING | {
+    "RolloutStuck",
+    "InsufficientCPU",
+    "InsufficientMemory",
+    "UntoleratedTaint",
+    "NodeCordoned",
+    "Unschedulable",
+    "FaultyNode",
+    "PodNetworkSetupFailed",
+    "VolumeMountFailed",
+}
+#: Ends of a program that may only be its answer to a dependency that is gone.
+_REACTION = frozenset({"ApplicationCrash", "InitContainerFailed", "BadRollout", "RolloutStuck", "JobFailed"})
+#: What explains the latency and errors of the workload itself.
+_OWN_TROUBLE = frozenset({"SlowDependency", "FailingDependency"})
+_EXPLAINED = 0.4
+_LEAST = 0.12
+_MISSING_SOURCE = 0.93
+#: missing source -> the catalogue's word for what it gives
+_GIVES = {
+    "prometheus": "metrics",
+    "metrics": "metrics",
+    "loki": "logs",
+    "logs": "logs",
+    "events": "events",
+    "history": "history",
+}
+
+
+def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, str]) -> list[Hypothesis]:
+    """The hypotheses, best first, each with its confidence and what explains it; hopeless ones are dropped."""
+    merged = merge(hypotheses)
+    reach = {h.key: _reach(scene, subject(scene, h)) for h in merged}
+    for one in merged:
+        for other in merged:
+            if one is not other and explains(scene, other, one, merged, reach):
+                if not (explains(scene, one, other, merged, reach) and _stronger(one, other)):
+                    one.explained_by.append(other)
+    lacking = {_GIVES[source] for source in missing if source in _GIVES}
+    for one in merged:
+        explained = sum(one in h.explained_by for h in merged)
+        confidence = one.strength * (_EXPLAINED if one.explained_by else 1.0)
+        if not one.explained_by:
+            confidence = 1.0 - (1.0 - confidence) * 0.9 ** min(explained, 3)
+        lost = lacking.intersection(CAUSES[one.cause].sources)
+        one.confidence = round(min(0.98, confidence * _MISSING_SOURCE ** len(lost)), 3)
+    kept = [h for h in merged if h.confidence >= _LEAST and not (h.explained_by and CAUSES[h.cause].generic)]
+    return sorted(kept, key=lambda h: (-h.confidence, bool(h.explained_by), h.cause, h.object))
+
+
+def merge(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    """One hypothesis per cause and object: the strongest, with the evidence and the effects of all."""
+    found: dict[tuple[str, ObjectRef], Hypothesis] = {}
+    for one in sorted(hypotheses, key=lambda h: -h.strength):
+        known = found.setdefault(one.key, one)
+        if known is not one:
+            known.evidence = distinct([*known.evidence, *one.evidence])
+            known.affected |= one.affected
+            known.blames |= one.blames
+            known.strength = min(0.98, known.strength + 0.02)
+    return list(found.values())
+
+
+def distinct(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """Each observation once, in order."""
+    return list({item.id: item for item in evidence}.values())
+
+
+def subject(scene: Scene, hypothesis: Hypothesis) -> ObjectRef:
+    """The workload the hypothesis is about; of a Node, Service or claim the object itself."""
+    ref = bare(hypothesis.object)
+    named = hypothesis.facts.get("workload")
+    if ref.kind in ("ConfigMap", "Secret") and isinstance(named, dict):
+        return bare(ObjectRef.from_json(named))
+    if ref.kind in ("Pod", "ReplicaSet", "Job"):
+        obj = scene.snapshot.find(ref)
+        if obj is not None:
+            return bare(scene.snapshot.workload_of(obj))
+    return ref
+
+
+def explains(
+    scene: Scene,
+    cause: Hypothesis,
+    effect: Hypothesis,
+    everyone: list[Hypothesis],
+    reach: Mapping[tuple[str, ObjectRef], set[ObjectRef]],
+) -> bool:
+    """Whether ``cause`` would bring ``effect`` about."""
+    if cause.strength < 0.5 or _is_symptom(cause) and not _is_symptom(effect):
+        return False
+    source, target = subject(scene, cause), subject(scene, effect)
+    if bare(cause.object) in effect.blames or source in effect.blames:
+        return source != target or not _is_symptom(cause)
+    if source == target:
+        if CAUSES[effect.cause].generic and not CAUSES[cause.cause].generic:
+            return True
+        if effect.cause in _OWN_TROUBLE and cause.cause not in SUFFERING:
+            return True
+        if effect.cause == "JobFailed" and cause.cause not in ("ApplicationCrash", "DependencyUnavailable"):
+            return True
+        return effect.cause == "ApplicationCrash" and not CAUSES[cause.cause].generic
+    if cause.object.kind == "Node":
+        return effect.cause in _OF_A_NODE and bool({target, bare(effect.object)} & cause.affected)
+    if effect.cause in SUFFERING and _touches(scene, cause, source) & reach[effect.key]:
+        return not _is_symptom(cause) or cause.cause == effect.cause or bool(effect.blames)
+    if effect.cause in _REACTION:
+        return _reacts(scene, cause, effect, target, everyone)
+    return False
+
+
+def _reacts(scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectRef, everyone: list[Hypothesis]) -> bool:
+    """A program that ends because of a dependency says so: a sibling hypothesis blames what ``cause`` is about."""
+    if CAUSES[cause.cause].generic:
+        return False
+    past = scene.history(target)
+    if effect.cause == "BadRollout" and past is not None and past.good_serves:
+        return False  # the same dependency is good enough for the old revision
+    touched = {bare(cause.object), subject(scene, cause), *cause.affected}
+    return any(h.blames & touched and subject(scene, h) == target for h in everyone if h is not cause)
+
+
+def _touches(scene: Scene, cause: Hypothesis, source: ObjectRef) -> set[ObjectRef]:
+    """Services and workloads that do not work because of the cause."""
+    direct = {bare(cause.object), source}
+    if cause.object.kind in ("NetworkPolicy", "PersistentVolumeClaim", "ConfigMap"):
+        direct |= {ref for ref in cause.affected if ref.kind != "Pod"}
+    return direct
+
+
+def _reach(scene: Scene, workload: ObjectRef) -> set[ObjectRef]:
+    """Services and workloads the workload calls, directly or not, without itself."""
+    seen: set[ObjectRef] = set()
+    waiting = [workload]
+    while waiting:
+        current = waiting.pop()
+        for service in scene.calls.services.get(current, ()):
+            for ref in (service, *scene.calls.backends.get(service, ())):
+                if ref not in seen and ref != workload:
+                    seen.add(ref)
+                    waiting.append(ref)
+    if workload.kind == "Service":
+        seen |= scene.calls.backends.get(workload, set())
+    return seen
+
+
+def _is_symptom(hypothesis: Hypothesis) -> bool:
+    return hypothesis.cause in SUFFERING or CAUSES[hypothesis.cause].generic
+
+
+def _stronger(one: Hypothesis, other: Hypothesis) -> bool:
+    return (one.strength, one.cause, one.object) > (other.strength, other.cause, other.object)

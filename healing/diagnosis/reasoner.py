@@ -1,0 +1,112 @@
+"""Snapshot in, diagnosis out: runs the analyzers, weighs what they answer, draws the graph. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from healing.diagnosis import graph
+from healing.diagnosis.analyzers import ANALYZERS
+from healing.diagnosis.catalogue import CAUSES
+from healing.diagnosis.hypothesis import Hypothesis, bare
+from healing.diagnosis.rank import distinct, rank, subject
+from healing.diagnosis.scene import Scene, node_of
+from healing.diagnosis.snapshot import Snapshot
+from healing.findings import Diagnosis, Evidence, Finding
+from healing.ports.cluster import ObjectRef
+
+log = structlog.get_logger(__name__)
+
+_MOST_FINDINGS = 12
+_MOST_EVIDENCE = 80
+
+
+def diagnose(
+    snapshot: Snapshot,
+    *,
+    namespaces: Iterable[str] | None = None,
+    target: ObjectRef | None = None,
+    symptom: str = "",
+    memories: Iterable[Evidence] = (),
+    on_hypotheses: Callable[[list[Hypothesis]], None] | None = None,
+) -> Diagnosis:
+    """What is wrong. With a ``target`` only what explains its trouble; ``memories`` are evidence of the past.
+
+    An analyzer that breaks on strange objects is named in ``missing_sources``; the others go on.
+    """
+    scene = Scene(snapshot, frozenset(namespaces) if namespaces is not None else None)
+    hypotheses, broken = _analyze(scene)
+    ranked = rank(scene, hypotheses, snapshot.missing)
+    if target is not None:
+        ranked = [h for h in ranked if _concerns(scene, h, bare(target))]
+    if on_hypotheses is not None:
+        on_hypotheses(ranked)
+    ranked = ranked[:_MOST_FINDINGS]
+    evidence = distinct([*(e for h in ranked for e in h.evidence), *memories])
+    return Diagnosis(
+        findings=tuple(_finding(h) for h in ranked),
+        evidence=tuple(evidence[:_MOST_EVIDENCE]),
+        graph=graph.build(scene, ranked, target, symptom),
+        missing_sources={**snapshot.missing, **broken},
+    )
+
+
+def _analyze(scene: Scene) -> tuple[list[Hypothesis], dict[str, str]]:
+    hypotheses: list[Hypothesis] = []
+    broken: dict[str, str] = {}
+    for name, analyze in ANALYZERS.items():
+        try:
+            for found in analyze(scene):
+                if found.cause not in CAUSES:
+                    raise ValueError(f"{found.cause} is not in the catalogue")
+                hypotheses.append(found)
+        except Exception as error:  # one family must not take the others with it
+            log.exception("analyzer failed", analyzer=name)
+            broken[f"analyzer {name}"] = f"{type(error).__name__}: {error}"
+    return hypotheses, broken
+
+
+def _finding(hypothesis: Hypothesis) -> Finding:
+    return Finding(
+        cause=hypothesis.cause,
+        object=hypothesis.object,
+        confidence=hypothesis.confidence,
+        explanation=hypothesis.explanation,
+        evidence=tuple(e.id for e in distinct(hypothesis.evidence)),
+        suggested_actions=CAUSES[hypothesis.cause].actions,
+        facts={key: value for key, value in hypothesis.facts.items() if value not in (None, "", [], {})},
+    )
+
+
+def _concerns(scene: Scene, hypothesis: Hypothesis, target: ObjectRef) -> bool:
+    """Whether it is about the target, or would explain the target's trouble."""
+    about = {bare(hypothesis.object), subject(scene, hypothesis)}
+    if target in about or target in hypothesis.affected:
+        return True
+    if target.kind == "Service" and about & scene.calls.backends.get(target, set()):
+        return True
+    if target.kind == "Node":
+        return False
+    if hypothesis.object.kind == "Node":
+        return any(node_of(pod) == hypothesis.object.name for pod in scene.pods.get(target, ()))
+    called = _called(scene, target)
+    if about & called:
+        return True
+    return hypothesis.object.kind in ("PersistentVolumeClaim", "ConfigMap", "Secret") and bool(
+        hypothesis.affected & called
+    )
+
+
+def _called(scene: Scene, target: ObjectRef) -> set[ObjectRef]:
+    """Services and workloads the target calls, directly or not, and the Services in front of it."""
+    seen: set[ObjectRef] = set(scene.services_of(target))
+    starts = scene.calls.backends.get(target, {target}) if target.kind == "Service" else {target}
+    waiting = list(starts)
+    while waiting:
+        for service in scene.calls.services.get(waiting.pop(), ()):
+            for ref in (service, *scene.calls.backends.get(service, ())):
+                if ref not in seen:
+                    seen.add(ref)
+                    waiting.append(ref)
+    return seen - {target}
