@@ -22,7 +22,9 @@ _VERSION_TAG = re.compile(
     r"v?\d+(\.\d+){0,3}([-+._][0-9A-Za-z.]+)*|latest|stable|main|master|edge|dev|prod(uction)?|staging|release"
     r"|(sha-?|git-?)?[0-9a-f]{7,40}|(release|build|rev)[-.]?\d+([.-]\d+)*|20\d\d[-.]?\d\d[-.]?\d\d([.-]\w+)?"
 )
-_UNLIKELY = re.compile(r"nope|typo|missing|does-?not-?exist|non-?existent|no-?such|invalid|notfound|not-found", re.I)
+_UNLIKELY = re.compile(
+    r"nope|typo|missing|does-?not-?exist|non-?existent|no-?such|invalid|notfound|not-found", re.IGNORECASE
+)
 _OPEN_SUFFIXES = (".local", ".internal", ".example.com", ".example.org", ".svc", ".lan", ".corp")
 
 

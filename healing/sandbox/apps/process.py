@@ -183,8 +183,8 @@ def has_binary(program: Program, name: str) -> bool:
         if known.endswith("*"):
             if name.startswith(known[:-1]) and name != known[:-1]:
                 return True
-        elif name in (known, known.rsplit("/", 1)[-1]):
-            return True
-        elif "/" in name and name.rsplit("/", 1)[-1] == known and name.startswith(("/usr/", "/bin/", "/sbin/")):
+        elif name in (known, known.rsplit("/", 1)[-1]) or (
+            "/" in name and name.rsplit("/", 1)[-1] == known and name.startswith(("/usr/", "/bin/", "/sbin/"))
+        ):
             return True
     return False

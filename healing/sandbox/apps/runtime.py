@@ -208,9 +208,12 @@ class AppRuntime:
     def attach(self, cluster: Cluster, sources: Sequence[TrafficSource] = ()) -> None:
         """Connect the programs to the cluster's Services and NetworkPolicies."""
         self._cluster = cluster
-        self._wiring = Wiring(cluster, self.in_pod, lambda node: self.reachable(node))
+        self._wiring = Wiring(cluster, self.in_pod, self._is_reachable)
         self.traffic = Traffic(self._wiring, self.servers, self._node_cores, self._rng)
         self.traffic.sources.extend(sources)
+
+    def _is_reachable(self, node: str) -> bool:
+        return self.reachable(node)  # looked up each time: the world may replace it
 
     def in_pod(self, pod_uid: str) -> Iterable[BaseProcess]:
         return [

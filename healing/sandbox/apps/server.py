@@ -53,6 +53,8 @@ class ServerProcess(BaseProcess):
         self.error_share = 0.0  # share of 5xx among all requests, own and dependencies'
         self.code_shares: dict[str, float] = {}
         self.own_seconds = program.latency_seconds
+        #: what even a health check has to wait for: CPU and the queue
+        self.probe_seconds = 0.0
         self.mixture: Mixture = [(1.0, program.latency_seconds)]
         self.unready = ""  # why the readiness paths answer 503
         self._checked = False
@@ -121,7 +123,7 @@ class ServerProcess(BaseProcess):
         if not self.listening() or port not in self.ports:
             return super().http_get(port, path, scheme)
         url = f"{scheme.lower()}://{self.start.pod_ip}:{port}{path}"
-        if self.own_seconds > timeout_seconds:
+        if self.probe_seconds > timeout_seconds:
             return ProbeResult(
                 False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
             )
@@ -162,7 +164,8 @@ class ServerProcess(BaseProcess):
         busy = min(demand / capacity_cores if capacity_cores > 0 else 1.0, 0.95)
         cpu_part = program.cpu_seconds_per_request / max(met, 0.02) / (1 - 0.9 * busy)
         queue = min(self.backlog / max(served, 0.05), _QUEUE_SECONDS_CAP) if self.backlog >= 1 else 0.0
-        self.own_seconds = program.latency_seconds + self.effects.latency_seconds + cpu_part + queue
+        self.probe_seconds = cpu_part + queue
+        self.own_seconds = program.latency_seconds + self.effects.latency_seconds + self.probe_seconds
         leak = program.leak_bytes_per_request + self.effects.leak_bytes_per_request
         self.leaked_bytes += leak * served * seconds
         self.counters.received_bytes += served * 600 * seconds

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from healing.sandbox.apps import shell_commands
-from healing.sandbox.apps import shell_syntax as syntax
+from healing.sandbox.apps import shell_commands, shell_syntax as syntax
 from healing.sandbox.apps.shell_context import BecomesServer, Context, ShellExit, Steps
 from healing.sandbox.apps.shell_syntax import ShellSyntaxError
 

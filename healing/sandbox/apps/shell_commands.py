@@ -185,7 +185,7 @@ def _nc(argv: list[str], context: Context, _stdin: str) -> int:
 
 
 def _fetch(argv: list[str], context: Context, _stdin: str) -> int:
-    url = next((arg for arg in argv[1:] if "://" in arg or re.match(r"[\w.-]+(:\d+)?/?", arg) and arg[0] != "-"), "")
+    url = next((arg for arg in argv[1:] if "://" in arg or (re.match(r"[\w.-]+(:\d+)?/?", arg) and arg[0] != "-")), "")
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)

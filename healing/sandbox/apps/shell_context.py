@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 Steps = Generator[float, None, int]
 
 
-class ShellExit(Exception):  # noqa: N818 - control flow, not an error
+class ShellExit(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
 
 
-class BecomesServer(Exception):  # noqa: N818 - control flow: the script has exec'ed or started the image's program
+class BecomesServer(Exception):
     def __init__(self, argv: list[str]) -> None:
         super().__init__(argv)
         self.argv = argv

@@ -19,7 +19,11 @@ def speak(group: CallerClass, now: float, seconds: float, rng: random.Random) ->
     for process in group.members:
         if not process.listening():
             continue
-        if process.program.access_log and process.rate > 0.05 and rng.random() < min(1.0, seconds / _ACCESS_EVERY_SECONDS):
+        if (
+            process.program.access_log
+            and process.rate > 0.05
+            and rng.random() < min(1.0, seconds / _ACCESS_EVERY_SECONDS)
+        ):
             _access(process, now, rng)
         if process.program.chatter and rng.random() < seconds / _CHATTER_EVERY_SECONDS:
             message = rng.choice(process.program.chatter)
@@ -37,7 +41,7 @@ def _access(process: ServerProcess, now: float, rng: random.Random) -> None:
         if mark < 0:
             code = candidate
             break
-    weight, median = rng.choice(process.mixture) if process.mixture else (1.0, 0.005)
+    _, median = rng.choice(process.mixture) if process.mixture else (1.0, 0.005)
     took = median * rng.lognormvariate(0, process.program.latency_spread)
     for stream, text in logs.access(process.program, now, rng, int(code), took):
         process.log(now, stream, text)

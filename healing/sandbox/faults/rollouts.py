@@ -207,9 +207,7 @@ FAULTS = (
             Parameter("image", "string", "name of the new image; the next version unless given", default=""),
             Parameter("after_seconds", "number", "how long it runs", default=1.0),
             Parameter("exit_code", "integer", "its exit code", default=1),
-            Parameter(
-                "message", "string", "what it prints", default="failed to initialize: schema version 42 is not supported"
-            ),
+            Parameter("message", "string", "what it prints", default="failed to initialize: unsupported schema 42"),
         ),
     ),
     Fault(
@@ -230,7 +228,7 @@ FAULTS = (
     ),
     Fault(
         "bad-image", "A typo in the image's tag", "change", bad_image,
-        (*ON_WORKLOAD, Parameter("image", "string", "the wrong name; a typo of the right one unless given", default="")),
+        (*ON_WORKLOAD, Parameter("image", "string", "the wrong name; one with a typo unless given", default="")),
     ),
     Fault(
         "memory-limit-too-low", "A memory limit the program does not fit into", "change", memory_limit_too_low,

@@ -1,4 +1,4 @@
-"""Scenarios: worlds, timelines of what goes wrong in them, and what a good healer would do. Format: docs/scenarios.md."""
+"""Scenarios: worlds, what goes wrong in them when, and what a good healer would do. Format: docs/scenarios.md."""
 
 from healing.sandbox.scenarios.loader import BUNDLED, load_scenario
 from healing.sandbox.scenarios.model import Expectation, Scenario, ScenarioError, Step

@@ -47,7 +47,7 @@ def read(file: Path) -> list[Located]:
     text = file.read_text(encoding="utf-8")
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=_Loader) if node is not None]
-        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]  # noqa: S506
+        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ValueError(f"{file}:{line}: {error.problem or error}") from error

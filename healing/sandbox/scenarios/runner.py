@@ -99,7 +99,7 @@ class ScenarioRunner:
                 self._take(step)
             except (FaultError, ApiError, KeyError) as error:
                 problem = str(error)
-                logger.error("scenario %s, step %s: %s", self.scenario.name, step.id, problem)
+                logger.warning("scenario %s, step %s: %s", self.scenario.name, step.id, problem)
             self.played.append((step, self._clock(), problem))
 
     # steps

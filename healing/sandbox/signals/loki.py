@@ -75,7 +75,7 @@ class LokiApi:
             return default_ns
         try:
             if "T" in text:
-                return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1e9)
+                return round(datetime.fromisoformat(text).timestamp() * 1e9)
             if "." in text:
                 return round(float(text) * 1e9)
             value = int(text)
@@ -232,7 +232,7 @@ class LokiApi:
             sums = {labels: value / query.range_seconds for labels, value in sums.items()}
         vector: Vector = sorted(sums.items())
         for operation, by, names, parameter in query.aggregations:
-            vector = aggregate(operation, vector, by, names, parameter)
+            vector = aggregate(operation, vector, by=by, names=names, param=parameter)
         if query.comparison is not None:
             op, number = query.comparison
             vector = vector_scalar(op, vector, number, swapped=False, return_bool=False)

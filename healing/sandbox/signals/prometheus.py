@@ -59,7 +59,7 @@ def parse_time(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        value = datetime.fromisoformat(text).timestamp()
         if "T" not in text:
             raise
     if not math.isfinite(value):

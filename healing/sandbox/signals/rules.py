@@ -83,7 +83,7 @@ def load_rules() -> list[Rule]:
             parse_duration_seconds(str(rule.get("for", 0))),
             rule.get("labels", {}),
             rule.get("annotations", {}),
-        )  # fmt: skip
+        )
         for group in data["groups"]
         for rule in group["rules"]
     ]

@@ -23,7 +23,7 @@ STALE: float = struct.unpack("<d", struct.pack("<Q", _STALE_BITS))[0]
 
 
 def is_stale(value: float) -> bool:
-    return value != value and struct.unpack("<Q", struct.pack("<d", value))[0] == _STALE_BITS
+    return math.isnan(value) and struct.unpack("<Q", struct.pack("<d", value))[0] == _STALE_BITS
 
 
 def make_labels(name: str, labels: Iterable[tuple[str, str]]) -> Labels:

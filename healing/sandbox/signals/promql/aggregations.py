@@ -9,7 +9,7 @@ from healing.sandbox.signals.promql.values import BadQuery, EvaluationFailed, Ve
 from healing.sandbox.signals.tsdb import Labels
 
 
-def group_key(labels: Labels, by: bool, names: frozenset[str]) -> Labels:
+def group_key(labels: Labels, *, by: bool, names: frozenset[str]) -> Labels:
     if by:
         return tuple(pair for pair in labels if pair[0] in names)
     return tuple(pair for pair in labels if pair[0] not in names and pair[0] != "__name__")
@@ -44,7 +44,7 @@ def _variance(values: Sequence[float]) -> float:
 
 
 _PLAIN: dict[str, Callable[[Sequence[float]], float]] = {
-    "sum": lambda values: sum(values),
+    "sum": sum,
     "avg": _avg,
     "min": lambda values: _extreme(values, largest=False),
     "max": lambda values: _extreme(values, largest=True),
@@ -55,12 +55,12 @@ _PLAIN: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def aggregate(op: str, vector: Vector, by: bool, names: Sequence[str], param: float | str | None) -> Vector:
+def aggregate(op: str, vector: Vector, *, by: bool, names: Sequence[str], param: float | str | None = None) -> Vector:
     """``by=False`` with ``names`` is ``without``; no grouping at all is ``by ()``."""
     chosen = frozenset(names)
     groups: dict[Labels, list[tuple[Labels, float]]] = {}
     for labels, value in vector:
-        groups.setdefault(group_key(labels, by, chosen), []).append((labels, value))
+        groups.setdefault(group_key(labels, by=by, names=chosen), []).append((labels, value))
     plain = _PLAIN.get(op)
     if plain is not None:
         return [(key, plain([value for _, value in members])) for key, members in groups.items()]

@@ -99,7 +99,7 @@ class Query:
     def at(self, now_ms: int) -> Value:
         return self._eval(self.expr, now_ms)
 
-    def _eval(self, node: Node, now: int) -> Value:  # noqa: PLR0911 - one return a node type
+    def _eval(self, node: Node, now: int) -> Value:
         if isinstance(node, Number | String):
             return node.value
         if isinstance(node, Selector):
@@ -138,7 +138,7 @@ class Query:
         for labels, times, values in self._samples[selector.slot]:
             low, high = bisect_left(times, start), bisect_right(times, end)
             kept_times, kept = times[low:high], values[low:high]
-            if any(value != value for value in kept):
+            if any(math.isnan(value) for value in kept):
                 pairs = [(t, v) for t, v in zip(kept_times, kept, strict=True) if not is_stale(v)]
                 kept_times, kept = [t for t, _ in pairs], [v for _, v in pairs]
             if kept:
@@ -179,7 +179,9 @@ class Query:
     def _aggregate(self, node: Aggregation, now: int) -> Vector:
         vector = self._vector(node.expr, now)
         param = None if node.param is None else self._eval(node.param, now)
-        return aggregations.aggregate(node.op, vector, node.by, node.names, None if isinstance(param, list) else param)
+        return aggregations.aggregate(
+            node.op, vector, by=node.by, names=node.names, param=None if isinstance(param, list) else param
+        )
 
     def _vector(self, node: Node, now: int) -> Vector:
         value = self._eval(node, now)

@@ -34,7 +34,7 @@ def _utc(function: Callable[[datetime], float]) -> Callable[[float], float]:
 def _days_in_month(moment: datetime) -> float:
     following = moment.replace(day=28).toordinal() + 4
     after = datetime.fromordinal(following)
-    return float((after.replace(day=1).toordinal() - moment.replace(day=1, tzinfo=None).toordinal()))
+    return float(after.replace(day=1).toordinal() - moment.replace(day=1, tzinfo=None).toordinal())
 
 
 #: one value in, one value out; the metric's name goes

@@ -103,7 +103,7 @@ def milliseconds(duration: timedelta | None) -> int:
     return 0 if duration is None else round(duration.total_seconds() * 1000)
 
 
-def convert(tree: Any) -> Node:  # noqa: PLR0911 - one return a node type
+def convert(tree: Any) -> Node:
     """Raises `BadQuery` for a regular expression this runtime cannot compile."""
     if isinstance(tree, pp.ParenExpr):
         return convert(tree.expr)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 from healing.sandbox.signals.promql.values import RangeSeries, quantile
 
@@ -108,14 +109,14 @@ def changes(series: RangeSeries, _now: int) -> float | None:
     return float(
         sum(
             1
-            for before, after in zip(values, values[1:], strict=False)
+            for before, after in pairwise(values)
             if after != before and not (math.isnan(after) and math.isnan(before))
         )
     )
 
 
 def resets(series: RangeSeries, _now: int) -> float | None:
-    return float(sum(1 for before, after in zip(series.values, series.values[1:], strict=False) if after < before))
+    return float(sum(1 for before, after in pairwise(series.values) if after < before))
 
 
 def _sum(values: list[float]) -> float:

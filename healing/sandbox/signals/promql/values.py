@@ -26,11 +26,11 @@ class RangeSeries:
 Value = float | str | Vector
 
 
-class BadQuery(Exception):  # noqa: N818 - named for what the caller did
+class BadQuery(Exception):
     """HTTP 400 ``bad_data``."""
 
 
-class EvaluationFailed(Exception):  # noqa: N818
+class EvaluationFailed(Exception):
     """HTTP 422 ``execution``."""
 
 

@@ -1,0 +1,59 @@
+"""Joins the sandbox's four parts: API, world, programs, signals; and plays a scenario in them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from healing.sandbox.api.cluster import ApiServer
+from healing.sandbox.apps import AppRuntime
+from healing.sandbox.faults import FaultInjector
+from healing.sandbox.scenarios import Scenario, ScenarioRunner
+from healing.sandbox.signals import Signals
+from healing.sandbox.world import Settings, World
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """One world. `run` lives until it is cancelled; ``signals.routes()`` is what an HTTP server mounts."""
+
+    cluster: ApiServer
+    runtime: AppRuntime
+    world: World
+    injector: FaultInjector
+    signals: Signals
+    #: sets the scenario up and plays its timeline; None without a scenario
+    runner: ScenarioRunner | None
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.world.run(), name="world")
+            group.create_task(self.runtime.run(), name="programs")
+            if self.runner is not None:
+                group.create_task(self.runner.run(), name="scenario")
+
+
+def build(
+    scenario: Scenario | None = None,
+    *,
+    cluster: ApiServer | None = None,
+    clock: Callable[[], float] = time.time,
+    settings: Settings | None = None,
+) -> Sandbox:
+    """``clock`` gives seconds since the epoch to all parts (to ``cluster`` too, unless one is given)."""
+    api = cluster or ApiServer(clock=clock)
+    runtime = AppRuntime(clock=clock)
+    world = World(api, runtime, nodes=scenario.nodes if scenario else 3, clock=clock, settings=settings)
+    api.log_source = world.log_source
+    runtime.attach(api)
+
+    def reachable(node: str) -> bool:
+        return not node or node not in world.node_names or "down" not in world.node(node).failures
+
+    runtime.reachable = reachable
+    injector = FaultInjector(api, runtime, world)
+    signals = Signals(world, runtime, api, injector=injector)
+    runner = ScenarioRunner(scenario, api, runtime, injector, clock=clock) if scenario else None
+    return Sandbox(api, runtime, world, injector, signals, runner)
