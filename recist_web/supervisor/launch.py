@@ -17,6 +17,7 @@ import httpx
 from recist_web.environment import SECRETS, variables
 from recist_web.supervisor import lock, tree
 from recist_web.supervisor.child import Child
+from recist_web.supervisor.cluster import PreparedCluster
 from recist_web.supervisor.errors import CannotStartError, StoppedError
 from recist_web.supervisor.ports import free_port, is_free
 from recist_web.supervisor.supervisor import Supervisor
@@ -124,6 +125,9 @@ class Tree:
 
         def wait() -> Target:
             urls = self._wait(child, SANDBOX_START_SECONDS, lambda: _announcement(announced))
+            cluster = PreparedCluster(wanted.kubeconfig)
+            cluster.prepare_demo()
+            cluster.close()
             return Target("sandbox", wanted.kubeconfig, None, urls["prometheus"], urls["loki"])
 
         return wait

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -95,12 +96,13 @@ class LiveTree:
             lines += [f"--- {child.spec.name} (exit code {child.exit_code})", *list(child.last_lines)[-8:]]
         return "\n".join(lines)
 
-    def http(self, user: str = "approver") -> httpx.Client:
-        """A client signed in as one of the demo's people, as a browser would be."""
-        client = httpx.Client(base_url=self.url, timeout=10, trust_env=False, follow_redirects=True)
-        client.get("/login/")
-        form = {"username": user, "password": DEMO_PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
-        response = client.post("/login/", data=form, headers={"Referer": self.url})
-        assert "sessionid" in client.cookies, f"{user} could not sign in: {response.status_code}"
-        client.headers.update({"X-CSRFToken": client.cookies["csrftoken"], "Referer": self.url})
-        return client
+    @contextlib.contextmanager
+    def http(self, user: str = "approver") -> Iterator[httpx.Client]:
+        """A client signed in as one of the demo's people, as a browser would be: `with live_tree.http() as client:`."""
+        with httpx.Client(base_url=self.url, timeout=10, trust_env=False, follow_redirects=True) as client:
+            client.get("/login/")
+            form = {"username": user, "password": DEMO_PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+            response = client.post("/login/", data=form, headers={"Referer": self.url})
+            assert "sessionid" in client.cookies, f"{user} could not sign in: {response.status_code}"
+            client.headers.update({"X-CSRFToken": client.cookies["csrftoken"], "Referer": self.url})
+            yield client

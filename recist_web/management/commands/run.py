@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from recist_web.people import ensure_administrator
 from recist_web.supervisor.banner import run_banner
-from recist_web.supervisor.cluster import RealCluster
+from recist_web.supervisor.cluster import PreparedCluster
 from recist_web.supervisor.database import migrate
 from recist_web.supervisor.errors import CannotStartError, StoppedError
 from recist_web.supervisor.launch import Target, Tree
@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         kubeconfig = options["kubeconfig"].expanduser().absolute()
         try:
-            cluster = RealCluster(kubeconfig, options["context"])
+            cluster = PreparedCluster(kubeconfig, options["context"])
             self._look_after_crds(cluster, apply=options["apply_crds"])
             target = Target(cluster.name, kubeconfig, cluster.context, options["prometheus"], options["loki"])
             with Tree(settings.VAR_DIR, settings.ENVIRONMENT.values.PORT, self.say, echo=options["echo"]) as tree:
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         except CannotStartError as error:
             raise CommandError(str(error)) from error
 
-    def _look_after_crds(self, cluster: RealCluster, *, apply: bool) -> None:
+    def _look_after_crds(self, cluster: PreparedCluster, *, apply: bool) -> None:
         if apply:
             self.say(f"Applied {', '.join(cluster.apply_crds())}")
         elif missing := cluster.missing_crds():
