@@ -46,14 +46,7 @@ _EXPLAINED = 0.4
 _LEAST = 0.12
 _MISSING_SOURCE = 0.93
 #: missing source -> the catalogue's word for what it gives
-_GIVES = {
-    "prometheus": "metrics",
-    "metrics": "metrics",
-    "loki": "logs",
-    "logs": "logs",
-    "events": "events",
-    "history": "history",
-}
+_GIVES = {"metrics": "metrics", "logs": "logs", "events": "events", "kubernetes ReplicaSet": "history"}
 
 
 def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, str]) -> list[Hypothesis]:

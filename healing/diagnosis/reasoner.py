@@ -35,7 +35,7 @@ def diagnose(
 
     An analyzer that breaks on strange objects is named in ``missing_sources``; the others go on.
     """
-    scene = Scene(snapshot, frozenset(namespaces) if namespaces is not None else None)
+    scene = Scene(snapshot, frozenset(namespaces) if namespaces is not None else None, target)
     hypotheses, broken = _analyze(scene)
     ranked = rank(scene, hypotheses, snapshot.missing)
     if target is not None:

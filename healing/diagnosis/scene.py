@@ -86,8 +86,12 @@ class Container:
 class Scene:
     """See the module. Everything is computed on first use and kept."""
 
-    def __init__(self, snapshot: Snapshot, namespaces: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, snapshot: Snapshot, namespaces: frozenset[str] | None = None, target: ObjectRef | None = None
+    ) -> None:
         self.snapshot = snapshot
+        #: what somebody complains of, if anyone does
+        self.target = bare(target) if target is not None else None
         #: only these namespaces are examined; None: all
         self.namespaces = namespaces
         self._histories: dict[ObjectRef, History | None] = {}

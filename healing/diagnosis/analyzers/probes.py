@@ -171,9 +171,9 @@ def _what_is_wrong(scene: Scene, container: Container, key: str, rest: str) -> t
             )
         if declared and port not in declared:
             return "port", 0.92, f"nothing listens on port {port}, which the container does not declare.", other
-        if key != "readinessProbe" and _too_early(container, key):
+        if key != "readinessProbe" and port in declared and _too_early(container, key):
             return "timing", 0.75, f"the program does not listen yet when it is asked ({rest[:120]}).", None
-        return "port" if not declared else "", 0.6, f"nothing listens on port {port}.", other
+        return "port" if not declared else "", 0.7 if not declared else 0.6, f"nothing listens on port {port}.", other
     status = _STATUS.search(rest)
     if status:
         code = int(status["code"])

@@ -67,9 +67,10 @@ def _zero(scene: Scene, workload: Object) -> Iterator[Hypothesis]:
     ]
     lately = [e for e in downs if recent(e.last, scene.now, timedelta(hours=1))]
     replaced = _replaced(scene, workload)
-    if replaced or not (callers or routed or (lately and services)):
+    wanted = scene.target in (bare(ref), *services)
+    if replaced or not (callers or routed or wanted or (lately and services)):
         return
-    strength = 0.94 if callers and lately else 0.88 if callers or routed else 0.6
+    strength = 0.94 if callers and lately else 0.88 if callers or routed or wanted else 0.6
     when, who = last_change(workload, fields="f:spec")
     before = max((int(n) for e in downs if (n := _from_count(e.message))), default=1)
     facts: dict[str, Any] = {"replicas": 0, "suggested_replicas": before, "callers": [c.as_json() for c in callers]}

@@ -1,0 +1,174 @@
+"""Phase 2: gather evidence, weigh it, name the cause. The only part of the package that knows events and settings."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from healing.deadline import Deadline
+from healing.diagnosis import health, recall
+from healing.diagnosis.catalogue import CAUSES
+from healing.diagnosis.collect.live import Collector
+from healing.diagnosis.hypothesis import Hypothesis
+from healing.diagnosis.reasoner import diagnose
+from healing.diagnosis.scene import Scene
+from healing.diagnosis.snapshot import Snapshot
+from healing.findings import Diagnosis, Evidence, Finding
+from healing.lifecycle import Outcome, Phase
+from healing.models import ActorKind, HealingEvent
+from healing.phase import Note, PhaseContext, PhaseResult
+from healing.ports.cluster import ObjectRef
+from healing.ports.errors import Unavailable
+
+#: Of the phase's budget, what is left for weighing and for the commit.
+_RESERVE_SECONDS = 2.0
+#: A diagnosis that found nothing, of a target that is not well.
+NOT_SURE = 0.1
+
+
+def run(context: PhaseContext) -> PhaseResult:
+    """DIAGNOSING to PLANNING with a diagnosis, or to LEARNING where the target is clearly well again.
+
+    Raises `healing.ports.errors.Unavailable` where not even the pods could be read: the engine tries again.
+    """
+    started = time.monotonic()
+    event = context.event
+    target = target_of(event)
+    snapshot, memories = _gather(context, target)
+    context.report(_gathered(snapshot, memories))
+    diagnosis = diagnose(
+        snapshot,
+        target=target,
+        symptom=event.symptom,
+        memories=memories,
+        on_hypotheses=lambda ranked: _tell(context, ranked),
+    )
+    took = round(time.monotonic() - started, 2)
+    best = diagnosis.best
+    result = {
+        "cause": best.cause if best else "",
+        "confidence": best.confidence if best else 0.0,
+        "findings": len(diagnosis.findings),
+        "evidence": len(diagnosis.evidence),
+        "missing_sources": diagnosis.missing_sources,
+        "seconds": took,
+    }
+    if best is None:
+        scene = Scene(snapshot, target=target)
+        symptoms = frozenset({event.symptom, *(str(s.get("symptom", "")) for s in event.signals)})
+        doubts = health.doubts(scene, target, symptoms, context.policy.thresholds)
+        if not doubts:
+            return _recovered(event, diagnosis, result)
+        return _not_sure(diagnosis, doubts, result)
+    return _diagnosed(context, diagnosis, best, result)
+
+
+def target_of(event: HealingEvent) -> ObjectRef:
+    """What the event is to heal."""
+    return ObjectRef(event.target_kind, event.target_namespace, event.target_name, event.target_uid)
+
+
+def _gather(context: PhaseContext, target: ObjectRef) -> tuple[Snapshot, list[Evidence]]:
+    """Cluster and metrics are read by threads while the memory is asked here (it uses the database)."""
+    deadline = context.deadline
+    collector = Collector(context.ports, target, now=timezone.now(), deadline=_earlier(context))
+    try:
+        collector.start()
+        memories = recall.memories(context.event, timeout_seconds=deadline.remaining_seconds(at_most=2.0))
+        snapshot = collector.finish()
+    finally:
+        collector.close()
+    if collector.missing_essential:
+        why = next((v for k, v in snapshot.missing.items() if k.startswith("kubernetes Pod")), "no answer")
+        raise Unavailable(f"The cluster's pods could not be read: {why}")
+    snapshot.prometheus_url = settings.PROMETHEUS_URL or ""
+    snapshot.loki_url = settings.LOKI_URL or ""
+    return snapshot, memories
+
+
+def _earlier(context: PhaseContext) -> Deadline:
+    return Deadline(context.deadline.at - _RESERVE_SECONDS)
+
+
+def _gathered(snapshot: Snapshot, memories: list[Evidence]) -> Note:
+    pods, events = len(snapshot.of_kind("Pod")), sum(1 for _ in snapshot.all_events())
+    parts = [f"{pods} pods", f"{events} events", f"{len(snapshot.logs)} logs", f"{len(snapshot.series)} series"]
+    message = f"Evidence gathered: {', '.join(parts)}"
+    if memories:
+        message += f", {len(memories)} similar past event{'s' if len(memories) > 1 else ''}"
+    if snapshot.missing:
+        message += f". Missing: {', '.join(sorted(snapshot.missing))}"
+    data = {"missing_sources": snapshot.missing, "memories": [m.data.get("event") for m in memories]}
+    return Note("evidence", f"{message}.", data=data, source="diagnosis")
+
+
+def _tell(context: PhaseContext, ranked: list[Hypothesis]) -> None:
+    if not ranked:
+        return
+    shown = [f"{h.cause} on {h.object.kind} {h.object.name} ({h.confidence:.0%})" for h in ranked[:4]]
+    data = {
+        "hypotheses": [
+            {
+                "cause": h.cause,
+                "object": h.object.as_json(),
+                "confidence": h.confidence,
+                "explained": bool(h.explained_by),
+            }
+            for h in ranked[:8]
+        ]
+    }
+    context.report(
+        Note("hypotheses", f"Weighing: {'; '.join(shown)}.", data=data, actor_kind=ActorKind.RULE, source="diagnosis")
+    )
+
+
+def _diagnosed(context: PhaseContext, diagnosis: Diagnosis, best: Finding, result: dict[str, Any]) -> PhaseResult:
+    sure = best.confidence >= context.policy.confidence_threshold
+    prefix = "" if sure else "Not sure: "
+    note = Note(
+        "diagnosed" if sure else "not-sure",
+        f"{prefix}{CAUSES[best.cause].title} ({best.cause}, {best.confidence:.0%}): {best.explanation}",
+        data={"cause": best.cause, "object": best.object.as_json(), "confidence": best.confidence},
+        actor_kind=ActorKind.RULE,
+        source="diagnosis",
+    )
+    return PhaseResult(
+        Phase.PLANNING, notes=[note], fields=_fields(diagnosis, best.cause, best.object, best.confidence), result=result
+    )
+
+
+def _not_sure(diagnosis: Diagnosis, doubts: list[str], result: dict[str, Any]) -> PhaseResult:
+    settle = "; ".join([*doubts, *(f"not seen: {source}" for source in diagnosis.missing_sources)])
+    note = Note("not-sure", f"No cause was found, but {settle}.", data={"doubts": doubts}, source="diagnosis")
+    fields = _fields(diagnosis, "", None, NOT_SURE)
+    return PhaseResult(Phase.PLANNING, notes=[note], fields=fields, result=result | {"doubts": doubts})
+
+
+def _recovered(event: HealingEvent, diagnosis: Diagnosis, result: dict[str, Any]) -> PhaseResult:
+    reason = (
+        f"{event.target_kind} {event.target_name} is well again: ready, up to date, and what raised the alarm is gone."
+    )
+    note = Note("recovered", reason, actor_kind=ActorKind.RULE, source="diagnosis")
+    return PhaseResult(
+        Phase.LEARNING,
+        notes=[note],
+        fields=_fields(diagnosis, "", None, 0.0),
+        result=result,
+        outcome=Outcome.RECOVERED,
+        outcome_reason=reason,
+    )
+
+
+def _fields(diagnosis: Diagnosis, cause: str, about: ObjectRef | None, confidence: float) -> dict[str, Any]:
+    return {
+        "cause": cause,
+        "cause_object": about.as_json() if about else {},
+        "confidence": confidence,
+        # only what JSON can say: facts come from objects of the cluster
+        "diagnosis": json.loads(json.dumps(diagnosis.as_json(), default=str, allow_nan=False)),
+        "diagnosed_at": timezone.now(),
+    }
