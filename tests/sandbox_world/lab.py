@@ -37,7 +37,8 @@ class Lab:
         self.history: list[Change] = []
         for resource in (
             "pods", "replicasets.apps", "deployments.apps", "endpoints", "endpointslices.discovery.k8s.io", "events",
-            "nodes", "services", "jobs.batch", "persistentvolumeclaims", "resourcequotas", "poddisruptionbudgets.policy",
+            "nodes", "services", "jobs.batch", "persistentvolumeclaims", "resourcequotas",
+            "poddisruptionbudgets.policy",
         ):  # fmt: skip
             self.cluster.subscribe(resource, self._recorder(resource))
 

@@ -41,9 +41,10 @@ class ScriptedProcess:
             self.exit = Exit(128, "StartError", program.start_error)
         if self.exit is None and program.lives_seconds is not None and now >= self.started_at + program.lives_seconds:
             self.exit = program.exit
-        if self.exit is None and self.terminated_at is not None and program.stops_after_seconds is not None:
-            if now >= self.terminated_at + program.stops_after_seconds:
-                self.exit = Exit(0, "Completed")
+        patience = program.stops_after_seconds
+        told = self.terminated_at is not None and patience is not None
+        if self.exit is None and told and now >= (self.terminated_at or 0.0) + (patience or 0.0):
+            self.exit = Exit(0, "Completed")
         return self.exit
 
     def usage(self) -> Usage:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from healing.sandbox.ports import Object
 
+#: (status, reason, message)
+Verdict = tuple[str, str, str]
+
 
 def find(conditions: list[Object], type_: str) -> Object | None:
     return next((c for c in conditions if c["type"] == type_), None)
@@ -14,10 +17,11 @@ def without(conditions: list[Object], type_: str) -> list[Object]:
 
 
 def set_workload(
-    conditions: list[Object], type_: str, status: str, reason: str, message: str, now: str, *, update_time: bool = True
+    conditions: list[Object], type_: str, verdict: Verdict, now: str, *, update_time: bool = True
 ) -> list[Object]:
     """A Deployment's or ReplicaSet's condition. The same status and reason change nothing, not even the message;
     what is written again moves to the end of the list. ReplicaSets have no ``lastUpdateTime``."""
+    status, reason, message = verdict
     current = find(conditions, type_)
     if current is not None and current["status"] == status and current["reason"] == reason:
         return conditions

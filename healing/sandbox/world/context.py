@@ -71,7 +71,7 @@ def parse_time(text: str | None) -> float:
     """Seconds since the epoch; 0.0 for a missing time."""
     if not text:
         return 0.0
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(text).timestamp()
 
 
 def controller_user(name: str) -> User:

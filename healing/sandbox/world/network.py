@@ -31,7 +31,7 @@ class Resolution:
 
     - ``unknown-host``: DNS answers NXDOMAIN;
     - ``no-endpoints``: the Service exists, nothing ready stands behind it (connection refused);
-    - ``unknown-port``: the Service has no such port, or its target port's name is not in the pods (refused or timed out).
+    - ``unknown-port``: the Service has no such port, or the pods have none of its target port's name.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -48,9 +48,19 @@ def allowed(
     if source_pod is not None:
         if source_pod["metadata"]["uid"] == destination_pod["metadata"]["uid"]:
             return True
-        if not _passes(cluster, "Egress", source_pod, destination_pod, destination_pod, port, protocol):
+        if not _passes(
+            cluster,
+            "Egress",
+            source_pod,
+            peer=destination_pod,
+            destination=destination_pod,
+            port=port,
+            protocol=protocol,
+        ):
             return False
-    return _passes(cluster, "Ingress", destination_pod, source_pod, destination_pod, port, protocol)
+    return _passes(
+        cluster, "Ingress", destination_pod, peer=source_pod, destination=destination_pod, port=port, protocol=protocol
+    )
 
 
 def may_resolve_names(cluster: Cluster, pod: Object) -> bool:
@@ -58,7 +68,10 @@ def may_resolve_names(cluster: Cluster, pod: Object) -> bool:
     servers = [p for p in cluster.list("pods", "kube-system", {"k8s-app": "kube-dns"}) if pods.is_active(p)]
     for protocol in ("UDP", "TCP"):
         if servers:
-            if any(_passes(cluster, "Egress", pod, server, server, DNS_PORT, protocol) for server in servers):
+            if any(
+                _passes(cluster, "Egress", pod, peer=server, destination=server, port=DNS_PORT, protocol=protocol)
+                for server in servers
+            ):
                 return True
             continue
         stand_in: Object = {
@@ -69,7 +82,7 @@ def may_resolve_names(cluster: Cluster, pod: Object) -> bool:
             ]}]},
             "status": {},
         }  # fmt: skip
-        if _passes(cluster, "Egress", pod, stand_in, stand_in, DNS_PORT, protocol):
+        if _passes(cluster, "Egress", pod, peer=stand_in, destination=stand_in, port=DNS_PORT, protocol=protocol):
             return True
     return False
 
@@ -148,6 +161,7 @@ def _passes(
     cluster: Cluster,
     direction: Literal["Ingress", "Egress"],
     subject: Object,
+    *,
     peer: Object | None,
     destination: Object,
     port: int,
@@ -174,7 +188,7 @@ def _passes(
 
 def _types(spec: Object) -> Sequence[str]:
     types: Sequence[str] | None = spec.get("policyTypes")
-    return types if types else ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+    return types or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
 
 
 def _port_allowed(ports: Sequence[Object] | None, destination: Object, number: int, protocol: str) -> bool:

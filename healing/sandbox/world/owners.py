@@ -68,18 +68,19 @@ def claim(
             if match:
                 claimed.append(item)
             elif not leaving:
-                _change_owner(context, resource, item, uid, None, user)
+                _change_owner(context, resource, item, user, uid=uid, reference=None)
             continue
         if not match or leaving or metadata.get("deletionTimestamp"):
             continue
-        adopted = _change_owner(context, resource, item, uid, owner_reference(owner, api_version, kind), user)
+        reference = owner_reference(owner, api_version, kind)
+        adopted = _change_owner(context, resource, item, user, uid=uid, reference=reference)
         if adopted is not None:
             claimed.append(adopted)
     return claimed
 
 
 def _change_owner(
-    context: Context, resource: str, item: Object, uid: str, reference: Object | None, user: User
+    context: Context, resource: str, item: Object, user: User, *, uid: str, reference: Object | None
 ) -> Object | None:
     metadata = item["metadata"]
 

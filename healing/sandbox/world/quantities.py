@@ -17,7 +17,7 @@ _DECIMAL = ("E", "P", "T", "G", "M", "k")
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str | int | float | None) -> Decimal:
+def parse(text: str | float | None) -> Decimal:
     """The value in base units (cores, bytes, pieces); 0 for None. Raises ValueError on anything else."""
     if text is None:
         return Decimal(0)

@@ -25,7 +25,7 @@ def key_of(item: Object) -> Key:
 class Reconciler(ABC):
     """Subclasses name what they watch in `watch` and bring one object to its wanted state in `reconcile`.
 
-    `reconcile` is synchronous: the API answers at once and nothing else runs in between. It raises `Retry`
+    `reconcile` is synchronous: the API answers at once and nothing else runs in between. It raises `RetryLaterError`
     (or lets an `ApiError` out) to be called again after an exponential back-off.
     """
 
@@ -79,7 +79,7 @@ class Reconciler(ABC):
     def _reconcile(self, key: Key) -> None:
         try:
             self.reconcile(key)
-        except Retry:
+        except RetryLaterError:
             self.queue.add_rate_limited(key)
         except ApiError as error:
             log.debug("%s: %s/%s: %s", self.component, *key, error)
@@ -92,5 +92,5 @@ class Reconciler(ABC):
             self.queue.forget(key)
 
 
-class Retry(Exception):
+class RetryLaterError(Exception):
     """Reconcile this key again after its back-off."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from healing.sandbox.ports import Object
@@ -25,7 +25,7 @@ def matches_simple(selector: Mapping[str, str] | None, labels: Mapping[str, str]
 
 def matches_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     key, operator = expression["key"], expression["operator"]
-    values = expression.get("values") or ()
+    values: Sequence[str] = expression.get("values") or ()
     present = labels.get(key)
     if operator == "In":
         return present is not None and present in values

@@ -17,6 +17,17 @@ RESOURCE = "horizontalpodautoscalers.autoscaling"
 TOLERANCE = 0.1
 #: a pod younger than this does not yet tell how busy the workload is
 INITIAL_DELAY_SECONDS = 30.0
+_GOT_SCALE = ("SucceededGetScale", "the HPA controller was able to get the target's current scale")
+_DISABLED = ("ScalingDisabled", "scaling is disabled since the replica count of the target is zero")
+_READY = ("ReadyForNewScale", "recommended size matches current size")
+_STABILIZED = (
+    "ScaleDownStabilized",
+    "recent recommendations were higher than current one, applying the highest recent recommendation",
+)
+_IN_RANGE = ("DesiredWithinRange", "the desired count is within the acceptable range")
+_TOO_MANY = ("TooManyReplicas", "the desired replica count is more than the maximum replica count")
+_TOO_FEW = ("TooFewReplicas", "the desired replica count is less than the minimum replica count")
+_TOO_FAST = ("ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate")
 _TARGETS = {"Deployment": "deployments.apps", "StatefulSet": "statefulsets.apps", "ReplicaSet": "replicasets.apps"}
 
 
@@ -69,79 +80,58 @@ class AutoscalerController(Reconciler):
         if target is None:
             what = f'{resource or reference["kind"].lower() + "s"} "{reference["name"]}" not found'
             message = f"the HPA controller was unable to get the target's current scale: {what}"
-            self._set(status, "AbleToScale", "False", "FailedGetScale", message)
+            self._set(status, "AbleToScale", "False", ("FailedGetScale", message))
             self._event(autoscaler, "Warning", "FailedGetScale", what)
             self._history.setdefault(key, []).append((now, 0))
             self._write(key, autoscaler, status)
             return
         current = target["spec"].get("replicas", 1)
-        status |= {"currentReplicas": current, "observedGeneration": autoscaler["metadata"].get("generation")}
-        if status["observedGeneration"] is None:
-            del status["observedGeneration"]
-        self._set(
-            status,
-            "AbleToScale",
-            "True",
-            "SucceededGetScale",
-            "the HPA controller was able to get the target's current scale",
-        )
+        status["currentReplicas"] = current
+        self._set(status, "AbleToScale", "True", _GOT_SCALE)
         if current == 0:
-            self._set(
-                status,
-                "ScalingActive",
-                "False",
-                "ScalingDisabled",
-                "scaling is disabled since the replica count of the target is zero",
-            )
+            self._set(status, "ScalingActive", "False", _DISABLED)
             status["desiredReplicas"] = 0
             self._history.setdefault(key, []).append((now, 0))
             self._write(key, autoscaler, status)
             return
-        proposals = [self._propose(metric, target, current) for metric in spec.get("metrics") or ()]
+        wanted, why = self._wanted(autoscaler, target, current, status)
+        wanted = self._limit(autoscaler, key, current, wanted, status)
+        status["desiredReplicas"] = wanted
+        if wanted != current:
+            self._rescale(autoscaler, status, (resource, key[0], reference["name"]), wanted, f"{why} above target")
+        self._write(key, autoscaler, status)
+
+    def _wanted(self, autoscaler: Object, target: Object, current: int, status: Object) -> tuple[int, str]:
+        """The size the busiest metric asks for, and that metric's name."""
+        proposals = [self._propose(metric, target, current) for metric in autoscaler["spec"].get("metrics") or ()]
         readable = [p for p in proposals if not p.error]
         status["currentMetrics"] = [p.current for p in readable if p.current is not None] or None
         if not readable:
             error = proposals[0].error if proposals else "no metrics"
             message = f"the HPA was unable to compute the replica count: {error}"
-            self._set(status, "ScalingActive", "False", "FailedGetResourceMetric", message)
+            self._set(status, "ScalingActive", "False", ("FailedGetResourceMetric", message))
             self._event(autoscaler, "Warning", "FailedGetResourceMetric", error)
-            self._event(
-                autoscaler,
-                "Warning",
-                "FailedComputeMetricsReplicas",
-                f"invalid metrics (1 invalid out of 1), first error is: {error}",
-            )
-            wanted, why = current, ""
-        else:
-            best = max(readable, key=lambda p: p.replicas)
-            wanted, why = best.replicas, best.reason
-            self._set(
-                status,
-                "ScalingActive",
-                "True",
-                "ValidMetricFound",
-                f"the HPA was able to successfully calculate a replica count from {why}",
-            )
-        wanted = self._limit(autoscaler, key, current, wanted, now, status)
-        status["desiredReplicas"] = wanted
-        if wanted != current:
-            direction = "above" if wanted > current else "below"
-            reason = f"{why} {direction} target" if wanted > current else "All metrics below target"
+            message = f"invalid metrics (1 invalid out of 1), first error is: {error}"
+            self._event(autoscaler, "Warning", "FailedComputeMetricsReplicas", message)
+            return current, ""
+        best = max(readable, key=lambda p: p.replicas)
+        message = f"the HPA was able to successfully calculate a replica count from {best.reason}"
+        self._set(status, "ScalingActive", "True", ("ValidMetricFound", message))
+        return best.replicas, best.reason
 
-            def resize(body: Object) -> None:
-                body["spec"]["replicas"] = wanted
+    def _rescale(
+        self, autoscaler: Object, status: Object, target: tuple[str, str, str], wanted: int, why_up: str
+    ) -> None:
+        reason = why_up if wanted > status["currentReplicas"] else "All metrics below target"
 
-            self.cluster.mutate(resource, key[0], reference["name"], resize, user=self.user)
-            self._event(autoscaler, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {reason}")
-            status["lastScaleTime"] = self.context.timestamp()
-            self._set(
-                status,
-                "AbleToScale",
-                "True",
-                "SucceededRescale",
-                f"the HPA controller was able to update the target scale to {wanted}",
-            )
-        self._write(key, autoscaler, status)
+        def resize(body: Object) -> None:
+            body["spec"]["replicas"] = wanted
+
+        self.cluster.mutate(*target, resize, user=self.user)
+        self._event(autoscaler, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {reason}")
+        status["lastScaleTime"] = self.context.timestamp()
+        message = f"the HPA controller was able to update the target scale to {wanted}"
+        self._set(status, "AbleToScale", "True", ("SucceededRescale", message))
 
     def _propose(self, metric: Object, target: Object, current: int) -> Proposal:
         if metric.get("type") != "Resource":
@@ -171,13 +161,10 @@ class AutoscalerController(Reconciler):
                 used += Decimal(str(usage.cpu_cores)) if name == "cpu" else Decimal(usage.memory_bytes)
             counted += 1
         if not counted:
-            return Proposal(
-                current,
-                "",
-                error=f"failed to get {name} utilization: unable to get metrics for resource {name}: no metrics returned from resource metrics API",
-            )
+            problem = f"unable to get metrics for resource {name}: no metrics returned from resource metrics API"
+            return Proposal(current, "", error=f"failed to get {name} utilization: {problem}")
         average = used / counted
-        shown = {"averageValue": quantities.format_for(name, _rounded(name, average))}
+        shown: Object = {"averageValue": quantities.format_for(name, _rounded(name, average))}
         if goal.get("type") == "Utilization":
             percent = int(used / asked * 100) if asked else 0
             ratio = percent / goal["averageUtilization"]
@@ -196,60 +183,29 @@ class AutoscalerController(Reconciler):
         started = parse_time((pod.get("status") or {}).get("startTime"))
         return self.context.now() - started >= INITIAL_DELAY_SECONDS
 
-    def _limit(self, autoscaler: Object, key: Key, current: int, wanted: int, now: float, status: Object) -> int:
+    def _limit(self, autoscaler: Object, key: Key, current: int, wanted: int, status: Object) -> int:
         """Within minReplicas and maxReplicas, no faster than allowed, and down only after the stabilization window."""
-        spec = autoscaler["spec"]
+        spec, now = autoscaler["spec"], self.context.now()
         behavior = (spec.get("behavior") or {}).get("scaleDown") or {}
         window = behavior.get("stabilizationWindowSeconds")
         if window is None:
             window = self.context.settings.hpa_downscale_stabilization_seconds
         history = [(t, size) for t, size in self._history.get(key, ()) if now - t <= max(window, 1)]
-        stable = max([wanted, *(size for _, size in history)]) if wanted < current else wanted
-        stable = min(stable, current) if wanted < current else stable
+        stable = wanted
+        if wanted < current:
+            stable = min(current, max([wanted, *(size for _, size in history)]))
         self._history[key] = [*history, (now, wanted)]
-        if stable != wanted:
-            message = "recent recommendations were higher than current one, applying the highest recent recommendation"
-            self._set(status, "AbleToScale", "True", "ScaleDownStabilized", message)
-        else:
-            self._set(status, "AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size")
+        self._set(status, "AbleToScale", "True", _STABILIZED if stable != wanted else _READY)
         least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
-        fastest = max(current * 2, current + 4)
-        limited = max(least, min(stable, most, fastest))
+        limited = max(least, min(stable, most, max(current * 2, current + 4)))
         if limited == stable:
-            self._set(
-                status,
-                "ScalingLimited",
-                "False",
-                "DesiredWithinRange",
-                "the desired count is within the acceptable range",
-            )
-        elif stable > most:
-            self._set(
-                status,
-                "ScalingLimited",
-                "True",
-                "TooManyReplicas",
-                "the desired replica count is more than the maximum replica count",
-            )
-        elif stable < least:
-            self._set(
-                status,
-                "ScalingLimited",
-                "True",
-                "TooFewReplicas",
-                "the desired replica count is less than the minimum replica count",
-            )
+            self._set(status, "ScalingLimited", "False", _IN_RANGE)
         else:
-            self._set(
-                status,
-                "ScalingLimited",
-                "True",
-                "ScaleUpLimit",
-                "the desired replica count is increasing faster than the maximum scale rate",
-            )
-        return limited
+            why = _TOO_MANY if stable > most else _TOO_FEW if stable < least else _TOO_FAST
+            self._set(status, "ScalingLimited", "True", why)
+        return int(limited)
 
-    def _set(self, status: Object, type_: str, value: str, reason: str, message: str) -> None:
+    def _set(self, status: Object, type_: str, value: str, why: tuple[str, str]) -> None:
         entries = list(status.get("conditions") or ())
         current = conditions.find(entries, type_)
         stamp = self.context.timestamp()
@@ -257,7 +213,7 @@ class AutoscalerController(Reconciler):
         entry = {
             "type": type_, "status": value,
             "lastTransitionTime": current["lastTransitionTime"] if same and current else stamp,
-            "reason": reason, "message": message,
+            "reason": why[0], "message": why[1],
         }  # fmt: skip
         if current is None:
             status["conditions"] = [*entries, entry]

@@ -133,12 +133,9 @@ class ClaimController(Reconciler):
             body["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [
                 {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
             ]}}  # fmt: skip
-        self._event(
-            claim,
-            "Normal",
-            "Provisioning",
-            f'External provisioner is provisioning volume for claim "{claim["metadata"]["namespace"]}/{claim["metadata"]["name"]}"',
-        )
+        wanted_by = "/".join(key_of(claim))
+        message = f'External provisioner is provisioning volume for claim "{wanted_by}"'
+        self._event(claim, "Normal", "Provisioning", message)
         try:
             volume = self.cluster.create(VOLUMES, None, body, user=self.user)
         except ApiError as error:

@@ -9,7 +9,7 @@ from healing.sandbox.world import pods
 from healing.sandbox.world.controllers import rollout
 from healing.sandbox.world.controllers.revisions import revision_for
 from healing.sandbox.world.owners import claim, controller_of, owner_reference
-from healing.sandbox.world.reconciler import Key, Reconciler, Retry, key_of
+from healing.sandbox.world.reconciler import Key, Reconciler, RetryLaterError, key_of
 from healing.sandbox.world.scheduler.filters import node_selected
 from healing.sandbox.world.selectors import untolerated
 
@@ -80,7 +80,7 @@ class DaemonSetController(Reconciler):
         self._update(daemonset, [p for name in names for p in by_node.get(name, ())], len(names), suffix)
         self._write_status(daemonset, by_node, names, suffix)
         if failure is not None:
-            raise Retry
+            raise RetryLaterError
 
     @staticmethod
     def _runs_on(daemonset: Object, node: Object) -> bool:

@@ -44,13 +44,13 @@ def calculate(deployment: Object, every: Sequence[Object], new: Object | None, n
         verdict = ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
     else:
         verdict = ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
-    status["conditions"] = conditions.set_workload(entries, "Available", *verdict, format_time(now))
+    status["conditions"] = conditions.set_workload(entries, "Available", verdict, format_time(now))
     return status
 
 
 def is_complete(deployment: Object, status: Object) -> bool:
     wanted = rollout.replicas(deployment)
-    return (
+    return bool(
         status.get("updatedReplicas", 0) == wanted
         and status.get("replicas", 0) == wanted
         and status.get("availableReplicas", 0) == wanted
@@ -74,7 +74,8 @@ def progress(deployment: Object, every: Sequence[Object], new: Object | None, st
         subject = f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{deployment["metadata"]["name"]}"'
         if is_complete(deployment, status):
             message = f"{subject} has successfully progressed."
-            entries = conditions.set_workload(entries, "Progressing", "True", "NewReplicaSetAvailable", message, stamp)
+            verdict = ("True", "NewReplicaSetAvailable", message)
+            entries = conditions.set_workload(entries, "Progressing", verdict, stamp)
         elif _moves(deployment.get("status") or {}, status):
             transition = current["lastTransitionTime"] if current and current["status"] == "True" else stamp
             # Written anew each time: lastUpdateTime is what the deadline counts from.
@@ -87,16 +88,14 @@ def progress(deployment: Object, every: Sequence[Object], new: Object | None, st
             ]  # fmt: skip
         elif timed_out(deployment, current, now):
             message = f"{subject} has timed out progressing."
-            entries = conditions.set_workload(
-                entries, "Progressing", "False", "ProgressDeadlineExceeded", message, stamp
-            )
+            verdict = ("False", "ProgressDeadlineExceeded", message)
+            entries = conditions.set_workload(entries, "Progressing", verdict, stamp)
     failure = _replica_failure(every, new)
     if failure is None:
         entries = conditions.without(entries, "ReplicaFailure")
     else:
-        entries = conditions.set_workload(
-            entries, "ReplicaFailure", failure["status"], failure["reason"], failure["message"], stamp
-        )
+        verdict = (failure["status"], failure["reason"], failure["message"])
+        entries = conditions.set_workload(entries, "ReplicaFailure", verdict, stamp)
     status["conditions"] = entries
 
 
@@ -125,9 +124,7 @@ def _moves(old: Object, new: Object) -> bool:
 
 
 def _replica_failure(every: Sequence[Object], new: Object | None) -> Object | None:
-    for rs in [new, *every] if new else every:
-        if rs is None:
-            continue
+    for rs in [*([new] if new else ()), *every]:
         found = conditions.find((rs.get("status") or {}).get("conditions") or [], "ReplicaFailure")
         if found is not None:
             return found

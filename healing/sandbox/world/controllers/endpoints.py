@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from healing.sandbox.ports import Object
-from healing.sandbox.world.controllers.endpoint_parts import TRIGGER_TIME, PortTuple, endpoints_of, trigger_time
+from healing.sandbox.world.controllers.endpoint_parts import (
+    TRIGGER_TIME,
+    Endpoint,
+    PortTuple,
+    endpoints_of,
+    trigger_time,
+)
 from healing.sandbox.world.controllers.endpointslice import ServiceFollower
 from healing.sandbox.world.reconciler import Key
 
@@ -24,6 +30,10 @@ class EndpointsController(ServiceFollower):
         if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
             return
         members = [e for e in endpoints_of(self.cluster, service) if e.ready or not e.terminating]
+        self._write(key, service, present, self._subsets(service, members), trigger_time(members))
+
+    @staticmethod
+    def _subsets(service: Object, members: list[Endpoint]) -> list[Object]:
         groups: dict[tuple[PortTuple, ...], dict[str, list[Object]]] = {}
         for endpoint in sorted(members, key=lambda e: tuple(int(part) for part in e.ip.split("."))):
             if not endpoint.ports and service["spec"].get("ports"):
@@ -34,10 +44,14 @@ class EndpointsController(ServiceFollower):
             address["targetRef"] = endpoint.target()
             field = "addresses" if endpoint.ready else "notReadyAddresses"
             groups.setdefault(endpoint.ports, {}).setdefault(field, []).append(address)
-        subsets = [{**addresses, "ports": [_port(p) for p in ports]} for ports, addresses in sorted(groups.items())]
+        return [{**addresses, "ports": [_port(p) for p in ports]} for ports, addresses in sorted(groups.items())]
+
+    def _write(
+        self, key: Key, service: Object, present: Object | None, subsets: list[Object], changed_at: str | None
+    ) -> None:
         if present is not None and (present.get("subsets") or []) == subsets:
             return
-        trigger = trigger_time(members) or service["metadata"]["creationTimestamp"]
+        trigger = changed_at or service["metadata"]["creationTimestamp"]
         labels = dict(service["metadata"].get("labels") or {}) | {MANAGED_BY: "endpoint-controller"}
         if service["spec"].get("clusterIP") == "None":
             labels["service.kubernetes.io/headless"] = ""

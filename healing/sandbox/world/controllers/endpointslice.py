@@ -65,15 +65,14 @@ class EndpointSliceController(ServiceFollower):
         for ports, members in groups.items():
             ordered = self._keep_order(present, members)
             wanted += [(ports, ordered[i : i + MAX_PER_SLICE]) for i in range(0, len(ordered), MAX_PER_SLICE)]
-        wanted = wanted or [(None, [])]
         left = list(present)
-        for ports, members in wanted:
-            item = self._best_match(left, members)
-            if item is None:
-                self._create(service, labels, ports, members)
+        for slice_ports, members in wanted or [(None, [])]:
+            match = self._best_match(left, members)
+            if match is None:
+                self._create(service, labels, slice_ports, members)
             else:
-                left.remove(item)
-                self._update(item, service, ports, members)
+                left.remove(match)
+                self._update(match, service, slice_ports, members)
         for item in left:
             self.cluster.delete(RESOURCE, *key_of(item), user=self.user)
 

@@ -8,7 +8,7 @@ from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import conditions, pods
 from healing.sandbox.world.context import parse_time
 from healing.sandbox.world.owners import claim, controller_of, owner_reference
-from healing.sandbox.world.reconciler import Key, Reconciler, Retry
+from healing.sandbox.world.reconciler import Key, Reconciler, RetryLaterError
 
 RESOURCE = "jobs.batch"
 TRACKING_FINALIZER = "batch.kubernetes.io/job-tracking"
@@ -109,7 +109,7 @@ class JobController(Reconciler):
         wanted = job["spec"].get("completions")
         if wanted is None:
             return done > 0 and not count.active
-        return done >= wanted
+        return bool(done >= wanted)
 
     def _create_missing(self, job: Object, key: Key, status: Object, count: _Count) -> None:
         spec = job["spec"]
@@ -137,7 +137,7 @@ class JobController(Reconciler):
         if not failures:
             return 0.0
         pause = min(FIRST_BACK_OFF_SECONDS * 2 ** (failures - 1), MAX_BACK_OFF_SECONDS)
-        return count.last_failure_at + pause - self.context.now()
+        return float(count.last_failure_at + pause - self.context.now())
 
     def _free_index(self, job: Object, status: Object, count: _Count, number: int) -> int | None:
         if job["spec"].get("completionMode") != "Indexed":
@@ -169,7 +169,7 @@ class JobController(Reconciler):
             pod = self.cluster.create("pods", key[0], body, user=self.user)
         except ApiError as error:
             self._event(job, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise Retry from error
+            raise RetryLaterError from error
         self._event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
         return pod
 
@@ -208,9 +208,9 @@ class JobController(Reconciler):
         for pod in (*count.succeeded, *count.failed):
             self._untrack(pod)
         final = {**status, "uncountedTerminatedPods": {}}
-        for field, ended in (("succeeded", count.succeeded), ("failed", count.failed)):
+        for name, ended in (("succeeded", count.succeeded), ("failed", count.failed)):
             if ended:
-                final[field] = int(status.get(field, 0)) + len(ended)
+                final[name] = int(status.get(name, 0)) + len(ended)
         if job["spec"].get("completionMode") == "Indexed":
             done = _parse_indexes(final.get("completedIndexes", ""))
             done |= {int(p["metadata"]["annotations"][INDEX]) for p in count.succeeded}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import conditions, pods
 from healing.sandbox.world.owners import claim, controller_of, owner_reference
-from healing.sandbox.world.reconciler import Key, Reconciler, Retry, key_of
+from healing.sandbox.world.reconciler import Key, Reconciler, RetryLaterError, key_of
 from healing.sandbox.world.selectors import matches
 
 RESOURCE = "replicasets.apps"
@@ -54,7 +54,7 @@ class ReplicaSetController(Reconciler):
             failure = self._scale(replicaset, active)
         self._write_status(replicaset, owned, active, failure)
         if failure is not None:
-            raise Retry
+            raise RetryLaterError
 
     def _scale(self, replicaset: Object, active: list[Object]) -> tuple[str, str] | None:
         wanted = replicaset["spec"].get("replicas", 1)
@@ -144,7 +144,7 @@ class ReplicaSetController(Reconciler):
             entries = conditions.without(entries, "ReplicaFailure")
         elif conditions.find(entries, "ReplicaFailure") is None:
             entries = conditions.set_workload(
-                entries, "ReplicaFailure", "True", *failure, self.context.timestamp(), update_time=False
+                entries, "ReplicaFailure", ("True", *failure), self.context.timestamp(), update_time=False
             )
         if entries:
             status["conditions"] = entries

@@ -30,8 +30,9 @@ class ResourceQuotaController(Reconciler):
     def _counted_changed(self, table: str) -> Listener:
         def changed(event: EventType, item: Object, old: Object | None) -> None:
             if event == "MODIFIED" and old is not None and old.get("spec") == item.get("spec"):
+                ended = (old.get("status") or {}).get("phase") != (item.get("status") or {}).get("phase")
                 # Only the end of a pod changes what is used without a change of the spec.
-                if table != "pods" or (old.get("status") or {}).get("phase") == (item.get("status") or {}).get("phase"):
+                if table != "pods" or not ended:
                     return
             for quota in self.cluster.list(RESOURCE, item["metadata"].get("namespace") or ""):
                 self.queue.add(key_of(quota))

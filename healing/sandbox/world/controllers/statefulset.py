@@ -8,7 +8,7 @@ from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import pods
 from healing.sandbox.world.controllers.revisions import revision_for, template_of
 from healing.sandbox.world.owners import claim, controller_of, owner_reference
-from healing.sandbox.world.reconciler import Key, Reconciler, Retry, key_of
+from healing.sandbox.world.reconciler import Key, Reconciler, RetryLaterError, key_of
 
 RESOURCE = "statefulsets.apps"
 HASH_LABEL = "controller-revision-hash"
@@ -70,9 +70,12 @@ class StatefulSetController(Reconciler):
             self._delete(stateful, by_ordinal[ordinal])
             if ordered:
                 return
-        if strategy.get("type", "RollingUpdate") != "RollingUpdate":
-            return
-        for ordinal in range(first + wanted - 1, first + partition - 1, -1):
+        if strategy.get("type", "RollingUpdate") == "RollingUpdate":
+            self._update(stateful, by_ordinal, range(first + wanted - 1, first + partition - 1, -1), update)
+
+    def _update(self, stateful: Object, by_ordinal: dict[int, Object], ordinals: range, update: str) -> None:
+        """From the last to the first, each only when those after it are up again."""
+        for ordinal in ordinals:
             pod = by_ordinal.get(ordinal)
             if pod is None:
                 return
@@ -114,7 +117,7 @@ class StatefulSetController(Reconciler):
                 return
             message = f"create Pod {name} in StatefulSet {metadata['name']} failed error: {error}"
             self._event(stateful, "Warning", "FailedCreate", message)
-            raise Retry from error
+            raise RetryLaterError from error
         message = f"create Pod {name} in StatefulSet {metadata['name']} successful"
         self._event(stateful, "Normal", "SuccessfulCreate", message)
 

@@ -31,9 +31,9 @@ def resolve(cluster: Cluster, pod: Object, container: Object, *, pod_ip: str, ho
             if _NAME.match(prefix + key):
                 env[prefix + key] = value
     for entry in container.get("env") or ():
-        value = _value(cluster, pod, container, entry, env, pod_ip, host_ip)
-        if value is not None:
-            env[entry["name"]] = value
+        found = _value(cluster, pod, container, entry, env, pod_ip=pod_ip, host_ip=host_ip)
+        if found is not None:
+            env[entry["name"]] = found
     return env
 
 
@@ -51,14 +51,21 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 def _from_source(cluster: Cluster, namespace: str, source: Object) -> dict[str, str]:
     if "configMapRef" in source:
         reference = source["configMapRef"]
-        config = config_map(cluster, namespace, reference["name"], bool(reference.get("optional")))
+        config = config_map(cluster, namespace, reference["name"], optional=bool(reference.get("optional")))
         return dict(config or {})
     reference = source.get("secretRef") or {}
-    return dict(secret(cluster, namespace, reference["name"], bool(reference.get("optional"))) or {})
+    return dict(secret(cluster, namespace, reference["name"], optional=bool(reference.get("optional"))) or {})
 
 
 def _value(
-    cluster: Cluster, pod: Object, container: Object, entry: Object, env: Mapping[str, str], pod_ip: str, host_ip: str
+    cluster: Cluster,
+    pod: Object,
+    container: Object,
+    entry: Object,
+    env: Mapping[str, str],
+    *,
+    pod_ip: str,
+    host_ip: str,
 ) -> str | None:
     source = entry.get("valueFrom")
     if not source:
@@ -66,10 +73,10 @@ def _value(
     namespace = pod["metadata"]["namespace"]
     if "configMapKeyRef" in source:
         reference, kind = source["configMapKeyRef"], "ConfigMap"
-        data = config_map(cluster, namespace, reference["name"], bool(reference.get("optional")))
+        data = config_map(cluster, namespace, reference["name"], optional=bool(reference.get("optional")))
     elif "secretKeyRef" in source:
         reference, kind = source["secretKeyRef"], "Secret"
-        data = secret(cluster, namespace, reference["name"], bool(reference.get("optional")))
+        data = secret(cluster, namespace, reference["name"], optional=bool(reference.get("optional")))
     elif "fieldRef" in source:
         return field_value(pod, source["fieldRef"]["fieldPath"], pod_ip=pod_ip, host_ip=host_ip)
     elif "resourceFieldRef" in source:
@@ -83,7 +90,7 @@ def _value(
     raise ConfigError(f"couldn't find key {reference['key']} in {kind} {namespace}/{reference['name']}")
 
 
-def config_map(cluster: Cluster, namespace: str, name: str, optional: bool) -> dict[str, str] | None:
+def config_map(cluster: Cluster, namespace: str, name: str, *, optional: bool) -> dict[str, str] | None:
     found = cluster.get("configmaps", namespace, name)
     if found is None:
         if optional:
@@ -92,7 +99,7 @@ def config_map(cluster: Cluster, namespace: str, name: str, optional: bool) -> d
     return {**(found.get("data") or {}), **_decode(found.get("binaryData") or {})}
 
 
-def secret(cluster: Cluster, namespace: str, name: str, optional: bool) -> dict[str, str] | None:
+def secret(cluster: Cluster, namespace: str, name: str, *, optional: bool) -> dict[str, str] | None:
     found = cluster.get("secrets", namespace, name)
     if found is None:
         if optional:
@@ -141,9 +148,10 @@ def resource_value(pod: Object, container: Object, reference: Object) -> str:
     target = container
     if name and name != container["name"]:
         everyone = [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ())]
-        target = next((c for c in everyone if c["name"] == name), None) or {}
-        if not target:
+        named = next((c for c in everyone if c["name"] == name), None)
+        if named is None:
             raise ConfigError(f"container {name} not found")
+        target = named
     kind, _, resource = str(reference["resource"]).partition(".")
     amount = quantities.parse(((target.get("resources") or {}).get(kind) or {}).get(resource))
     divisor = quantities.parse(reference.get("divisor") or "1") or Decimal(1)

@@ -80,12 +80,12 @@ def _source(cluster: Cluster, pod: Object, source: Object, pod_ip: str, host_ip:
     namespace = pod["metadata"]["namespace"]
     if source.get("configMap"):
         spec = source["configMap"]
-        data = environment.config_map(cluster, namespace, spec["name"], bool(spec.get("optional")))
+        data = environment.config_map(cluster, namespace, spec["name"], optional=bool(spec.get("optional")))
         return _items(data, spec, "config")
     if source.get("secret"):
         spec = source["secret"]
         name = spec.get("secretName") or spec.get("name", "")
-        data = environment.secret(cluster, namespace, name, bool(spec.get("optional")))
+        data = environment.secret(cluster, namespace, name, optional=bool(spec.get("optional")))
         return _items(data, spec, "secret")
     if source.get("downwardAPI"):
         return {

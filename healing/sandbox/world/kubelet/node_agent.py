@@ -212,11 +212,13 @@ class NodeAgent:
         entries: list[Object] = []
         for type_, kind, bad, good in _PRESSURES:
             on = kind in self.failures or (type_ == "MemoryPressure" and self._memory_pressure)
-            entries.append(_condition(known.get(type_), type_, "True" if on else "False", *(bad if on else good), now))
+            entries.append(
+                _condition(known.get(type_), type_, ("True" if on else "False", *(bad if on else good)), now)
+            )
         ready = ("True", "KubeletReady", "kubelet is posting ready status")
         if "runtime-down" in self.failures:
             ready = ("False", "KubeletNotReady", "container runtime is down")
-        entries.append(_condition(known.get("Ready"), "Ready", *ready, now))
+        entries.append(_condition(known.get("Ready"), "Ready", ready, now))
         others = [c for c in old.get("conditions") or () if conditions.find(entries, c["type"]) is None]
         memory = quantities.parse(self.spec.memory) - _RESERVED_MEMORY_BYTES
         return {
@@ -284,7 +286,8 @@ class NodeAgent:
             )  # fmt: skip
 
 
-def _condition(old: Object | None, type_: str, status: str, reason: str, message: str, now: float) -> Object:
+def _condition(old: Object | None, type_: str, verdict: conditions.Verdict, now: float) -> Object:
+    status, reason, message = verdict
     stamp = format_time(now)
     same = old is not None and old["status"] == status
     return {

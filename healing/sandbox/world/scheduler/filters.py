@@ -163,9 +163,9 @@ def _pod_affinity(attempt: Attempt, node: NodeInfo) -> Refusal | None:
                 continue
             for term in other.pod["spec"]["affinity"]["podAntiAffinity"][_REQUIRED]:
                 domain = _label(other_node, term["topologyKey"])
-                if domain is not None and domain == _label(node, term["topologyKey"]):
-                    if _term_matches(attempt, term, other.pod, attempt.pod):
-                        return Refusal(("node(s) didn't satisfy existing pods anti-affinity rules",), resolvable=True)
+                same_domain = domain is not None and domain == _label(node, term["topologyKey"])
+                if same_domain and _term_matches(attempt, term, other.pod, attempt.pod):
+                    return Refusal(("node(s) didn't satisfy existing pods anti-affinity rules",), resolvable=True)
     return None
 
 
