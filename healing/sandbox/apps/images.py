@@ -55,6 +55,8 @@ def parse_image(reference: str) -> Image | None:
     if whole != reference or _REFERENCE.fullmatch(whole) is None:
         return None
     first, _, rest = name.partition("/")
+    if ":" in name and (not rest or not first.rpartition(":")[2].isdigit() or ":" in rest):
+        return None  # only a registry's port may follow a colon here
     if rest and ("." in first or ":" in first or first == "localhost"):
         return Image(first, rest, tag or "latest", digest)
     return Image("docker.io", name if "/" in name else f"library/{name}", tag or "latest", digest)
