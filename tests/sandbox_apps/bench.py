@@ -121,7 +121,7 @@ async def shop() -> AsyncIterator[Bench]:
     def clock() -> float:
         return EPOCH + loop.time()
 
-    sandbox = build(load_scenario(BUNDLED / "shop-base.yaml"), clock=clock)
+    sandbox = build(load_scenario(BUNDLED / "shop.yaml"), clock=clock)
     task = asyncio.create_task(sandbox.run())
     bench = Bench(sandbox, clock)
     runner = sandbox.runner
