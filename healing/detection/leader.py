@@ -143,11 +143,12 @@ class LeaderElector:
             },
         }
         try:
-            self._cluster.create("Lease", self._namespace, body, timeout_seconds=timeout_seconds)
+            try:
+                self._cluster.create("Lease", self._namespace, body, timeout_seconds=timeout_seconds)
+            except NotFound:
+                self._create_namespace(timeout_seconds)
+                self._cluster.create("Lease", self._namespace, body, timeout_seconds=timeout_seconds)
         except AlreadyExists:
-            return
-        except NotFound:
-            self._create_namespace(timeout_seconds)
             return
         self._won(sent_at)
 

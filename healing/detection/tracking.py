@@ -94,6 +94,11 @@ class Tracker:
         with self._lock:
             return [key for key in self._tracked if not kind or key[0] == kind]
 
+    def entries(self) -> list[Tracked]:
+        """Everything that is tracked now."""
+        with self._lock:
+            return [tracked for entries in self._tracked.values() for tracked in entries.values()]
+
     def forget(self, key: Key) -> None:
         """The object is gone."""
         with self._lock:

@@ -76,7 +76,11 @@ class Stage:
 
 
 def play(
-    name: str, *, go_on_seconds: float = 0.0, prepare: Callable[[Stage], None] | None = None, until: float = float("inf")
+    name: str,
+    *,
+    go_on_seconds: float = 0.0,
+    prepare: Callable[[Stage], None] | None = None,
+    until: float = float("inf"),
 ) -> Stage:
     """The scenario from start to end, then ``go_on_seconds`` in which nothing more happens."""
     rows = _rows(name)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from healing.detection.metrics import metric_sightings, quantile
+from healing.detection.queries import CPU, LATENCY, MEMORY, REQUESTS, TEMPLATES, promql
+from healing.detection.sighting import Sighting
+from healing.policies.spec import Thresholds
+from healing.ports.metrics import Sample
+from tests.detection import objects as o
+
+WEB = o.deployment()
+SET = o.replicaset(WEB)
+LIMITS = {"resources": {"limits": {"cpu": "500m", "memory": "200Mi"}}}
+
+
+def pod(name: str = "web-rs-1", **more: object) -> o.Object:
+    return o.pod(SET, name, ready=True, container=LIMITS, **more)  # type: ignore[arg-type]
+
+
+def sample(value: float, pod_name: str = "web-rs-1", **labels: str) -> Sample:
+    return Sample({"namespace": "shop", "pod": pod_name, **labels}, value, o.NOW.timestamp())
+
+
+def see(results: dict[str, list[Sample]], *others: o.Object, thresholds: Thresholds | None = None) -> list[Sighting]:
+    cache = o.cache_of(WEB, SET, *(others or (pod(),)))
+    found = metric_sightings(results, cache, lambda target: thresholds or Thresholds(), o.NOW)
+    return [sighting for sightings in found.values() for sighting in sightings]
+
+
+@pytest.mark.parametrize(
+    ("query", "value", "symptom"),
+    [
+        (CPU, 0.49, "HighCpu"),
+        (CPU, 0.44, None),
+        (MEMORY, 180 * 2**20, "HighMemory"),
+        (MEMORY, 160 * 2**20, None),
+        (CPU, math.nan, None),
+    ],
+)
+def test_use_as_a_fraction_of_the_limit(query: str, value: float, symptom: str | None) -> None:
+    found = see({query: [sample(value, container="c")]})
+    assert [s.symptom for s in found] == ([symptom] if symptom else [])
+    for sighting in found:
+        assert sighting.grace_seconds == Thresholds().for_seconds
+        assert sighting.subject is not None
+        assert sighting.data["container"] == "c"
+
+
+def test_the_worst_pod_counts() -> None:
+    two = (pod(), pod("web-rs-2"))
+    [sighting] = see({CPU: [sample(0.1, container="c"), sample(0.5, "web-rs-2", container="c")]}, *two)
+    assert sighting.subject is not None
+    assert sighting.subject.name == "web-rs-2"
+
+
+def test_no_limit_no_pod_or_a_starting_container_is_no_fault() -> None:
+    assert see({CPU: [sample(9, container="c")]}, o.pod(SET, ready=True)) == []
+    assert see({CPU: [sample(9, "gone", container="c")]}) == []
+    assert see({CPU: [sample(9, container="c")]}, pod(state={"running": {"startedAt": o.at(-10)}})) == []
+
+
+def test_an_autoscaler_that_has_room_answers_the_load_itself() -> None:
+    scaler: o.Object = {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": o.meta("web"),
+        "spec": {"maxReplicas": 4, "scaleTargetRef": {"kind": "Deployment", "name": "web"}},
+        "status": {"currentReplicas": 2},
+    }
+    busy = {CPU: [sample(0.5, container="c")]}
+    assert see(busy, pod(), scaler) == []
+    assert [s.symptom for s in see(busy, pod(), {**scaler, "status": {"currentReplicas": 4}})] == ["HighCpu"]
+    blind = {"currentReplicas": 2, "conditions": [{"type": "ScalingActive", "status": "False"}]}
+    assert [s.symptom for s in see(busy, pod(), {**scaler, "status": blind})] == ["HighCpu"]
+
+
+def test_errors_as_a_share_of_all_requests_of_the_workload() -> None:
+    results = [sample(8, code="200"), sample(1, "web-rs-2", status="503"), sample(1, status_code="404")]
+    two = (pod(), pod("web-rs-2"))
+    [sighting] = see({REQUESTS: results}, *two)
+    assert (sighting.symptom, sighting.data["value"]) == ("HighErrorRate", 0.1)
+    assert see({REQUESTS: results}, *two, thresholds=Thresholds(errorRate=0.2)) == []
+    assert see({REQUESTS: results}, *two, thresholds=Thresholds(errorRate=None)) == []
+
+
+def test_a_handful_of_requests_says_nothing() -> None:
+    assert see({REQUESTS: [sample(0.05, code="500")]}) == []
+    assert see({LATENCY: [sample(0.05, le="1"), sample(0.05, le="+Inf")]}) == []
+
+
+def test_latency_is_judged_over_all_pods() -> None:
+    buckets = [sample(9.8, le="0.25"), sample(9.8, le="0.5"), sample(10, le="1"), sample(10, le="+Inf")]
+    [sighting] = see({LATENCY: buckets})
+    assert sighting.symptom == "HighLatency"
+    assert sighting.data["value"] == pytest.approx(750)
+    fast = [sample(1000, "web-rs-2", le=le) for le in ("0.25", "0.5", "1", "+Inf")]
+    assert see({LATENCY: buckets + fast}, pod(), pod("web-rs-2")) == []
+
+
+@pytest.mark.parametrize(
+    ("q", "buckets", "expected"),
+    [
+        (0.5, {1.0: 10, 2.0: 20, math.inf: 20}, 1.0),
+        (0.75, {1.0: 10, 2.0: 20, math.inf: 20}, 1.5),
+        (0.99, {1.0: 10, math.inf: 20}, 1.0),
+        (0.5, {1.0: 10}, None),
+        (0.5, {1.0: 0, math.inf: 0}, None),
+        (0.5, {}, None),
+    ],
+)
+def test_quantiles_are_prometheus_ones(q: float, buckets: dict[float, float], expected: float | None) -> None:
+    assert quantile(q, buckets) == expected
+
+
+def test_the_documented_queries_are_the_ones_that_are_sent() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    for name, template in TEMPLATES.items():
+        assert template in text, f"docs/metrics.md does not show the query {name}"
+    assert '{namespace=~"a|b",' in promql(CPU, ["b", "a"])
