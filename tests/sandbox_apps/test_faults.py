@@ -91,11 +91,14 @@ def test_missing_config_key_heals_when_the_key_is_back() -> None:
 def test_bad_image_cannot_be_pulled_and_a_rollback_heals() -> None:
     async def story(bench: Bench) -> None:
         bench.inject("bad-image", workload="notifications")
-        await bench.until("pull error", lambda: bool({"ErrImagePull", "ImagePullBackOff"} & bench.waiting("notifications")))
+        await bench.until(
+            "pull error", lambda: bool({"ErrImagePull", "ImagePullBackOff"} & bench.waiting("notifications"))
+        )
         events = bench.sandbox.cluster.list("events", "shop")
         messages = [event.get("message", "") for event in events if event.get("reason") == "Failed"]
         assert any(
-            'failed to resolve reference "registry.example.com/shop/notifications:l.0.7"' in m and m.endswith(": not found")
+            'failed to resolve reference "registry.example.com/shop/notifications:l.0.7"' in m
+            and m.endswith(": not found")
             for m in messages
         ), messages
         bench.roll_back("notifications")
@@ -127,12 +130,16 @@ def test_slow_dependency_makes_its_callers_slow_until_it_is_restarted() -> None:
         await bench.until("callers wait", lambda: bench.health("orders")["p99Seconds"] > max(1.5, 3 * before), 5)
         assert all(bench.workload_well(name) for name in ("payments", "orders"))  # slow, not unready
         await asyncio.sleep(30)
-        p99 = 'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{service="orders"}[20s])))'
+        p99 = (
+            'histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{service="orders"}[20s])))'
+        )
         assert bench.number(p99) > 1.0
         assert bench.number('sum(rate(http_requests_total{service="orders",code="504"}[20s]))') > 0
         assert bench.lines("orders", "payments:8080")
         bench.delete_pods("payments")
-        await bench.until("healed", lambda: bench.health("orders")["p99Seconds"] < 1.0 and bench.health("orders")["well"])
+        await bench.until(
+            "healed", lambda: bench.health("orders")["p99Seconds"] < 1.0 and bench.health("orders")["well"]
+        )
 
     play(story)
 
@@ -146,7 +153,9 @@ def test_leak_grows_until_the_kill_and_starts_over() -> None:
         await bench.until("killed", lambda: ("OOMKilled", 137) in bench.last_exits("recommendations"))
         assert bench.lines("recommendations", "of limit")
         await bench.until("restarted", lambda: bench.workload_well("recommendations"), 60)
-        used = [p.memory_bytes for p in bench.sandbox.runtime.processes.values() if p.start.container == "recommendations"]
+        used = [
+            p.memory_bytes for p in bench.sandbox.runtime.processes.values() if p.start.container == "recommendations"
+        ]
         assert max(used) < 384 << 20
 
     play(story)
@@ -235,14 +244,20 @@ MORE = [
     ("wrong-env", {"workload": "cart", "env": "CACHE_URL", "value": "redis://cache:6380/1"}, "connection refused"),
     ("missing-env", {"workload": "orders", "env": "ORDER_TTL_MINUTES"}, "ORDER_TTL_MINUTES is not set"),
     ("wrong-env", {"workload": "orders", "env": "ORDER_TTL_MINUTES", "value": "soon"}, 'invalid value "soon"'),
-    ("wrong-env", {"workload": "catalog", "env": "DATABASE_PASSWORD", "value": "guess"}, "password authentication failed"),
+    (
+        "wrong-env",
+        {"workload": "catalog", "env": "DATABASE_PASSWORD", "value": "guess"},
+        "password authentication failed",
+    ),
     ("failing-release", {"workload": "catalog", "error_rate": 0.5}, "request failed: internal error"),
     ("errors", {"workload": "catalog", "error_rate": 0.9}, "request failed: internal error"),
     ("lost-dependency", {"workload": "cart", "env": "CACHE_URL"}, "timeout after 0.5s"),
 ]
 
 
-@pytest.mark.parametrize(("fault", "params", "line"), MORE, ids=[f"{n}-{p['workload']}-{i}" for i, (n, p, _) in enumerate(MORE)])
+@pytest.mark.parametrize(
+    ("fault", "params", "line"), MORE, ids=[f"{n}-{p['workload']}-{i}" for i, (n, p, _) in enumerate(MORE)]
+)
 def test_the_logs_tell(fault: str, params: dict[str, object], line: str) -> None:
     async def story(bench: Bench) -> None:
         app = str(params["workload"])

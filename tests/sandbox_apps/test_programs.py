@@ -6,8 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from healing.sandbox.apps import AppRuntime, latency
 from healing.sandbox.apps.images import Catalogue, parse_image
@@ -36,9 +35,7 @@ def server(program: Program, **changes: Any) -> ServerProcess:
     def connect(*_: object) -> tuple[bool, str]:
         return False, "no network"
 
-    return ServerProcess(
-        start(**changes), program, NOW, sink=lambda *_: None, connect=connect, rng=random.Random(1)
-    )
+    return ServerProcess(start(**changes), program, NOW, sink=lambda *_: None, connect=connect, rng=random.Random(1))
 
 
 def run(command: list[str], seconds: float = 60, **changes: Any) -> BaseProcess:
@@ -226,9 +223,9 @@ def test_sleeping_takes_time_and_ignores_sigterm() -> None:
 def test_a_background_job_runs_beside_the_main_one() -> None:
     process = AppRuntime().start(start(command=["sh", "-c", "touch /tmp/ok; (sleep 12; rm /tmp/ok) & sleep 3600"]), NOW)
     process.poll(NOW + 1)
-    assert process.exec(["cat", "/tmp/ok"]).ok  # noqa: S108
+    assert process.exec(["cat", "/tmp/ok"]).ok
     process.poll(NOW + 13)
-    failed = process.exec(["cat", "/tmp/ok"])  # noqa: S108
+    failed = process.exec(["cat", "/tmp/ok"])
     assert failed.message == "cat: can't open '/tmp/ok': No such file or directory\n"
 
 
@@ -243,7 +240,9 @@ def test_eating_memory_and_spinning() -> None:
 
 def test_a_script_may_end_in_the_images_program() -> None:
     runtime = AppRuntime()
-    process = runtime.start(start(image="nginx:1.27", command=["sh", "-c", "sleep 2; exec nginx -g 'daemon off;'"]), NOW)
+    process = runtime.start(
+        start(image="nginx:1.27", command=["sh", "-c", "sleep 2; exec nginx -g 'daemon off;'"]), NOW
+    )
     for second in range(6):
         process.poll(NOW + second)
     assert process.http_get(80, "/", "HTTP").ok

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from healing.sandbox.signals.promql import BadQuery, Engine, EvaluationFailed, format_value
 from healing.sandbox.signals.promql.range_functions import extrapolated
@@ -67,7 +66,7 @@ CASES: list[tuple[str, dict[str, float] | float]] = [
     ('deriv(g{pod="b"}[1m])', {"ns=x,pod=b": 0.0}),
     ('predict_linear(g{pod="a"}[1m], 100)', {"ns=x,pod=a": 17.0}),
     ('changes(g{pod="c"}[1m])', {"ns=y,pod=c": 6.0}),
-    ('resets(c[1m])', {"ns=x,pod=a": 0.0, "ns=x,pod=b": 1.0}),
+    ("resets(c[1m])", {"ns=x,pod=a": 0.0, "ns=x,pod=b": 1.0}),
     ('avg_over_time(g{pod="a"}[1m])', {"ns=x,pod=a": 4.0}),
     ('sum_over_time(g{pod="a"}[1m])', {"ns=x,pod=a": 28.0}),
     ('min_over_time(g{pod="c"}[1m])', {"ns=y,pod=c": 3.0}),
@@ -97,11 +96,11 @@ CASES: list[tuple[str, dict[str, float] | float]] = [
     ("g > bool 6", {"ns=x,pod=a": 1.0, "ns=x,pod=b": 1.0, "ns=y,pod=c": 0.0}),
     ('g{ns="x"} * 2', {"ns=x,pod=a": 14.0, "ns=x,pod=b": 14.0}),
     ("g - c", {"ns=x,pod=a": -53.0, "ns=x,pod=b": -53.0}),
-    ('g * on (pod) group_left (node) info', {"node=n1,ns=x,pod=a": 7.0, "node=n2,ns=x,pod=b": 7.0}),
+    ("g * on (pod) group_left (node) info", {"node=n1,ns=x,pod=a": 7.0, "node=n2,ns=x,pod=b": 7.0}),
     ('info * on (pod) group_right (node) g{ns="x"}', {"node=n1,ns=x,pod=a": 7.0, "node=n2,ns=x,pod=b": 7.0}),
     ('g{ns="x"} / ignoring (node) info', {"ns=x,pod=a": 7.0, "ns=x,pod=b": 7.0}),
     ('g and on (ns) c{pod="a"}', {"__name__=g,ns=x,pod=a": 7.0, "__name__=g,ns=x,pod=b": 7.0}),
-    ('g unless on (ns) c', {"__name__=g,ns=y,pod=c": 5.0}),
+    ("g unless on (ns) c", {"__name__=g,ns=y,pod=c": 5.0}),
     ('c{pod="a"} or g', {
         "__name__=c,ns=x,pod=a": 60.0, "__name__=g,ns=x,pod=b": 7.0, "__name__=g,ns=y,pod=c": 5.0,
     }),
@@ -172,7 +171,7 @@ def test_lookback_is_five_minutes(store: Store) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("g * on (ns) info", "found duplicate series for the match group {ns=\"x\"} on the right hand-side"),
+        ("g * on (ns) info", 'found duplicate series for the match group {ns="x"} on the right hand-side'),
         ('g * on (ns) info{pod="a"}', "multiple matches for labels: many-to-one matching must be explicit"),
         ("sum by (ns) (g) * on (ns) group_left (node) info", "found duplicate series"),
         ('rate({__name__=~"c|g",pod="a"}[1m])', "vector cannot contain metrics with the same labelset"),

@@ -83,7 +83,9 @@ async def test_prometheus_execution_error(prometheus: httpx.AsyncClient) -> None
     assert answer.status_code == 422
     body = answer.json()
     assert body["errorType"] == "execution"
-    assert body["error"].startswith('found duplicate series for the match group {job="kube-state-metrics"} on the right')
+    assert body["error"].startswith(
+        'found duplicate series for the match group {job="kube-state-metrics"} on the right'
+    )
     assert body["error"].endswith("many-to-many matching not allowed: matching labels must be unique on one side")
 
 
@@ -92,7 +94,7 @@ async def test_prometheus_query_by_post_and_range(prometheus: httpx.AsyncClient)
     [sample] = answer.json()["data"]["result"]
     assert sample["metric"]["job"] == "kubelet"
     assert sample["value"] == [NOW, "1"]
-    form = {"query": 'count(up)', "start": "1795392792", "end": "1795392852", "step": "15s"}
+    form = {"query": "count(up)", "start": "1795392792", "end": "1795392852", "step": "15s"}
     answer = await prometheus.post("/api/v1/query_range", data=form)
     [series] = answer.json()["data"]["result"]
     assert [time for time, _ in series["values"]] == [1795392792, 1795392807, 1795392822, 1795392837, 1795392852]
