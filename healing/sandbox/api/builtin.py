@@ -46,6 +46,8 @@ authorization.k8s.io/v1
   subjectaccessreviews    SubjectAccessReview   c -     -   x  -
 autoscaling/v2
   horizontalpodautoscalers HorizontalPodAutoscaler n hpa all s qwQve8ut294=
+autoscaling/v1
+  horizontalpodautoscalers HorizontalPodAutoscaler n hpa all s qwQve8ut294=
 batch/v1
   cronjobs                CronJob               n cj    all sg sd5LIXh4Fjs=
   jobs                    Job                   n -     all sg mudhfqk/qZY=
@@ -89,7 +91,7 @@ _EXTRA = {
 _MODELS = {
     ("", "Event"): "CoreV1Event",
     ("events.k8s.io", "Event"): "EventsV1Event",
-    ("autoscaling", "HorizontalPodAutoscaler"): "V2HorizontalPodAutoscaler",
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): "V2HorizontalPodAutoscaler",
 }
 
 #: two API groups, one table
@@ -123,7 +125,7 @@ def _resource(group: str, version: str, line: str) -> ResourceType:
         categories=_split(categories),
         subresources=tuple(sorted(subresources, key=lambda item: item.name)),
         verbs=_NAMESPACE_VERBS if plural == "namespaces" else verbs,
-        model=_MODELS.get((group, kind), f"V1{kind}"),
+        model=_MODELS.get((group, kind)) or _MODELS.get((f"{group}/{version}", kind)) or f"V1{kind}",
         storage=storage if stored else "",
         list_kind=f"{kind}List",
         has_generation="g" in flags,

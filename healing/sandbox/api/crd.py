@@ -23,8 +23,10 @@ _CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _USER = User("system:apiserver", ("system:masters",), field_manager="kube-apiserver")
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _RW = ("get", "patch", "update")
+#: how long a new CRD has no conditions yet
+_ACCEPT_SECONDS = 0.01
 #: how long a new CRD's resource answers 429 before it is served
-ESTABLISH_SECONDS = 0.05
+SERVE_SECONDS = 0.05
 
 
 class CustomRules:
@@ -57,6 +59,7 @@ class CustomResources:
         self._server = server
         self._rules: dict[int, tuple[Object, CustomRules]] = {}
         self._initializing: set[str] = set()
+        self.serve_seconds = SERVE_SECONDS
         server.subscribe(TABLE, self._on_change)
 
     def rules(self, resource: ResourceType) -> CustomRules:
@@ -85,21 +88,21 @@ class CustomResources:
         elif type_ == "ADDED":
             self._initializing.add(storage)
             register(self._server.registry, new)
-            self._later(lambda: self._establish(new["metadata"]["name"], storage))
+            self._later(_ACCEPT_SECONDS, lambda: self._establish(new["metadata"]["name"]))
+            self._later(self.serve_seconds, lambda: self._initializing.discard(storage))
         elif old is not None and spec != old["spec"]:
             self._server.registry.remove(spec["group"], spec["names"]["plural"])
             register(self._server.registry, new)
 
     @staticmethod
-    def _later(call: Any) -> None:
+    def _later(seconds: float, call: Any) -> None:
         try:
-            asyncio.get_running_loop().call_later(ESTABLISH_SECONDS, call)
+            asyncio.get_running_loop().call_later(seconds, call)
         except RuntimeError:
             # Without a loop (as when a server is filled before it runs) there is nobody to wait for.
             call()
 
-    def _establish(self, name: str, storage: str) -> None:
-        self._initializing.discard(storage)
+    def _establish(self, name: str) -> None:
         found = self._server.get(TABLE, None, name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             return

@@ -104,7 +104,11 @@ class Decoder:
                 continue
             if item is None:
                 continue
-            result[key] = self._value(item, child, kind.name, here, f"{go_path}.{key}" if go_path else key)
+            decoded = self._value(item, child, kind.name, here, f"{go_path}.{key}" if go_path else key)
+            if kind.name == "ObjectMeta" and decoded in ({}, []):
+                # Written as nothing, so kept as nothing.
+                continue
+            result[key] = decoded
         return result
 
     def _list(self, value: Any, kind: Type, parent: str, path: str, go_path: str) -> Any:

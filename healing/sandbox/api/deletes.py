@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-#: kinds whose answer to DELETE is the object, not a Status
+_CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 _CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 #: where DELETE without a policy leaves the dependents alone
 _ORPHANS_BY_DEFAULT = frozenset({"jobs.batch", "replicationcontrollers"})
@@ -67,13 +67,30 @@ class Deletes:
         metadata["finalizers"] = finalizers
         if not metadata.get("deletionTimestamp"):
             metadata["deletionTimestamp"] = timestamp(self._server.clock())
-            if resource.storage != "customresourcedefinitions.apiextensions.k8s.io":
+            if resource.storage == _CRDS:
+                self._mark_definition(new)
+            else:
                 metadata["deletionGracePeriodSeconds"] = 0
                 if resource.has_generation:
                     metadata["generation"] = int(metadata.get("generation") or 0) + 1
         if new == old or options.dry_run:
             return Deletion(new, remains=True)
         return Deletion(self._store.commit(resource.storage, "MODIFIED", key, new, old), remains=True)
+
+    def _mark_definition(self, definition: Object) -> None:
+        conditions = [
+            item for item in definition["status"].get("conditions") or () if item.get("type") != "Terminating"
+        ]
+        conditions.append(
+            {
+                "type": "Terminating",
+                "status": "True",
+                "lastTransitionTime": timestamp(self._server.clock()),
+                "reason": "InstanceDeletionPending",
+                "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            }
+        )
+        definition["status"]["conditions"] = conditions
 
     def _check_preconditions(self, resource: ResourceType, old: Object, options: DeleteOptions) -> None:
         metadata = old["metadata"]
@@ -101,7 +118,7 @@ class Deletes:
             finalizers.append(FOREGROUND)
         elif propagation == "Orphan":
             finalizers.append(ORPHAN)
-        if resource.storage == "customresourcedefinitions.apiextensions.k8s.io" and _CRD_FINALIZER not in finalizers:
+        if resource.storage == _CRDS and _CRD_FINALIZER not in finalizers:
             finalizers.append(_CRD_FINALIZER)
         return finalizers
 

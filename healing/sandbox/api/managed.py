@@ -25,7 +25,7 @@ _UNOWNED = frozenset(
 )
 #: parts of built-in types that are always there, so nobody adds them
 _ALWAYS_THERE = frozenset(
-    "metadata spec status template strategy updateStrategy jobTemplate podSelector".split()
+    "metadata spec status template strategy updateStrategy jobTemplate podSelector names scaleTargetRef".split()
 )
 #: more of these, but only outside of lists (a list's new item brings its own)
 _ALWAYS_THERE_AT_TOP = frozenset({"containers", "loadBalancer", "resources", "source"})

@@ -40,6 +40,14 @@ _REVIEW_GROUPS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 
 
+class _Dropped(Response):
+    """An answer that ends before its length, on which the HTTP server closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+
 class ApiApp:
     """HTTP for one `ApiServer`, an ASGI application; ``extra`` routes come before the API's own."""
 
@@ -64,11 +72,7 @@ class ApiApp:
         self._starlette = Starlette(routes=routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._starlette(scope, receive, send)
-        except DropConnection:
-            # Returning without an answer makes the server close the connection.
-            return
+        await self._starlette(scope, receive, send)
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -85,7 +89,7 @@ class ApiApp:
         except ApiError as error:
             return error_response(error)
         except DropConnection:
-            raise
+            return _Dropped()
         except Exception:
             logger.exception("%s %s failed", request.method, path)
             return error_response(
@@ -216,7 +220,7 @@ class ApiApp:
             raise errors.method_not_allowed()
         data = read_body(call.resource, call.body, call.content_type)
         data["kind"], data["apiVersion"] = call.resource.kind, call.resource.api_version
-        return JsonResponse(self._reviews.answer(call.resource.kind, data, call.user), 201)
+        return JsonResponse(self._reviews.answer(call.resource, data, call.user, call.manager), 201)
 
     def _subresource(self, call: Call, method: str) -> Response:
         name = call.target.subresource

@@ -15,7 +15,7 @@ from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.schema import model_type
 from healing.sandbox.ports import Object
 
-_SHOWN_BYTES = 29
+_SHOWN_BYTES = 30
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
 

@@ -65,7 +65,10 @@ def resource_list(registry: Registry, group: str, version: str) -> Object | None
         resources.append(entry)
         resources += _subresource_names(item)
     group_version = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+    document: Object = {"kind": "APIResourceList"}
+    if group:
+        document["apiVersion"] = "v1"
+    return {**document, "groupVersion": group_version, "resources": resources}
 
 
 def _group(registry: Registry, group: str) -> Object:

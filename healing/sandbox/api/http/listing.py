@@ -195,12 +195,16 @@ def _token(version: int, start: str) -> str:
 
 
 def _read_token(token: str) -> tuple[int, str]:
+    decoded = b""
     try:
         padded = token + "=" * (-len(token) % 4)
-        data = orjson.loads(base64.urlsafe_b64decode(padded))
+        decoded = base64.urlsafe_b64decode(padded)
+        data = orjson.loads(decoded)
         version, start = int(data["rv"]), str(data["start"])
     except (ValueError, KeyError, TypeError) as error:
+        first = chr(decoded[0]) if decoded else ""
+        shown = first if first.isprintable() else f"\\u{ord(first):04x}"
         raise errors.bad_request(
-            "invalid continue token: continue key is not valid: invalid character looking for beginning of value"
+            f"invalid continue token: continue key is not valid: invalid character '{shown}' looking for beginning of value"
         ) from error
     return version, start.lstrip("/") if start.count("/") > 1 else start

@@ -6,7 +6,9 @@ from healing.sandbox.api import errors
 from healing.sandbox.api.authn import Authenticator
 from healing.sandbox.api.authz import Access, Authorizer
 from healing.sandbox.api.cluster import ApiServer
+from healing.sandbox.api.managed import record_update
 from healing.sandbox.api.meta import timestamp
+from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.ports import Object, User
 
 
@@ -16,10 +18,12 @@ class Reviews:
         self._authorizer = authorizer
         self._authenticator = authenticator
 
-    def answer(self, kind: str, data: Object, user: User) -> Object:
+    def answer(self, resource: ResourceType, data: Object, user: User, manager: str) -> Object:
         """The review with its status filled in."""
+        kind = resource.kind
         review = {key: value for key, value in data.items() if key != "status"}
         review.setdefault("metadata", {})
+        record_update(resource, None, review, manager, resource.api_version, "", self._server.clock())
         spec = review.get("spec") or {}
         if kind == "SelfSubjectReview":
             review["metadata"] = {"creationTimestamp": timestamp(self._server.clock())}

@@ -84,6 +84,7 @@ def _default_job_spec(spec: Object) -> None:
     spec.setdefault("backoffLimit", 6)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
     template = spec.setdefault("template", {})
     # A Job must say itself that it does not restart; the check wants to see what was sent.
@@ -101,7 +102,6 @@ def prepare_job(obj: Object) -> None:
     """The selector and labels by which a Job finds its pods."""
     spec, metadata = obj["spec"], obj["metadata"]
     if not spec.get("manualSelector"):
-        spec["manualSelector"] = False
         uid = metadata["uid"]
         labels = spec["template"]["metadata"].setdefault("labels", {})
         labels["batch.kubernetes.io/controller-uid"] = uid
