@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 Level = Literal["debug", "info", "warning", "error", "fatal", ""]
@@ -13,6 +14,8 @@ Level = Literal["debug", "info", "warning", "error", "fatal", ""]
 #: So much of a log's end is read: what killed a container is there.
 MAX_CHARACTERS = 400_000
 _MAX_RECORD_LINES = 80
+#: Without times, so many records count as recent.
+_LAST_RECORDS = 40
 
 _LEVELS: dict[str, Level] = {
     "trace": "debug",
@@ -70,6 +73,11 @@ _MASKED = re.compile(
 )
 
 
+_TIME = re.compile(
+    r"(?P<date>\d{4}[-/]\d\d[-/]\d\d)[T ](?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,9}))?(?P<zone>Z|[+-]\d\d:?\d\d)?"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One message of a log, with the lines that belong to it. ``message`` is without time and level where a format
@@ -78,6 +86,7 @@ class Record:
     level: Level
     message: str
     raw: str
+    at: datetime | None = None
 
     @property
     def is_failure(self) -> bool:
@@ -123,19 +132,35 @@ def records(log: str) -> Iterator[Record]:
         yield _record(lines)
 
 
-def failures(log: str, limit: int = 8) -> list[Repeated]:
+def failures(log: str, limit: int = 8, *, since: datetime | None = None) -> list[Repeated]:
     """What went wrong, deduplicated: the latest record of each template, the most telling ones first.
 
-    Fatal before error before the rest; within a level the latest first.
+    Fatal before error before the rest; within a level the latest first. With ``since`` what was said before it is
+    left out; where a log has no times, all but its last records.
     """
     latest: dict[str, tuple[int, Record, int]] = {}
-    for position, record in enumerate(records(log)):
+    found = list(records(log))
+    if since is not None:
+        timed = any(record.at is not None for record in found)
+        found = _since(found, since) if timed else found[-_LAST_RECORDS:]
+    for position, record in enumerate(found):
         if record.is_failure:
             count = latest[record.template][2] + 1 if record.template in latest else 1
             latest[record.template] = (position, record, count)
     rank = {"fatal": 0, "error": 1}
     ordered = sorted(latest.values(), key=lambda entry: (_rank(entry[1], rank), -entry[0]))
     return [Repeated(record, count) for _, record, count in ordered[:limit]]
+
+
+def _since(found: list[Record], since: datetime) -> list[Record]:
+    """Records from the moment on; one without a time has that of the record before it."""
+    at: datetime | None = None
+    kept = []
+    for record in found:
+        at = record.at or at
+        if at is not None and at >= since:
+            kept.append(record)
+    return kept
 
 
 def tail(log: str, lines: int = 20) -> str:
@@ -162,13 +187,25 @@ def _record(lines: list[str]) -> Record:
         parsed = _json(first)
         if parsed is not None:
             level, message = parsed
-            return Record(level, message + rest, raw)
+            return Record(level, message + rest, raw, _time(first))
     klog = _KLOG.match(first)
     if klog:
         return Record(_KLOG_LEVELS[klog[1]], first[klog.end() :] + rest, raw)
     stripped = _TIMESTAMP.sub("", first)
     level = _level(stripped)
-    return Record(level, stripped + rest, raw)
+    return Record(level, stripped + rest, raw, _time(first))
+
+
+def _time(line: str) -> datetime | None:
+    """The first time in the line's beginning; without a zone it is taken as UTC."""
+    match = _TIME.search(line[:200])
+    if match is None:
+        return None
+    zone = (match["zone"] or "Z").replace("Z", "+00:00")
+    try:
+        return datetime.fromisoformat(f"{match['date'].replace('/', '-')}T{match['clock']}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _level(line: str) -> Level:

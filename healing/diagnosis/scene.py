@@ -21,6 +21,8 @@ from healing.ports.cluster import ObjectRef
 
 #: A restart this long ago still counts as trouble of now.
 RECENT = timedelta(minutes=10)
+#: What a program that is well complained of before that is over.
+LATELY = timedelta(minutes=1)
 #: So long a container may take to be created, a pod to be scheduled and to become ready, without being a fault.
 PATIENCE = timedelta(seconds=30)
 
@@ -172,8 +174,12 @@ class Scene:
         ref = ObjectRef.of(container.pod)
         key = (ref.namespace, ref.name, container.name)
         if key not in self._matches:
-            self._matches[key] = classify(logs.failures(self.log_of(container)))
+            self._matches[key] = classify(logs.failures(self.log_of(container), since=self._speaks_since(container)))
         return self._matches[key]
+
+    def _speaks_since(self, container: Container) -> datetime | None:
+        """A container that is well speaks of now only in what it said lately."""
+        return self.now - LATELY if container.is_ready and not self.is_crashing(container) else None
 
     def log_evidence(self, container: Container, match: Match | None = None) -> list[Evidence]:
         """Lines of a container's log: those of a match, or the failures, or the end."""
@@ -182,7 +188,7 @@ class Scene:
             return []
         if match is not None:
             text, title = match.record.raw, "The log says why"
-        elif found := logs.failures(log, 5):
+        elif found := logs.failures(log, 5, since=self._speaks_since(container)):
             text, title = logs.excerpt(found), "Errors in the log"
         else:
             text, title = logs.tail(log, 10), "The end of the log"

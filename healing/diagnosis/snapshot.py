@@ -6,7 +6,6 @@ live collectors add logs and series in a second step.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -79,8 +78,6 @@ class Snapshot:
     #: (kind, namespace) whose list was read whole; namespace "" means all
     complete: set[tuple[str, str]] = field(default_factory=set)
     live_now: datetime | None = None
-    #: live collectors fill from several threads
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     #: base URLs for links in the evidence
     prometheus_url: str = ""
     loki_url: str = ""

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from healing.diagnosis import reading as r
+from healing.diagnosis import series as s
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.calls import Address, is_cluster_name, resolve
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.log_rules import Match
+from healing.diagnosis.requests import served
 from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import Container, Scene, is_ready
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
-_DNS = "DNS"
+#: Of a program that is ready: so many lines in the last minute, or such a part of its answers, are no accident.
+_MANY_LINES, _MANY_ERRORS = 4, 0.03
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
@@ -29,7 +32,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                 key = (match.kind, host, port)
                 if match.kind in ("Unreachable", "UnknownHost") and key not in seen:
                     seen.add(key)
-                    if host and _is_own(container, host):
+                    if host and _is_own(container, host) or _is_accident(scene, workload, container, match):
                         continue
                     yield _judge(scene, workload, container, match, host, port)
         yield from _from_running(scene, workload, containers)
@@ -121,7 +124,9 @@ def _wrong_address(
             or not scene.snapshot.knows_all("Service", workload.namespace)
         ):
             return None
-        names = [r.text(s, "metadata", "name") for s in scene.snapshot.of_kind("Service", workload.namespace)]
+        names = [
+            r.text(service, "metadata", "name") for service in scene.snapshot.of_kind("Service", workload.namespace)
+        ]
         similar = r.closest(host.split(".")[0], names, 0.6)
         suggestion = {"suggested_host": similar} if similar else {}
         more = f" No Service is called {host.split('.')[0]}." + (f" There is {similar}." if similar else "")
@@ -199,7 +204,9 @@ def _configured(scene: Scene) -> Iterator[Hypothesis]:
         for address in scene.calls.addresses.get(workload, ()):
             if not in_trouble or "." in address.host or resolve(scene.snapshot, address.host, workload.namespace):
                 continue
-            names = [r.text(s, "metadata", "name") for s in scene.snapshot.of_kind("Service", workload.namespace)]
+            names = [
+                r.text(service, "metadata", "name") for service in scene.snapshot.of_kind("Service", workload.namespace)
+            ]
             similar = r.closest(address.host, names, 0.75)
             if similar:
                 facts = {

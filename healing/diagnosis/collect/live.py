@@ -43,6 +43,13 @@ _CONTAINER_METRICS = (
 )
 
 
+Merge = Callable[[], None]
+
+
+def _nothing() -> None:
+    """Nothing to add."""
+
+
 class Collector:
     """Reads what explains the trouble of ``target``. Use once; `close` gives the threads back without waiting."""
 
@@ -51,7 +58,7 @@ class Collector:
         self._target = target
         self._deadline = deadline
         self._pool = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="collect")
-        self._started: dict[Future[None], str] = {}
+        self._started: dict[Future[Merge], str] = {}
         self.snapshot = Snapshot(live_now=now)
         self.missing_essential = False
 
@@ -99,7 +106,7 @@ class Collector:
 
     # --- threads ---
 
-    def _submit(self, source: str, call: Callable[..., None], *arguments: Any) -> None:
+    def _submit(self, source: str, call: Callable[..., Merge], *arguments: Any) -> None:
         self._started[self._pool.submit(call, *arguments)] = source
 
     def _join(self, seconds: float) -> None:
@@ -107,9 +114,12 @@ class Collector:
         done, late = wait(self._started, timeout=max(0.05, seconds))
         for future in done:
             source, error = self._started[future], future.exception()
+            if error is None:
+                future.result()()
+                continue
             if isinstance(error, SourceError):
                 self._miss(source, str(error))
-            elif error is not None:
+            else:
                 log.error("collecting failed", source=source, exc_info=error)
                 self._miss(source, f"{type(error).__name__}: {error}")
         for future in late:
@@ -126,28 +136,30 @@ class Collector:
     def _timeout(self) -> float:
         return max(0.1, self._deadline.remaining_seconds(at_most=_CALL_SECONDS))
 
-    # --- sources; each runs in a thread of its own and only adds what it read whole ---
+    # --- sources: each runs in a thread and returns what adds its answer to the snapshot; what is late never does ---
 
-    def _list(self, kind: str, namespace: str) -> None:
+    def _list(self, kind: str, namespace: str) -> Merge:
         try:
             found = self._ports.cluster.list(kind, namespace, timeout_seconds=self._timeout())
         except NotFound:
-            return  # the cluster has no such resource: then there is none of it
-        with self.snapshot.lock:
+            return _nothing  # the cluster has no such resource: then there is none of it
+
+        def merge() -> None:
             self.snapshot.complete.add((kind, namespace))
             for obj in found.items:
                 self.snapshot.add(obj)
 
-    def _range(self, selector: str) -> None:
+        return merge
+
+    def _range(self, selector: str) -> Merge:
         assert self._ports.metrics is not None
         end = self.snapshot.now
         found = self._ports.metrics.query_range(
             selector, start=end - _LOOK_BACK, end=end, step_seconds=_STEP_SECONDS, timeout_seconds=self._timeout()
         )
-        with self.snapshot.lock:
-            self.snapshot.series += found
+        return lambda: self.snapshot.series.extend(found)
 
-    def _pod_log(self, key: LogKey) -> None:
+    def _pod_log(self, key: LogKey) -> Merge:
         try:
             text = self._ports.cluster.pod_logs(
                 key.namespace,
@@ -158,12 +170,10 @@ class Collector:
                 timeout_seconds=self._timeout(),
             )
         except (Invalid, NotFound):
-            return  # it has not started, has no previous run, or has just gone
-        if text.strip():
-            with self.snapshot.lock:
-                self.snapshot.logs[key] = text
+            return _nothing  # it has not started, has no previous run, or has just gone
+        return lambda: self.snapshot.logs.update({key: text} if text.strip() else {})
 
-    def _loki(self, pods: str) -> None:
+    def _loki(self, pods: str) -> Merge:
         assert self._ports.logs is not None
         end = self.snapshot.now
         lines = self._ports.logs.query_range(
@@ -178,6 +188,11 @@ class Collector:
             labels = line.labels
             key = LogKey(labels.get("namespace", ""), labels.get("pod", ""), labels.get("container", ""))
             texts.setdefault(key, []).append(line.text)
-        with self.snapshot.lock:
+
+        def merge() -> None:
             for key, found in texts.items():
-                self.snapshot.logs.setdefault(key, "\n".join(found))
+                # the kubelet's own answer holds more; a short one may only be what a new run has said so far
+                if len("\n".join(found)) > len(self.snapshot.logs.get(key, "")):
+                    self.snapshot.logs[key] = "\n".join(found)
+
+        return merge
