@@ -24,7 +24,7 @@ from healing.lifecycle import Outcome, Phase
 from healing.models import HealingEvent, Strategy, StrategyState, TimelineEntry
 from healing.ports import Ports
 from healing.ports.cluster import Cluster, Object, ObjectRef
-from healing.ports.errors import AlreadyExists, NotFound, SourceError
+from healing.ports.errors import AlreadyExists, Invalid, NotFound, SourceError
 
 log = structlog.get_logger(__name__)
 
@@ -55,8 +55,10 @@ def mirror_event(event_id: int, ports: Ports) -> bool:
         try:
             write(event, ports.cluster)
         except SourceError as error:
-            _pause(ports.cluster_name, error)
-            return False
+            if not _concerns_only(event, error):
+                _pause(ports.cluster_name, error)
+                return False
+            log.warning("a HealingEvent resource has no place", event_name=event.name, error=str(error))
         if HealingEvent.objects.filter(pk=event_id, mirrored_seq__lte=event.seq).update(mirrored_seq=event.seq):
             _note_written(event)
             if not HealingEvent.objects.filter(pk=event_id, seq__gt=event.seq).exists():
@@ -206,6 +208,12 @@ def _words(seconds: float) -> str:
 
 def _time(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def _concerns_only(event: HealingEvent, error: SourceError) -> bool:
+    """Whether other events can be written: the namespace of this one is gone or going, or its content is refused."""
+    is_namespace = isinstance(error, NotFound) and f'namespaces "{event.target_namespace}" not found' in str(error)
+    return is_namespace or isinstance(error, Invalid)
 
 
 # --- coalescing and outages ----------------------------------------------------------------------------------

@@ -9,7 +9,10 @@ from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.cluster.loki import Loki
 from healing.cluster.prometheus import Prometheus
+from tests.cluster.fixtures import live, namespace, sandbox
 from tests.cluster.server import Server, running
+
+__all__ = ["cluster", "live", "loki", "namespace", "prometheus", "sandbox", "server"]
 
 
 @pytest.fixture

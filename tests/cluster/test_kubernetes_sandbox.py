@@ -1,0 +1,127 @@
+"""The adapter against a whole API server: the embedded cluster."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from healing.cluster import crds
+from healing.cluster.kubernetes import KubernetesCluster
+from healing.ports import errors
+from healing.ports.cluster import Object
+from tests.cluster.sandbox import eventually
+
+
+def deployment(name: str, replicas: int = 2, image: str = "registry.example.com/shop/web:1.0") -> Object:
+    labels = {"app": name}
+    container = {"name": "web", "image": image}
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def test_create_patch_scale_and_delete(live: KubernetesCluster, namespace: str) -> None:
+    created = live.create("Deployment", namespace, deployment("web"))
+    assert created["metadata"]["generation"] == 1
+    scaled = live.patch("Deployment", namespace, "web", {"spec": {"replicas": 1}}, subresource="scale")
+    assert scaled["kind"] == "Scale"
+    patched = live.patch("Deployment", namespace, "web", {"metadata": {"labels": {"a": "b"}}}, patch_type="strategic")
+    assert patched["metadata"]["labels"]["a"] == "b"
+    dry = live.patch("Deployment", namespace, "web", {"spec": {"replicas": 9}}, dry_run=True)
+    assert dry["spec"]["replicas"] == 9
+    assert live.get("Deployment", namespace, "web")["spec"]["replicas"] == 1
+    live.delete("Deployment", namespace, "web", uid=created["metadata"]["uid"])
+    with pytest.raises(errors.NotFound):
+        live.get("Deployment", namespace, "web")
+
+
+def test_preconditions(live: KubernetesCluster, namespace: str) -> None:
+    made = live.create("ConfigMap", namespace, {"metadata": {"name": "c"}, "data": {"a": "1"}})
+    with pytest.raises(errors.AlreadyExists):
+        live.create("ConfigMap", namespace, {"metadata": {"name": "c"}})
+    live.patch("ConfigMap", namespace, "c", {"data": {"a": "2"}})
+    stale = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"a": "3"}}
+    with pytest.raises(errors.Conflict):
+        live.patch("ConfigMap", namespace, "c", stale)
+    with pytest.raises(errors.Conflict):
+        live.delete("ConfigMap", namespace, "c", uid="00000000-0000-0000-0000-000000000000")
+    live.create("ConfigMap", namespace, {"metadata": {"name": "d"}, "data": {"a": "1"}})
+    with pytest.raises(errors.Conflict, match="recist"):  # an update owns the field, not an apply
+        live.patch("ConfigMap", namespace, "d", {"data": {"a": "2"}}, patch_type="apply")
+    live.patch("ConfigMap", namespace, "d", {"data": {"a": "2"}}, patch_type="apply", force=True)
+    assert live.get("ConfigMap", namespace, "d")["data"] == {"a": "2"}
+
+
+def test_eviction_obeys_a_budget(live: KubernetesCluster, namespace: str) -> None:
+    live.create("Deployment", namespace, deployment("web"))
+    budget = {"metadata": {"name": "web"}, "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}
+    live.create("PodDisruptionBudget", namespace, budget)
+
+    def ready() -> list[Object]:
+        pods = live.list("Pod", namespace, label_selector="app=web").items
+        conditions = [(pod, c) for pod in pods for c in pod["status"].get("conditions", ())]
+        return [pod for pod, c in conditions if (c["type"], c["status"]) == ("Ready", "True")]
+
+    eventually(lambda: len(ready()) == 2)
+    eventually(lambda: live.get("PodDisruptionBudget", namespace, "web")["status"].get("currentHealthy") == 2)
+    victim = ready()[0]["metadata"]
+    with pytest.raises(errors.DisruptionBudgetExceeded, match="web"):
+        live.evict(namespace, victim["name"], uid=victim["uid"], dry_run=True)
+    live.patch("PodDisruptionBudget", namespace, "web", {"spec": {"minAvailable": 1}})
+    eventually(lambda: live.get("PodDisruptionBudget", namespace, "web")["status"].get("disruptionsAllowed") == 1)
+    live.evict(namespace, victim["name"], uid=victim["uid"])
+    eventually(lambda: victim["name"] not in {pod["metadata"]["name"] for pod in ready()})
+    assert isinstance(live.pod_logs(namespace, ready()[0]["metadata"]["name"], "web"), str)
+
+
+def test_a_watch_tells_what_happens_and_stops_when_told(live: KubernetesCluster, namespace: str) -> None:
+    version = live.list("ConfigMap", namespace).resource_version
+    stop, seen = threading.Event(), []
+
+    def watch() -> None:
+        for event in live.watch("ConfigMap", namespace, resource_version=version, stop=stop):
+            seen.append((event.type, event.object["metadata"]["name"], event.object["kind"]))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    live.create("ConfigMap", namespace, {"metadata": {"name": "x"}})
+    live.delete("ConfigMap", namespace, "x")
+    eventually(lambda: len(seen) == 2)
+    assert seen == [("ADDED", "x", "ConfigMap"), ("DELETED", "x", "ConfigMap")]
+    started = time.monotonic()
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert time.monotonic() - started < 1.0
+
+
+def test_our_resource_types_are_served_and_checked(live: KubernetesCluster, namespace: str) -> None:
+    assert crds.apply(live) == ["healingevents.recist.io", "selfhealingpolicies.recist.io"]
+    seed = {
+        "targetNamespaces": ["default"],
+        "thresholds": {"cpu": 0.9, "memory": 0.85, "latencyMs": 500, "errorRate": 0.05},
+        "allowedActions": ["restart", "scale"],
+        "llmConfig": {"provider": "claude", "model": "claude-3-sonnet-20240229", "apiKeySecret": "llm-api-key"},
+    }
+    created = live.create("SelfHealingPolicy", namespace, {"metadata": {"name": "default-policy"}, "spec": seed})
+    assert created["spec"] == seed
+    for wrong in (
+        {"targetNamespaces": []},
+        {**seed, "allowedActions": ["rm -rf"]},
+        {**seed, "thresholds": {"cpu": 90}},
+    ):
+        with pytest.raises(errors.Invalid):
+            live.create("SelfHealingPolicy", namespace, {"metadata": {"name": "wrong"}, "spec": wrong})
+
+
+def test_permissions_and_versions(live: KubernetesCluster) -> None:
+    assert live.can_i("delete", "Pod", "default")
+    assert live.version().startswith("v1.")
+    assert live.list("ClusterRole").resource_version
