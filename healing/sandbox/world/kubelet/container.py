@@ -161,6 +161,13 @@ class Container:
         lines = [line.text for line in self.process.logs()[-_MESSAGE_LINES:]] if self.process else []
         return "\n".join(lines)[-_MESSAGE_BYTES:]
 
+    def view(self) -> tuple[object, ...]:
+        """Changes whenever the container's status does."""
+        return (
+            self.state, self.waiting_reason, self.waiting_message, self.restart_count, self.ready, self.started,
+            self.container_id, self.finished_at,
+        )  # fmt: skip
+
     def state_object(self) -> Object:
         if self.state == "running":
             return {"running": {"startedAt": format_time(self.started_at)}}

@@ -50,6 +50,8 @@ class PodWorker:
         self._next_step_at = 0.0
         self._shows_ip = False
         self._verdict: tuple[str, str, str] | None = None
+        #: what the last published status was made of
+        self._published: tuple[object, ...] = ()
         self._refresh_at: float | None = None
         self._finish_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -351,6 +353,11 @@ class PodWorker:
     def _publish(self, now: float) -> None:
         if any(c.killed_by_probe and c.state == "terminated" for c in self.every()):
             return
+        version = self.pod["metadata"]["resourceVersion"]
+        view = (version, self._stage, self._shows_ip, self.address_returned, *(c.view() for c in self.every()))
+        if view == self._published:
+            return
+        self._published = view
         has_sandbox = bool(self.pod_ip) and not self.address_returned
         facts = status.PodFacts(
             init=self.init,

@@ -158,10 +158,8 @@ def _pod_affinity(attempt: Attempt, node: NodeInfo) -> Refusal | None:
         ):
             return Refusal(("node(s) didn't match pod anti-affinity rules",), resolvable=True)
     for other_node in attempt.state.nodes.values():
-        for other in other_node.pods.values():
-            if not other.has_anti_affinity:
-                continue
-            for term in other.pod["spec"]["affinity"]["podAntiAffinity"][_REQUIRED]:
+        for other in other_node.repelling.values():
+            for term in other.anti_affinity:
                 domain = _label(other_node, term["topologyKey"])
                 same_domain = domain is not None and domain == _label(node, term["topologyKey"])
                 if same_domain and _term_matches(attempt, term, other.pod, attempt.pod):

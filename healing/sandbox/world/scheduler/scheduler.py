@@ -8,7 +8,6 @@ from decimal import Decimal
 from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import pods
 from healing.sandbox.world.context import SCHEDULER_USER, Context
-from healing.sandbox.world.owners import controller_of
 from healing.sandbox.world.reconciler import Key, Reconciler, key_of
 from healing.sandbox.world.scheduler import filters, volumes
 from healing.sandbox.world.scheduler.state import ClusterState, NodeInfo, PodInfo, pod_info
@@ -133,12 +132,8 @@ class Scheduler(Reconciler):
             if capacity:
                 used = node.used.get(resource, Decimal(0)) + info.requests.get(resource, Decimal(0))
                 free += float((capacity - used) / capacity) * 50
-        owner = controller_of(info.pod)
-        if owner is not None:
-            siblings = sum(
-                (o := controller_of(p.pod)) is not None and o["uid"] == owner["uid"] for p in node.pods.values()
-            )
-            free -= 100 * siblings
+        if info.owner_uid:
+            free -= 100 * node.owners[info.owner_uid]
         affinity = (info.pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
         for term in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
             if matches_node(term["preference"], node.node):

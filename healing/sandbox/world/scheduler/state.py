@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from healing.sandbox.ports import Object
 from healing.sandbox.world import pods, quantities
+from healing.sandbox.world.owners import controller_of
 
 
 @dataclass(slots=True)
@@ -16,11 +18,9 @@ class PodInfo:
     pod: Object
     requests: dict[str, Decimal]
     host_ports: frozenset[tuple[str, int]]
-
-    @property
-    def has_anti_affinity(self) -> bool:
-        affinity = self.pod["spec"].get("affinity") or {}
-        return bool((affinity.get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution"))
+    #: the pod's required anti-affinity terms
+    anti_affinity: tuple[Object, ...] = ()
+    owner_uid: str = ""
 
 
 @dataclass(slots=True)
@@ -29,19 +29,29 @@ class NodeInfo:
     allocatable: dict[str, Decimal]
     pods: dict[str, PodInfo] = field(default_factory=dict)
     used: dict[str, Decimal] = field(default_factory=dict)
+    #: those of ``pods`` that keep others away
+    repelling: dict[str, PodInfo] = field(default_factory=dict)
+    #: number of pods by controller
+    owners: Counter[str] = field(default_factory=Counter)
 
     @property
     def name(self) -> str:
         return str(self.node["metadata"]["name"])
 
     def add(self, info: PodInfo) -> None:
-        self.pods[info.pod["metadata"]["uid"]] = info
+        uid = info.pod["metadata"]["uid"]
+        self.pods[uid] = info
+        self.owners[info.owner_uid] += 1
+        if info.anti_affinity:
+            self.repelling[uid] = info
         for resource, amount in info.requests.items():
             self.used[resource] = self.used.get(resource, Decimal(0)) + amount
 
     def remove(self, uid: str) -> None:
         info = self.pods.pop(uid, None)
+        self.repelling.pop(uid, None)
         if info is not None:
+            self.owners[info.owner_uid] -= 1
             for resource, amount in info.requests.items():
                 self.used[resource] -= amount
 
@@ -115,7 +125,16 @@ def pod_info(pod: Object) -> PodInfo:
         resources = container.get("resources") or {}
         names |= set(resources.get("requests") or ()) | set(resources.get("limits") or ())
     requests = {name: pods.resource_total(pod, "requests", name) for name in names}
-    return PodInfo(pod, {name: amount for name, amount in requests.items() if amount}, host_ports(pod))
+    affinity = pod["spec"].get("affinity") or {}
+    terms = (affinity.get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    owner = controller_of(pod)
+    return PodInfo(
+        pod,
+        {name: amount for name, amount in requests.items() if amount},
+        host_ports(pod),
+        tuple(terms),
+        owner["uid"] if owner is not None else "",
+    )
 
 
 def host_ports(pod: Object) -> frozenset[tuple[str, int]]:
