@@ -125,7 +125,7 @@ def explains(
     if cause.object.kind == "Node":
         return effect.cause in _OF_A_NODE and bool({target, bare(effect.object)} & cause.affected)
     if effect.cause in SUFFERING and _touches(scene, cause, source) & reach[effect.key]:
-        return not _is_symptom(cause) or cause.cause == effect.cause or bool(effect.blames)
+        return not _is_symptom(cause) or cause.cause in _OWN_TROUBLE or bool(effect.blames)
     if effect.cause in _REACTION:
         return _reacts(scene, cause, effect, target, everyone)
     return False

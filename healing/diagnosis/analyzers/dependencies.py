@@ -47,6 +47,20 @@ def _is_own(container: Container, host: str) -> bool:
     )
 
 
+def _is_accident(scene: Scene, workload: ObjectRef, container: Container, match: Match) -> bool:
+    """A few failed calls of a program that is well, to something that is well: no network is perfect."""
+    if scene.is_crashing(container) or not container.is_ready:
+        return False
+    target = _target(scene, workload, match.details.get("host", ""))
+    backends = scene.calls.backends.get(target, set()) if target is not None else set()
+    found = served(scene).get(workload)
+    rate = s.latest(found.error_fraction) if found is not None and found.error_fraction else None
+    if rate is not None and rate < _MANY_ERRORS:
+        return True
+    all_well = bool(backends) and all(scene.ready_pods(b) for b in backends)
+    return match.count < (_MANY_LINES if all_well or target is None else 2)
+
+
 def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match, host: str, port: str) -> Hypothesis:
     address = _configured_as(scene, workload, host, port)
     target = _target(scene, workload, host)

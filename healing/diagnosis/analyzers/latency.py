@@ -94,7 +94,7 @@ def _hypothesis(
         past is not None
         and past.good is not None
         and past.started is not None
-        and abs(past.started.timestamp() - shift.at) < 180
+        and -30 <= shift.at - past.started.timestamp() <= 90
     ):
         facts |= past.facts()
         proof += change_evidence(past)
