@@ -10,7 +10,7 @@ import pytest
 from healing.sandbox.faults import FAULTS, FaultError, FaultInjector
 from healing.sandbox.ports import Object
 from healing.sandbox.signals.health import health
-from tests.sandbox_apps.bench import Bench, shop
+from tests.sandbox_apps.bench import PERSON, Bench, shop
 from tests.sandbox_world.virtual_time import run_virtual
 
 
@@ -108,14 +108,16 @@ def test_bad_image_cannot_be_pulled_and_a_rollback_heals() -> None:
 
 
 def test_service_selector_typo_cuts_the_callers_off() -> None:
+    served = 'sum(rate(http_requests_total{service="gateway",code="502"}[20s]))'
+    asked = 'sum(rate(http_requests_total{service="gateway"}[20s]))'
+
     async def story(bench: Bench) -> None:
         bench.inject("service-selector-typo", service="catalog")
         await bench.until("catalog unreachable", lambda: bench.health("catalog")["causes"] == {"refused": 1.0}, 5)
         await bench.until("users notice", lambda: bench.health("gateway")["successRate"] < 0.3, 5)
         assert all(bench.workload_well(name) for name in ("catalog", "gateway"))
         await asyncio.sleep(25)
-        rate = 'sum(rate(http_requests_total{service="gateway",code="502"}[20s])) / sum(rate(http_requests_total{service="gateway"}[20s]))'
-        assert bench.number(rate) > 0.5
+        assert bench.number(f"{served} / {asked}") > 0.5
         assert bench.lines("gateway", "call to catalog:8080 failed: dial tcp catalog:8080: connect: connection refused")
         bench.change("services", "catalog", lambda o: o["spec"].update(selector={"app": "catalog"}))
         await bench.until("healed", lambda: bench.health("gateway")["well"], 5)
@@ -166,8 +168,8 @@ def test_a_hog_is_throttled_and_dies_with_its_pod() -> None:
         bench.inject("cpu-hog", workload="orders")
         await asyncio.sleep(20)
         share = (
-            'max by (pod) (rate(container_cpu_usage_seconds_total{namespace="shop",container="orders"}[15s])) / on (pod) '
-            'max by (pod) (kube_pod_container_resource_limits{resource="cpu",container="orders"})'
+            'max by (pod) (rate(container_cpu_usage_seconds_total{namespace="shop",container="orders"}[15s]))'
+            ' / on (pod) max by (pod) (kube_pod_container_resource_limits{resource="cpu",container="orders"})'
         )
         hogs = {pod: value for (pod,), value in bench.ask(share).items() if value > 0.95}
         assert len(hogs) == 1
@@ -176,19 +178,13 @@ def test_a_hog_is_throttled_and_dies_with_its_pod() -> None:
         )
         assert max(bench.ask(throttled).values()) > 0.9
         [pod] = hogs
-        bench.sandbox.cluster.delete("pods", "shop", pod, user=bench_person())
+        bench.sandbox.cluster.delete("pods", "shop", pod, user=PERSON)
         await bench.until("gone", lambda: not any(p["metadata"]["name"] == pod for p in bench.pods("orders")))
         await bench.until("replaced", lambda: bench.workload_well("orders"))
         await asyncio.sleep(20)
         assert max(bench.ask(share).values()) < 0.5
 
     play(story)
-
-
-def bench_person() -> object:
-    from tests.sandbox_apps.bench import PERSON
-
-    return PERSON
 
 
 def test_a_dead_node_takes_its_processes_off_the_network() -> None:
@@ -232,6 +228,11 @@ def test_one_quarantined_pod_of_two_hurts_half_the_calls() -> None:
         bench.create("networkpolicies.networking.k8s.io", policy)
         await bench.until("half", lambda: bench.health("cart")["successRate"] == pytest.approx(0.5), 5)
         await asyncio.sleep(6)
+        errors = {
+            p.start.pod_name: p.error_share for p in bench.sandbox.runtime.servers() if p.start.container == "cart"
+        }
+        assert errors.pop(pod) == 1.0  # it cannot call the cache either
+        assert set(errors.values()) == {0.0}
         ways = {p.start.pod_name: p.rate for p in bench.sandbox.runtime.servers() if p.start.container == "cart"}
         assert ways.pop(pod) == 0
         assert all(rate > 1 for rate in ways.values())

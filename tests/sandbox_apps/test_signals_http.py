@@ -160,8 +160,8 @@ async def test_loki_lines_newest_first_with_levels(loki: httpx.AsyncClient) -> N
     assert data["result"][0]["stream"] == recorded["result"][0]["stream"]  # the same labels, detected_level and all
     lines = sorted(((t, text) for s in data["result"] for t, text in s["values"]), reverse=True)
     assert [text for _, text in lines] == [
-        'level=error msg="timeout calling payments" attempt=60',
         'level=info msg="request 60" path=/cart',
+        'level=error msg="timeout calling payments" attempt=60',
         'level=info msg="request 59" path=/cart',
     ]
 

@@ -142,11 +142,17 @@ class Traffic:
         self._rng = rng
         self.sources: list[TrafficSource] = []
         self.classes: list[CallerClass] = []
+        self._order: list[CallerClass] = []
+        self._graph_of: object = None
 
     def tick(self, now: float, seconds: float) -> None:
         servers = self._servers()
-        self.classes = self._classify(servers)
-        order = self._callees_first()
+        state = self._state(servers)
+        if state != self._graph_of:
+            self._graph_of = state
+            self.classes = self._classify(servers)
+            self._order = self._callees_first()
+        order = self._order
         self._spread_load(now, seconds, order, servers)
         for group in order:
             self._settle(group, seconds)
@@ -161,15 +167,25 @@ class Traffic:
 
     # the graph
 
+    def _state(self, servers: list[ServerProcess]) -> object:
+        """All that the graph is made from; while it is equal the graph is too."""
+        nodes = {process.start.node_name for process in servers}
+        return (
+            self._wiring.version,
+            tuple((id(p), p.listening(), p.effects.lost) for p in servers),
+            frozenset(node for node in nodes if self._wiring.reachable(node)),
+        )
+
     def _classify(self, servers: list[ServerProcess]) -> list[CallerClass]:
         groups: dict[tuple[object, ...], CallerClass] = {}
         for process in servers:
             start = process.start
             calls = calls_of(process)
-            labels = frozenset(start.labels.items())
+            labels = self._wiring.pod_labels(process)
             wanted = tuple((spec, address, start.env.get(spec.password_env)) for spec, address in calls)
             lost = process.effects.lost
-            key = (start.namespace, labels, wanted, lost, start.pod_uid if not labels else "", start.node_name)
+            online = self._wiring.reachable(start.node_name)
+            key = (start.namespace, labels, wanted, lost, start.pod_uid if not labels else "", online)
             group = groups.get(key)
             if group is None:
                 group = groups[key] = CallerClass([], [])

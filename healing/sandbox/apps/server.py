@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from healing.sandbox.apps import config, latency, logs
 from healing.sandbox.apps.latency import Mixture
@@ -175,9 +176,8 @@ class ServerProcess(BaseProcess):
     def settle(self, seconds: float, dependencies: Mixture, failed: dict[str, float], unready: str) -> None:
         """``dependencies`` adds latency; ``failed``: share of requests lost a status code (502, 504 ...)."""
         self.unready = unready
-        self.mixture = (
-            latency.add([(1.0, self.own_seconds)], dependencies) if dependencies else [(1.0, self.own_seconds)]
-        )
+        own_seconds = self.own_seconds
+        self.mixture = [(weight, own_seconds + rest) for weight, rest in dependencies] or [(1.0, own_seconds)]
         own = min(1.0, self.program.error_rate + self.effects.error_rate)
         shares: dict[str, float] = {}
         passed = 1.0
@@ -200,9 +200,14 @@ class ServerProcess(BaseProcess):
                 requests.by_code[code] = requests.by_code.get(code, 0.0) + amount * share
         requests.count += amount
         requests.seconds += amount * latency.mean(self.mixture)
-        spread = self.program.latency_spread
-        for index, bound in enumerate(BUCKETS):
-            requests.buckets[index] += amount * latency.share_below(self.mixture, bound, spread)
+        for index, share in enumerate(_bucket_shares(tuple(self.mixture), self.program.latency_spread)):
+            requests.buckets[index] += amount * share
+
+
+@lru_cache(maxsize=4096)
+def _bucket_shares(mixture: tuple[tuple[float, float], ...], spread: float) -> tuple[float, ...]:
+    """Alike processes have the same mixture, so most of this is computed once a tick for all of them."""
+    return tuple(latency.share_below(list(mixture), bound, spread) for bound in BUCKETS)
 
 
 def _answers(known: tuple[str, ...], path: str) -> bool:

@@ -70,6 +70,8 @@ class Wiring:
         self._processes = processes
         #: is the node on the network at all
         self._reachable = reachable
+        #: rises whenever an object changes that routes depend on
+        self.version = 0
         self._resolved: dict[tuple[str, str, int], network.Resolution] = {}
         self._allowed: dict[tuple[str, str, str, str, int], bool] = {}
         self._unsubscribe = [cluster.subscribe(resource, self._changed) for resource in _WATCHED]
@@ -80,6 +82,7 @@ class Wiring:
             stop()
 
     def _changed(self, _type: str, _new: Object, _old: Object | None) -> None:
+        self.version += 1
         self._resolved.clear()
         self._allowed.clear()
 
@@ -89,6 +92,15 @@ class Wiring:
             if before == after and old.get("status", {}).get("podIP") == new.get("status", {}).get("podIP"):
                 return
         self._changed(event, new, old)
+
+    def pod_labels(self, process: BaseProcess) -> frozenset[tuple[str, str]]:
+        """The pod's labels now, which NetworkPolicies go by."""
+        start = process.start
+        pod = self._cluster.get("pods", start.namespace, start.pod_name)
+        return frozenset(((pod or {}).get("metadata", {}).get("labels") or start.labels).items())
+
+    def reachable(self, node: str) -> bool:
+        return self._reachable(node)
 
     def ways(self, source: BaseProcess | None, namespace: str, host: str, port: int) -> list[Way]:
         """Where calls from ``source`` (None: from outside the cluster) go. Shares add to one."""

@@ -16,7 +16,7 @@ Samples = list[tuple[Labels, float]]
 _PERIOD_MICROSECONDS = 100_000
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=400_000)
 def _labels(name: str, pairs: tuple[tuple[str, str], ...]) -> Labels:
     return make_labels(name, pairs)
 

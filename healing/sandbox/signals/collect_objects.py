@@ -15,15 +15,36 @@ _PHASES = ("Failed", "Pending", "Running", "Succeeded", "Unknown")
 _POD_REASONS = ("Evicted", "NodeAffinity", "NodeLost", "Shutdown", "UnexpectedAdmissionError")
 
 
-def kube_state(cluster: Cluster) -> Samples:
+class ObjectCollector:
+    """Samples of all objects. Objects that have not changed since the last scrape are not looked at again."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._known: dict[str, tuple[str, Samples]] = {}
+
+    def collect(self) -> Samples:
+        samples: Samples = []
+        known: dict[str, tuple[str, Samples]] = {}
+        for resource, collector in _COLLECTORS.items():
+            for found in self._cluster.list(resource):
+                meta = found["metadata"]
+                key, version = meta["uid"], meta["resourceVersion"]
+                entry = self._known.get(key)
+                if entry is None or entry[0] != version:
+                    entry = (version, _samples_of(collector, found))
+                known[key] = entry
+                samples.extend(entry[1])
+        self._known = known
+        return samples
+
+
+def _samples_of(collector: Callable[[Emit, Object], None], found: Object) -> Samples:
     samples: Samples = []
 
     def emit(name: str, value: float, **labels: str) -> None:
         samples.append((make_labels(name, (*_TARGET, *labels.items())), float(value)))
 
-    for resource, collector in _COLLECTORS.items():
-        for found in cluster.list(resource):
-            collector(emit, found)
+    collector(emit, found)
     return samples
 
 

@@ -40,6 +40,7 @@ class Signals:
         self._cluster = cluster
         self._scrape_seconds = scrape_seconds
         self._scraped_at = 0.0
+        self._objects = collect_objects.ObjectCollector(cluster)
         self._ruled_at = 0.0
         self.store = Store()
         self.logs = LogStore()
@@ -64,6 +65,8 @@ class Signals:
         if now - self._scraped_at >= self._scrape_seconds - 0.1:
             self._scraped_at = now
             self.scrape(now)
+        else:  # between two scrapes of the nodes, so that no tick has to do all
+            self.scrape_objects(now)
         if now - self._ruled_at >= _RULE_SECONDS - 0.1:
             self._ruled_at = now
             for rule in self.rules:
@@ -84,9 +87,11 @@ class Signals:
             for process in processes:
                 if process.running:
                     self._scrape_application(process, services, time_ms)
-        objects = collect_objects.kube_state(self._cluster)
+
+    def scrape_objects(self, now: float) -> None:
+        objects = self._objects.collect()
         objects.append((make_labels("up", (("instance", "10.42.0.3:8080"), ("job", "kube-state-metrics"))), 1.0))
-        self.store.write("kube-state-metrics", time_ms, objects)
+        self.store.write("kube-state-metrics", round(now * 1000), objects)
 
     def _scrape_node(self, node: str, processes: list[BaseProcess], time_ms: int) -> None:
         found = self._cluster.get("nodes", None, node)
