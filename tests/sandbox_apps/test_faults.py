@@ -240,6 +240,33 @@ def test_one_quarantined_pod_of_two_hurts_half_the_calls() -> None:
     play(story)
 
 
+def test_series_of_a_deleted_pod_end_and_its_logs_stay() -> None:
+    async def story(bench: Bench) -> None:
+        pod = bench.pods("cart")[0]["metadata"]["name"]
+        metrics = ("up", "http_requests_total", "container_memory_working_set_bytes", "kube_pod_info")
+        assert all(bench.ask(f'{metric}{{pod="{pod}"}}') for metric in metrics)
+        bench.sandbox.cluster.delete("pods", "shop", pod, user=PERSON)
+        await bench.until("gone", lambda: not any(p["metadata"]["name"] == pod for p in bench.pods("cart")))
+        await asyncio.sleep(4)
+        assert not any(bench.ask(f'{metric}{{pod="{pod}"}}') for metric in metrics)
+        assert bench.ask(f'rate(http_requests_total{{pod="{pod}",code="200"}}[1m])')
+        streams = bench.sandbox.signals.logs.streams([], 0, round(bench.clock() * 1e9))
+        assert any(dict(stream.labels)["pod"] == pod for stream in streams)
+
+    play(story)
+
+
+def test_what_people_make_of_nodes_does_no_harm() -> None:
+    async def story(bench: Bench) -> None:
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "by-hand"}}
+        bench.sandbox.cluster.create("nodes", None, node, user=PERSON)
+        await asyncio.sleep(5)
+        assert bench.number('up{job="cadvisor",node="by-hand"} == bool 0') == 1
+        assert bench.number('sum(up{job="cadvisor"})') == 3
+
+    play(story)
+
+
 MORE = [
     ("wrong-env", {"workload": "orders", "env": "PAYMENTS_URL", "value": "http://payment:8080"}, "no such host"),
     ("wrong-env", {"workload": "cart", "env": "CACHE_URL", "value": "redis://cache:6380/1"}, "connection refused"),

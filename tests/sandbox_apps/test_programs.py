@@ -301,7 +301,7 @@ def test_image_names(reference: str, full: str | None) -> None:
     [
         ("nginx:1.27-alpine", ""),
         ("ghcr.io/acme/api:v1.2.3", ""),
-        ("registry.local/web:9.9-nope", 'reference "registry.local/web:9.9-nope": registry.local/web:9.9-nope: not found'),
+        ("registry.local/web:9.9-nope", "registry.local/web:9.9-nope: not found"),
         ("nginx:1.99", "docker.io/library/nginx:1.99: not found"),
         ("ngnix:1.27", "pull access denied, repository does not exist or may require authorization"),
         ("registry.exmaple.org/a/b:1.0", "dial tcp: lookup registry.exmaple.org on 10.96.0.10:53: no such host"),

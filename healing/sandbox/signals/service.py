@@ -40,6 +40,7 @@ class Signals:
         self._cluster = cluster
         self._scrape_seconds = scrape_seconds
         self._scraped_at = 0.0
+        self._applications: set[str] = set()
         self._objects = collect_objects.ObjectCollector(cluster)
         self._ruled_at = 0.0
         self.store = Store()
@@ -82,11 +83,14 @@ class Signals:
         for node in self._cluster.list("nodes"):
             by_node.setdefault(node["metadata"]["name"], [])
         services = self._services_of()
+        earlier, self._applications = self._applications, set()
         for node_name, processes in by_node.items():
             self._scrape_node(node_name, processes, time_ms)
             for process in processes:
                 if process.running:
                     self._scrape_application(process, services, time_ms)
+        for gone in earlier - self._applications:
+            self.store.write(gone, time_ms, [])  # its series end at once
 
     def scrape_objects(self, now: float) -> None:
         objects = self._objects.collect()
@@ -105,7 +109,10 @@ class Signals:
 
     def _answers(self, node: str) -> bool:
         """A stopped kubelet serves no cAdvisor metrics either."""
-        handle = self._world.node(node) if self._world is not None else None
+        try:
+            handle = self._world.node(node) if self._world is not None else None
+        except KeyError:
+            return False  # an object somebody made: no machine behind it
         failures: frozenset[str] = getattr(handle, "failures", frozenset())
         return not ({"down", "kubelet-stopped"} & failures)
 
@@ -116,7 +123,9 @@ class Signals:
         if samples and not self._runtime.reachable(start.node_name):
             samples = [(labels, 0.0) for labels, _ in samples[:1]]  # up 0
         if samples:
-            self.store.write(f"app/{start.pod_uid}/{start.container}", time_ms, samples)
+            target = f"app/{start.pod_uid}/{start.container}"
+            self._applications.add(target)
+            self.store.write(target, time_ms, samples)
 
     def _services_of(self) -> dict[tuple[str, str], str]:
         """Which Service a pod stands behind, by its EndpointSlices."""
