@@ -235,7 +235,14 @@ def check_statefulset(obj: Object) -> list[Cause]:
             invalid_value("spec.podManagementPolicy", spec.get("podManagementPolicy"), "must be 'OrderedReady' or 'Parallel'")
         )
     causes += _check_selector(spec, "spec")
-    return causes + _check_template(spec.get("template") or {}, spec.get("selector"), "spec.template")
+    template = dict(spec.get("template") or {})
+    pod = dict(template.get("spec") or {})
+    # Each claim template is a volume of that name in the pods.
+    claimed = [{"name": (c.get("metadata") or {}).get("name")} for c in spec.get("volumeClaimTemplates") or ()]
+    if claimed:
+        pod["volumes"] = [*(pod.get("volumes") or ()), *({**volume, "emptyDir": {}} for volume in claimed)]
+        template["spec"] = pod
+    return causes + _check_template(template, spec.get("selector"), "spec.template")
 
 
 def check_daemonset(obj: Object) -> list[Cause]:
