@@ -133,7 +133,7 @@ class Tree:
         return wait
 
     def start_product(self, target: Target) -> None:
-        """Start web, workers, beat and watcher on `target` and wait until the web process is ready."""
+        """Start web and, when it is ready, workers, beat and watcher on `target`."""
         self._set(
             CLUSTER_NAME=target.cluster_name,
             KUBECONFIG=str(target.kubeconfig),
@@ -141,9 +141,11 @@ class Tree:
             PROMETHEUS_URL=target.prometheus_url or "off",
             LOKI_URL=target.loki_url or "off",
         )
-        for spec in tree.product(self._environment, host=HOST, port=self.port):
+        web, *others = tree.product(self._environment, host=HOST, port=self.port)
+        # One after the other: a person waits for the page, and all at once they would share the processors.
+        self._wait(self.supervisor.start(web), WEB_START_SECONDS, self.is_ready)
+        for spec in others:
             self.supervisor.start(spec)
-        self._wait(self.supervisor.child("web"), WEB_START_SECONDS, self.is_ready)
 
     def is_ready(self) -> bool:
         """Whether the web process and what it needs are there."""

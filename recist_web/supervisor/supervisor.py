@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -73,9 +74,12 @@ class Supervisor:
                 child.wait_or_kill(now)
                 self.start(child.spec)
 
-    def run(self) -> None:
-        """Look after the children until a signal or `ask_to_stop`."""
+    def run(self, *, with_parent: bool = False) -> None:
+        """Look after the children until a signal or `ask_to_stop`; `with_parent`: or until our parent ends."""
+        parent = os.getppid()
         while not self._stopping.wait(POLL_SECONDS):
+            if with_parent and os.getppid() != parent:
+                return
             self.look_after()
 
     def ask_to_stop(self) -> None:

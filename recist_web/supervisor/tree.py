@@ -36,7 +36,7 @@ def python(*arguments: str) -> list[str]:
 
 
 def product(environment: Mapping[str, str], *, host: str, port: int, watch: bool = True) -> list[Spec]:
-    """The four kinds of processes of DESIGN.md section 2."""
+    """The four kinds of processes (docs/architecture.md); web comes first."""
     web = python("-m", "uvicorn", "recist_web.asgi:application", "--host", host, "--port", str(port))
     # Uvicorn waits for open connections; a dashboard's WebSocket never closes by itself.
     web += ["--timeout-graceful-shutdown", "2", "--no-access-log", "--lifespan", "off"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
 from recist_web.people import ensure_demo_people
@@ -17,6 +19,9 @@ from recist_web.supervisor.launch import SandboxRequest, Tree
 
 class Command(BaseCommand):
     help = "Start the embedded cluster, its faults, and the whole product; Ctrl-C stops all of it."
+
+    # The environment's checks; the rest would load every model and page, which this process does not use.
+    requires_system_checks = (Tags.compatibility,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--scenario", default="demo", help="what happens in the embedded cluster (name or file)")
@@ -38,7 +43,8 @@ class Command(BaseCommand):
                 target = wait_for_sandbox()
                 tree.start_product(target)
                 self.say(demo_banner(tree.url, logins, target, tree.var / "log", faults=wanted.faults))
-                tree.supervisor.run()
+                # Started by make: when that is killed, nobody is left who could stop us.
+                tree.supervisor.run(with_parent="MAKELEVEL" in os.environ)
                 self.say("Stopping ...")
         except StoppedError:
             self.say("Stopped.")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
 from recist_web.people import ensure_administrator
@@ -20,6 +21,9 @@ from recist_web.supervisor.launch import Target, Tree
 
 class Command(BaseCommand):
     help = "Start the whole product with embedded stores on an existing cluster; Ctrl-C stops all of it."
+
+    # The environment's checks; the rest would load every model and page, which this process does not use.
+    requires_system_checks = (Tags.compatibility,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the cluster")
