@@ -7,6 +7,7 @@ import uuid
 from celery import shared_task
 
 from healing import containment, engine, mirror
+from healing.approvals import recovery
 from healing.approvals import service as approvals
 from healing.handlers import HANDLERS
 from healing.models import HealingEvent
@@ -41,3 +42,9 @@ def expire() -> None:
     """Beat, every two seconds: approvals nobody decided, isolations past their time."""
     approvals.expire_due()
     containment.release_due(get_ports, engine.add_note)
+
+
+@shared_task(name="healing.tasks.withdraw_recovered", ignore_result=True)
+def withdraw_recovered() -> None:
+    """Beat, every five seconds: questions whose fault went away by itself."""
+    recovery.withdraw_recovered(get_ports)

@@ -28,6 +28,8 @@ def _every(seconds: float, task: str, queue: str = "default") -> dict[str, objec
 app.conf.beat_schedule = {
     "sweep": _every(1.0, "healing.tasks.sweep"),
     "expire": _every(2.0, "healing.tasks.expire"),
+    # Asks the cluster, so it must not stand before a containment.
+    "withdraw_recovered": _every(5.0, "healing.tasks.withdraw_recovered", queue="healing"),
     # Where the embedded Qdrant lives: no other process may open it.
     "index-pending": _every(10.0, "knowledge.tasks.index_pending", queue="knowledge"),
 }

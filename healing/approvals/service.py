@@ -96,6 +96,20 @@ def expire_due(now: datetime | None = None) -> int:
     return sum(_expire_one(pk) for pk in due)
 
 
+def withdraw(approval_id: int, *, reason: str) -> bool:
+    """The fault is gone by itself: nobody needs to decide any more. False: somebody has decided meanwhile."""
+
+    def decide(approval: Approval) -> PhaseResult:
+        note = Note("recovered", f"Nothing is left to heal: {reason}", {"approval": approval.pk}, source="approvals")
+        return PhaseResult(next=Phase.LEARNING, notes=[note], outcome=Outcome.RECOVERED, outcome_reason=reason)
+
+    try:
+        _decide(approval_id, ApprovalState.STALE, None, "", decide)
+    except DecisionError:
+        return False
+    return True
+
+
 def _expire_one(approval_id: int) -> bool:
     def decide(approval: Approval) -> PhaseResult:
         message = f"Nobody decided about '{approval.strategy.title}' in time. Nothing was done."

@@ -1,0 +1,51 @@
+"""Questions that answer themselves: the fault went away while a person was being asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.core.cache import cache
+from django.utils import timezone
+
+from healing.approvals import service
+from healing.metacognition import health
+from healing.models import Approval, ApprovalState
+from healing.ports import Ports
+
+#: A fault has to stay away this long, seen at every look, before the question is withdrawn.
+AWAY_SECONDS = 20.0
+_CALL_SECONDS = 2.0
+#: Longer than the pause between two looks, so that a look that found the fault again starts from the beginning.
+_MEMORY_SECONDS = 60
+_LOCK = "withdraw-recovered"
+#: A killed worker leaves the lock behind for this long.
+_LOCK_SECONDS = 60
+
+
+def withdraw_recovered(get_ports: Callable[[str], Ports]) -> int:
+    """Look at every event that waits for a person; close those that are well. Returns how many. Beat calls it."""
+    if not cache.add(_LOCK, value=True, timeout=_LOCK_SECONDS):
+        return 0  # the former round is still looking
+    try:
+        return _look_at_all(get_ports)
+    finally:
+        cache.delete(_LOCK)
+
+
+def _look_at_all(get_ports: Callable[[str], Ports]) -> int:
+    waiting = Approval.objects.filter(state=ApprovalState.OPEN).select_related("event")
+    return sum(_look_at(approval, get_ports) for approval in waiting)
+
+
+def _look_at(approval: Approval, get_ports: Callable[[str], Ports]) -> bool:
+    now, key = timezone.now(), f"recovered-since:{approval.pk}"
+    ports = get_ports(approval.event.cluster)
+    reason = health.recovered(approval.event, ports, now, timeout_seconds=_CALL_SECONDS)
+    if not reason:
+        cache.delete(key)
+        return False
+    since = cache.get(key) or now
+    cache.set(key, since, timeout=_MEMORY_SECONDS)
+    if (now - since).total_seconds() < AWAY_SECONDS:
+        return False
+    return service.withdraw(approval.pk, reason=reason)
