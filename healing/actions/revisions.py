@@ -21,6 +21,8 @@ from healing.ports.errors import Forbidden, NotFound
 
 REVISION = "deployment.kubernetes.io/revision"
 _HASH_LABEL = "pod-template-hash"
+#: Name of a revision that exists in the workload's spec only.
+UNRELEASED = ""
 
 #: Events that say a pod did not work.
 _BAD_EVENTS = frozenset({"BackOff", "Failed", "Unhealthy", "FailedMount", "FailedCreate", "OOMKilling"})
@@ -144,12 +146,15 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def current(workload: Workload, revisions: Iterable[Revision]) -> Revision:
-    """The revision that the workload asks for; `CannotPlan` where the controller has not made it yet."""
+def current(workload: Workload, revisions: Collection[Revision]) -> Revision:
+    """The revision that the workload asks for.
+
+    One that has no number yet (its controller has not seen it, or the rollout is paused) counts as the next."""
     for revision in revisions:
         if same_template(revision.template, workload.template):
             return revision
-    raise CannotPlan(f"{workload.ref} has a template that its controller has not seen yet.")
+    newest = max((r.number for r in revisions), default=0)
+    return Revision(newest + 1, UNRELEASED, without_hash(workload.template), created_at="")
 
 
 def last_good(

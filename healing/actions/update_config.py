@@ -18,7 +18,7 @@ from pydantic import Field
 from healing.actions import known_good, operations, revisions
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import blast_radius, managed_by
-from healing.actions.reading import WORKLOAD_KINDS, Workload, get
+from healing.actions.reading import WORKLOAD_KINDS, Workload, get, list_if_allowed
 from healing.actions.template_patch import diff, replace_template, unpause_changes
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
@@ -122,7 +122,8 @@ class UpdateConfig(Action[UpdateConfigParameters]):
                 raise CannotPlan(f"Nobody remembers what {key} of {ref} was; a person has to say it.")
             values[key] = found
         sources = "; ".join(dict.fromkeys(v.source for v in values.values()))
-        is_safe = all(v.is_same_object for v in values.values()) and not values.keys() & held.keys()
+        users = _users(cluster, ref, timeout_seconds)
+        risk, reason = _risk_of_keys(values, held, users)
         return Plan(
             action=self.name,
             target=ref,
@@ -131,17 +132,37 @@ class UpdateConfig(Action[UpdateConfigParameters]):
             changes=tuple(Change(ref, f"data[{key}]", held.get(key), found.value) for key, found in values.items()),
             operations=(operations.patch(ref, {"data": {key: found.value for key, found in values.items()}}),),
             pre_state={"undo": [operations.patch(ref, {"data": {key: held.get(key) for key in values}})]},
-            risk=Risk.LOW if is_safe else Risk.MEDIUM,
-            risk_reason=(
-                "Adds keys that are missing; present values stay."
-                if is_safe
-                else "Replaces a present value, or takes one from another object."
-            ),
+            risk=risk,
+            risk_reason=reason,
             reversible=True,
             undo_summary=f"{', '.join(values)} of {ref}: as before again.",
-            blast_radius=BlastRadius(managed_by=managed_by(config_map)),
+            blast_radius=BlastRadius(pods=sum(w.desired for w in users), managed_by=managed_by(config_map)),
             parameters=parameters.model_dump(mode="json", by_alias=True),
         )
+
+
+def _users(cluster: Cluster, ref: ObjectRef, timeout_seconds: float) -> list[Workload]:
+    """The workloads whose pods cannot start without the ConfigMap."""
+    found = []
+    for kind in sorted(WORKLOAD_KINDS):
+        for obj in list_if_allowed(cluster, kind, ref.namespace, timeout_seconds=timeout_seconds) or ():
+            workload = Workload.of(obj, kind)
+            if any((k, n) == ("ConfigMap", ref.name) for k, n, _ in revisions.references(workload.template)):
+                found.append(workload)
+    return found
+
+
+def _risk_of_keys(
+    values: Mapping[str, known_good.KnownValue], held: Mapping[str, str], users: list[Workload]
+) -> tuple[Risk, str]:
+    if values.keys() & held.keys():
+        return Risk.MEDIUM, "Replaces a value that is there now."
+    if not all(v.is_same_object for v in values.values()):
+        return Risk.MEDIUM, "Takes the value from another object."
+    if len(users) > 1:
+        names = ", ".join(w.ref.name for w in users)
+        return Risk.MEDIUM, f"Several workloads use this ConfigMap: {names}."
+    return Risk.LOW, "Adds keys that were there before; present values stay."
 
 
 def with_config_of(template: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from healing.actions import capacity, operations, quantities
+from healing.actions import capacity, operations, quantities, revisions
 from healing.actions.base import Action, CannotPlan, Parameters, Plan
 from healing.actions.ownership import blast_radius
 from healing.actions.reading import WORKLOAD_KINDS, Workload
@@ -22,13 +22,13 @@ Quantities = dict[Literal["cpu", "memory"], str]
 
 
 class UpdateResourcesParameters(Parameters):
-    """``limits`` and ``requests`` as in a container's spec; what is not named stays. ``restores``: where the values
-    come from, if they are those of a former revision."""
+    """``limits`` and ``requests`` as in a container's spec; what is not named stays. Or ``fromRevision``: those that
+    the container had in that revision, and no others."""
 
     container: str = ""
     limits: Quantities = Field(default_factory=dict)
     requests: Quantities = Field(default_factory=dict)
-    restores: str = Field("", max_length=200)
+    from_revision: int = Field(0, ge=0)
 
     @field_validator("limits", "requests")
     @classmethod
@@ -37,6 +37,12 @@ class UpdateResourcesParameters(Parameters):
             if quantities.parse(text) <= 0:
                 raise ValueError("must be more than nothing")
         return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> UpdateResourcesParameters:
+        if bool(self.from_revision) == bool(self.limits or self.requests):
+            raise ValueError("name either values or the revision they come from")
+        return self
 
 
 class UpdateResources(Action[UpdateResourcesParameters]):
@@ -50,6 +56,8 @@ class UpdateResources(Action[UpdateResourcesParameters]):
         ("list", "ResourceQuota"),
         ("list", "LimitRange"),
         ("list", "Node"),
+        ("list", "ReplicaSet"),
+        ("list", "ControllerRevision"),
     )
     parameters = UpdateResourcesParameters
 
@@ -61,24 +69,25 @@ class UpdateResources(Action[UpdateResourcesParameters]):
             raise CannotPlan(f"Somebody paused the rollout of {target}: resume it first.")
         container = workload.container(parameters.container)
         before = container.get("resources") or {}
+        wanted = _wanted(cluster, workload, container["name"], parameters, timeout_seconds)
         after = {
-            part: {**(before.get(part) or {}), **values}
-            for part, values in (("limits", parameters.limits), ("requests", parameters.requests))
-            if values or before.get(part)
+            part: {**(before.get(part) or {}), **wanted.get(part, {})}
+            for part in ("limits", "requests")
+            if wanted.get(part) or before.get(part)
         }
         changes = diff(workload.ref, f"spec.template.spec.containers[{container['name']}].resources", before, after)
         if not changes:
             raise CannotPlan(f"Container {container['name']} of {target} has these resources already.")
-        _check_bounds(container["name"], before, after)
+        known = bool(parameters.from_revision)
+        _check_bounds(container["name"], before, after, may_grow=known)
         self._check_room(cluster, workload, container, after, timeout_seconds)
         undo = {part: {k: (before.get(part) or {}).get(k) for k in after.get(part, {})} for part in after}
-        known = bool(parameters.restores)
         return Plan(
             action=self.name,
             target=workload.ref,
             generation=workload.generation,
             summary=f"Container {container['name']} of {workload.ref}: {_in_words(changes)}"
-            + (f", as in {parameters.restores}" if known else "")
+            + (f", as in revision {parameters.from_revision}" if known else "")
             + ".",
             changes=(*changes, *unpause_changes(workload)),
             operations=(
@@ -107,7 +116,7 @@ class UpdateResources(Action[UpdateResourcesParameters]):
             blast_radius=blast_radius(
                 cluster, workload, remaining_ready=workload.ready_while_rolling(), timeout_seconds=timeout_seconds
             ),
-            parameters=parameters.model_dump(by_alias=True),
+            parameters=parameters.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         )
 
     def _check_room(
@@ -130,14 +139,37 @@ class UpdateResources(Action[UpdateResourcesParameters]):
         capacity.check_nodes(cluster, whole, timeout_seconds=timeout_seconds)
 
 
-def _check_bounds(name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+def _wanted(
+    cluster: Cluster, workload: Workload, name: str, parameters: UpdateResourcesParameters, timeout_seconds: float
+) -> dict[str, Quantities]:
+    if not parameters.from_revision:
+        return {"limits": parameters.limits, "requests": parameters.requests}
+    kept = revisions.of_workload(cluster, workload, timeout_seconds=timeout_seconds)
+    revision = next((r for r in kept if r.number == parameters.from_revision), None)
+    if revision is None:
+        raise CannotPlan(f"{workload.ref} has no revision {parameters.from_revision} any more.")
+    former: dict[str, Any] = next((c for c in revision.template["spec"]["containers"] if c["name"] == name), {})
+    resources = former.get("resources") or {}
+    if not resources:
+        raise CannotPlan(f"Container {name} had no requests and limits in revision {revision.number}.")
+    return {
+        part: {key: str(value) for key, value in (resources.get(part) or {}).items() if key in ("cpu", "memory")}
+        for part in ("limits", "requests")
+    }
+
+
+def _check_bounds(name: str, before: dict[str, Any], after: dict[str, Any], *, may_grow: bool) -> None:
     limits, requests = after.get("limits", {}), after.get("requests", {})
     for resource in requests.keys() & limits.keys():
         if quantities.parse(requests[resource]) > quantities.parse(limits[resource]):
             raise CannotPlan(f"Container {name} would request more {resource} than its limit.")
     for resource, text in limits.items():
         former = (before.get("limits") or {}).get(resource)
-        if former is not None and quantities.parse(text) > quantities.parse(former) * Decimal(MAX_FACTOR):
+        if (
+            not may_grow
+            and former is not None
+            and quantities.parse(text) > quantities.parse(former) * Decimal(MAX_FACTOR)
+        ):
             raise CannotPlan(
                 f"{resource} of container {name} would grow from {former} to {text}: more than {MAX_FACTOR:g} times."
             )

@@ -10,11 +10,11 @@ from django.utils import timezone
 from healing.actions import guardrails, registry
 from healing.actions.base import CannotPlan, Plan
 from healing.actions.isolate import QUARANTINE, policy_name
-from healing.actions.runner import ActionFailed, Runner, StalePlan
+from healing.actions.runner import ActionFailed, Runner, StalePlan, stored_plan
 from healing.containment.decide import Measure, decide
 from healing.containment.evidence import collect
 from healing.lifecycle import Phase
-from healing.models import ActorKind, Isolation
+from healing.models import ActionState, ActorKind, Isolation
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import ActionName
 from healing.ports.errors import SourceError
@@ -32,6 +32,7 @@ def run(context: PhaseContext) -> PhaseResult:
     if situation.policy.paused or situation.policy.autonomy != "heal":
         reason = "is paused" if situation.policy.paused else f"has autonomy {situation.policy.autonomy}"
         return _go_on([_note("not-contained", f"Nothing is contained: the policy {reason}.")])
+    _finish_begun(context)
     try:
         decision = decide(event, situation.policy, cluster, timeout_seconds=_CALL_SECONDS)
     except SourceError as error:
@@ -42,6 +43,21 @@ def run(context: PhaseContext) -> PhaseResult:
     contained = sum([_carry_out(context, measure, situation) for measure in decision.measures])
     notes = [_note("not-contained", reason) for reason in decision.not_done]
     return _go_on(notes, result={"measures": len(decision.measures), "contained": contained})
+
+
+def _finish_begun(context: PhaseContext) -> None:
+    """What a lost worker had begun: the cluster may look contained already, so that nobody would decide it again."""
+    event = context.event
+    runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
+    for row in event.actions.filter(strategy=None, state=ActionState.APPLYING):
+        plan = stored_plan(row)
+        try:
+            runner.apply(event, plan, key=row.key)
+        except (StalePlan, ActionFailed) as error:
+            context.report(_note("not-contained", f"{plan.summary} {error}"))
+        else:
+            data = {"action": row.action, "target": row.target, "actionRun": row.pk, "diff": row.diff}
+            context.report(_note("contained", f"{plan.summary} (begun by a worker that did not come back)", data))
 
 
 def _go_on(notes: list[Note], result: dict[str, int] | None = None) -> PhaseResult:

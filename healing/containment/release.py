@@ -82,7 +82,7 @@ def release_due(
             done += _upkeep(get_ports, add_note, row, "its time is over")
     left = ActionRun.objects.filter(
         strategy=None,
-        state__in=(ActionState.APPLIED, ActionState.UNDOING),
+        state__in=(ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING),
         event__outcome__in=(Outcome.HEALED, Outcome.RECOVERED),
         event__finished_at__gte=now - _UPKEEP,
     ).select_related("event")
@@ -102,9 +102,8 @@ def _upkeep(
 
 
 def _open_measures(event: HealingEvent) -> QuerySet[ActionRun]:
-    return ActionRun.objects.filter(
-        event=event, strategy=None, state__in=(ActionState.APPLIED, ActionState.UNDOING)
-    ).order_by("-pk")
+    maybe_done = (ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING)
+    return ActionRun.objects.filter(event=event, strategy=None, state__in=maybe_done).order_by("-pk")
 
 
 def _put_back(runner: Runner, row: ActionRun, reason: str) -> Note | None:

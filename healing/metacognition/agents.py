@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import connections
+
 from healing.actions import guardrails
 from healing.actions.base import Plan
 from healing.metacognition.candidates import Candidate
@@ -104,8 +106,16 @@ def deliberate(
             speaking = [agent for agent in agents if not agent.is_settled or number == 0]
             if not speaking or (number > 0 and case.deadline.remaining_seconds() < 1.0):
                 break
-            heard = list(pool.map(lambda agent, turn=turn: turn(case, agent, agents), speaking))
+            heard = list(pool.map(lambda agent, turn=turn: _take_turn(turn, case, agent, agents), speaking))
             for agent, arguments in zip(speaking, heard, strict=True):
                 agent.hear(arguments)
             on_turn(number + 1, speaking)
     return agents
+
+
+def _take_turn(turn: Turn, case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
+    """In a thread of the pool, whose database connections nobody else would close."""
+    try:
+        return turn(case, agent, agents)
+    finally:
+        connections.close_all()

@@ -23,7 +23,7 @@ _CALL_SECONDS = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything that strategies and micro-agents may look at. Database reads are done: safe for threads."""
+    """Everything that strategies and micro-agents may look at; safe for threads."""
 
     event: HealingEvent
     policy: PolicySpec

@@ -137,6 +137,8 @@ _SUGGESTED = (0.65, 0.5, 0.4, 0.3)
 
 #: Whatever the cause is; nobody knows better.
 GENERIC: Fixes = (("rollback", 0.3), ("restart", 0.2), ("evict-pod", 0.15))
+#: Strategies that fit a state rather than a cause; where the state is another, they drop out by themselves.
+ALWAYS: Fixes = (("resume-rollout", 0.45),)
 
 
 def fixes_for(cause: str, suggested_actions: tuple[str, ...]) -> Fixes:
@@ -148,4 +150,6 @@ def fixes_for(cause: str, suggested_actions: tuple[str, ...]) -> Fixes:
                 found.setdefault(strategy, likely)
     for strategy, likely in GENERIC:
         found.setdefault(strategy, likely if cause not in FIXES else likely / 3)
+    for strategy, likely in ALWAYS:
+        found.setdefault(strategy, likely)
     return tuple(found.items())

@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from healing.actions import labels, quantities
+from healing.actions import labels, quantities, revisions
 from healing.actions.base import CannotPlan
 from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses, controller_of, is_ready
 from healing.actions.restart import stamp
@@ -150,21 +150,12 @@ def _restore_resources(case: Case) -> Blueprint:
             Step(
                 ActionName.UPDATE_RESOURCES,
                 workload.ref,
-                {
-                    "container": container["name"],
-                    "limits": _cpu_and_memory(resources.get("limits")),
-                    "requests": _cpu_and_memory(resources.get("requests")),
-                    "restores": f"revision {good.revision.number}",
-                },
+                {"container": container["name"], "fromRevision": good.revision.number},
             ),
         ),
         restores=True,
         seconds=20,
     )
-
-
-def _cpu_and_memory(values: Mapping[str, str] | None) -> dict[str, str]:
-    return {name: str(value) for name, value in (values or {}).items() if name in ("cpu", "memory")}
 
 
 def _raise(resource: str) -> Builder:
@@ -416,11 +407,14 @@ def _is_movable(pod: Object) -> bool:
 
 def _resume_rollout(case: Case) -> Blueprint:
     workload = case.workload()
-    if workload.paused_by_event == case.event.name:
-        raise CannotPlan("We paused it ourselves, because its new pods fail.")
+    if not workload.is_paused:
+        raise CannotPlan(f"The rollout of {workload.ref} is not paused.")
+    kept = revisions.of_workload(case.cluster, workload, timeout_seconds=case.seconds)
+    if workload.paused_by_event and revisions.current(workload, kept).name != revisions.UNRELEASED:
+        raise CannotPlan("We paused it ourselves, because the pods of its template fail.")
     return Blueprint(
-        f"Resume the rollout of {workload.ref.name}",
-        "It is paused, so its pods are not those of its template.",
+        f"Let the newest template of {workload.ref.name} roll out",
+        "Somebody has changed the template since its rollout was paused; it has not been tried yet.",
         (Step(ActionName.RESUME_ROLLOUT, workload.ref, {}),),
         restores=False,
         seconds=20,

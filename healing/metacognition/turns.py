@@ -32,7 +32,7 @@ _FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
 
 
 def turns_for(situation: guardrails.Situation) -> list[Turn]:
-    """In order. ``situation`` was read before: threads do not touch the database."""
+    """In order. ``situation`` was read before, once for all."""
 
     def can_it_be_done(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
         return _feasibility(case, agent, situation)

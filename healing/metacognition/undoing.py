@@ -12,7 +12,7 @@ from healing.phase import Note, PhaseContext, PhaseResult
 
 
 def undo_all(context: PhaseContext, runner: Runner, strategy: Strategy) -> None:
-    """Put every step back, the last one first, and say so. Raises `UndoFailed` (after trying all of them) or `TryLater`."""
+    """Put every step back, the last one first. Raises `UndoFailed` (after trying all of them) or `TryLater`."""
     problems: list[str] = []
     rows = strategy.actions.filter(state__in=(ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING)).order_by(
         "-pk"
