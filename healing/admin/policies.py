@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -23,13 +23,17 @@ from healing.policies.spec import PolicySpec
 _FIELDS = form_fields(PolicySpec)
 
 
-class PolicyFormBase(forms.ModelForm):  # type: ignore[type-arg] - generic only in the stubs
+class PolicyFormBase(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
     """The row's own columns, plus one field for every value of the spec."""
 
     class Meta:
         model = Policy
         fields = ("name", "namespace", "enabled")
-        widgets = {"name": UnfoldAdminTextInputWidget, "namespace": UnfoldAdminTextInputWidget, "enabled": UnfoldBooleanSwitchWidget}  # noqa: RUF012
+        widgets: ClassVar = {
+            "name": UnfoldAdminTextInputWidget,
+            "namespace": UnfoldAdminTextInputWidget,
+            "enabled": UnfoldBooleanSwitchWidget,
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,7 +98,7 @@ def _fieldsets() -> tuple[tuple[str | None, dict[str, Any]], ...]:
 
 
 @admin.register(Policy)
-class PolicyAdmin(ModelAdmin):  # type: ignore[misc] - unfold has no types
+class PolicyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """What may be healed, how, and who must agree."""
 
     form = PolicyForm
@@ -109,7 +113,11 @@ class PolicyAdmin(ModelAdmin):  # type: ignore[misc] - unfold has no types
         return _fieldsets()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Policy | None = None) -> Any:
-        return ("read_only_because", "in_words") if obj is not None and not self.has_change_permission(request, obj) else ()
+        return (
+            ("read_only_because", "in_words")
+            if obj is not None and not self.has_change_permission(request, obj)
+            else ()
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Policy | None = None) -> bool:
         allowed: bool = super().has_change_permission(request, obj)

@@ -26,7 +26,7 @@ class ReadOnly:
         return False
 
 
-class TimelineInline(ReadOnly, TabularInline):  # type: ignore[misc] - unfold has no types
+class TimelineInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold has no types
     """The event's timeline."""
 
     model = TimelineEntry
@@ -35,7 +35,7 @@ class TimelineInline(ReadOnly, TabularInline):  # type: ignore[misc] - unfold ha
     fields = ("seq", "at", "phase", "kind", "actor_kind", "actor", "message")
 
 
-class PhaseRunInline(ReadOnly, TabularInline):  # type: ignore[misc] - unfold has no types
+class PhaseRunInline(ReadOnly, TabularInline):  # type: ignore[misc]  # unfold has no types
     """The event's stays in phases."""
 
     model = PhaseRun
@@ -45,7 +45,7 @@ class PhaseRunInline(ReadOnly, TabularInline):  # type: ignore[misc] - unfold ha
 
 
 @admin.register(HealingEvent)
-class HealingEventAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no types
+class HealingEventAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Events with everything in their row."""
 
     list_display = ("name", "target", "symptom", "cause", "phase", "outcome", "detected_at", "finished_at")
@@ -66,7 +66,7 @@ class HealingEventAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold ha
 
 
 @admin.register(Approval)
-class ApprovalAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no types
+class ApprovalAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Decisions and who took them."""
 
     list_display = ("event", "strategy", "risk", "state", "decided_by_name", "created_at", "decided_at")
@@ -76,7 +76,7 @@ class ApprovalAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no
 
 
 @admin.register(Strategy)
-class StrategyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no types
+class StrategyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Strategies with plans and arguments."""
 
     list_display = ("event", "attempt", "title", "origin", "risk", "score", "state")
@@ -85,7 +85,7 @@ class StrategyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no
 
 
 @admin.register(ActionRun)
-class ActionRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no types
+class ActionRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Everything that was done to a cluster."""
 
     list_display = ("event", "action", "state", "created_at", "applied_at", "undone_at")
@@ -95,7 +95,7 @@ class ActionRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has n
 
 
 @admin.register(TimelineEntry)
-class TimelineEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no types
+class TimelineEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """What happened, across events."""
 
     list_display = ("event", "seq", "at", "phase", "kind", "actor_kind", "actor", "message")
@@ -105,7 +105,7 @@ class TimelineEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold h
 
 
 @admin.register(Isolation)
-class IsolationAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc] - unfold has no types
+class IsolationAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Pods that are, or were, kept from traffic."""
 
     list_display = ("namespace", "pod_name", "mode", "created_at", "expires_at", "released_at")

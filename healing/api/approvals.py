@@ -59,9 +59,7 @@ def approve(request: ApiRequest, approval_id: int, decision: Approve) -> Approva
 def reject(request: ApiRequest, approval_id: int, decision: Reject) -> ApprovalItem:
     """Nothing is done."""
     user = request.auth
-    return _decide(
-        request, approval_id, lambda: service.reject(approval_id, by=user, comment=_line(decision.comment))
-    )
+    return _decide(request, approval_id, lambda: service.reject(approval_id, by=user, comment=_line(decision.comment)))
 
 
 @router.post("/{approval_id}/override", response=_DECISION)

@@ -44,7 +44,9 @@ class Basic(HttpBasicAuth):
     def authenticate(self, request: HttpRequest, username: str, password: str) -> User | None:
         key = "failures." + hashlib.sha256(request.META.get("REMOTE_ADDR", "").encode()).hexdigest()[:32]
         if limits.count(key, FAILURE_WINDOW_SECONDS, add=0) >= MAX_FAILURES:
-            raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong passwords from this address. Wait five minutes.")
+            raise HttpError(
+                HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong passwords from this address. Wait five minutes."
+            )
         # A NUL is an error to PostgreSQL, and part of no name.
         user = authenticate(request, username=username, password=password) if "\0" not in username else None
         if isinstance(user, User):
@@ -63,4 +65,6 @@ def require_decider(user: User) -> None:
 def require_permission(user: User, permission: str, what: str) -> None:
     """Raise the problem for whoever lacks a Django permission; ``what`` completes "You may not …"."""
     if not user.has_perm(permission):
-        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", f"You may not {what}: ask an admin for the permission {permission}.")
+        raise Problem(
+            HTTPStatus.FORBIDDEN, "forbidden", f"You may not {what}: ask an admin for the permission {permission}."
+        )

@@ -79,7 +79,6 @@ def policy_item(policy: Policy) -> PolicyItem:
     return PolicyItem.model_validate(policy)
 
 
-
 def _common(event: HealingEvent) -> dict[str, Any]:
     return {
         "name": event.name,

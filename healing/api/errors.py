@@ -55,7 +55,11 @@ def declared(*statuses: int) -> dict[int, type[ProblemBody]]:
 
 
 def response(
-    status: int, slug: str, detail: str, more: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    slug: str,
+    detail: str,
+    more: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """A problem as a response."""
     body = {"type": slug, "title": HTTPStatus(status).phrase, "status": int(status), "detail": detail, **(more or {})}
@@ -89,7 +93,9 @@ def install(api: NinjaAPI) -> None:
     @api.exception_handler(AuthenticationError)
     def _authentication(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
         detail = "Sign in, or send user name and password with HTTP Basic."
-        return response(HTTPStatus.UNAUTHORIZED, "unauthenticated", detail, headers={"WWW-Authenticate": 'Basic realm="ReCiSt"'})
+        return response(
+            HTTPStatus.UNAUTHORIZED, "unauthenticated", detail, headers={"WWW-Authenticate": 'Basic realm="ReCiSt"'}
+        )
 
     @api.exception_handler(HttpError)
     def _http(request: HttpRequest, error: HttpError) -> HttpResponse:

@@ -51,7 +51,10 @@ def list_events(
     except BadFilter as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)) from error
     events, following = page(
-        filters.apply(HealingEvent.objects.defer("diagnosis", "signals", "policy_snapshot")), "detected_at", cursor, limit
+        filters.apply(HealingEvent.objects.defer("diagnosis", "signals", "policy_snapshot")),
+        "detected_at",
+        cursor,
+        limit,
     )
     return EventPage(items=[convert.event_item(event) for event in events], next=following)
 

@@ -16,6 +16,4 @@ router = Router(tags=["health"], by_alias=True)
 def health(request: ApiRequest) -> Health:
     """The app's parts in plain words, as on the dashboard. Probes use /livez and /readyz."""
     found = parts()
-    return Health(
-        ok=all(part.ok for part in found), parts=[PartItem(name=p.name, ok=p.ok, says=p.says) for p in found]
-    )
+    return Health(ok=all(part.ok for part in found), parts=[PartItem(name=p.name, ok=p.ok, says=p.says) for p in found])

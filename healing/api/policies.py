@@ -40,7 +40,9 @@ def create_policy(request: ApiRequest, policy: NewPolicy) -> Status[PolicyItem]:
                 source=Policy.Source.ADMIN,
             )
     except IntegrityError as error:
-        raise Problem(HTTPStatus.CONFLICT, "exists", "There is a policy of that name already: change that one.") from error
+        raise Problem(
+            HTTPStatus.CONFLICT, "exists", "There is a policy of that name already: change that one."
+        ) from error
     return Status(HTTPStatus.CREATED, convert.policy_item(row))
 
 

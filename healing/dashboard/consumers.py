@@ -119,10 +119,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
     def _read_user(self) -> User | None:
         key = self.scope["session"].session_key
         stored = import_module(settings.SESSION_ENGINE).SessionStore(key).load() if key else {}
-        user = User.objects.filter(pk=stored.get(SESSION_KEY), is_active=True).first()
+        user = User.objects.filter(pk=stored.get(SESSION_KEY, 0), is_active=True).first()
         if user is None:
             return None
-        return user if constant_time_compare(stored.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()) else None
+        same = constant_time_compare(str(stored.get(HASH_SESSION_KEY, "")), user.get_session_auth_hash())
+        return user if same else None
 
     async def open(self) -> int | None:
         """Read the address; a close code where there is nothing to show."""
@@ -180,7 +181,7 @@ class EventConsumer(LiveConsumer):
         self.etags = _texts(message.get("regions"))
 
     def concerns(self, event_name: str) -> bool:
-        return event_name == self.name
+        return event_name == str(self.name)
 
     def render(self, user: User) -> tuple[str, bool]:
         update = regions.update(self.name, user, self.seq, self.etags)

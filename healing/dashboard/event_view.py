@@ -17,7 +17,16 @@ from healing.dashboard.evidence import EvidenceView, evidence_views
 from healing.dashboard.plans import ObjectDiff, StrategyView, diffs_of
 from healing.dashboard.rows import FOLLOWED
 from healing.lifecycle import WOUND_OF_PHASE, Phase, Wound
-from healing.models import ActionRun, Approval, ApprovalState, HealingEvent, Isolation, PhaseRun, Strategy, TimelineEntry
+from healing.models import (
+    ActionRun,
+    Approval,
+    ApprovalState,
+    HealingEvent,
+    Isolation,
+    PhaseRun,
+    Strategy,
+    TimelineEntry,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,9 @@ class EventView:
         """Strategies a person may choose instead of the proposal."""
         proposal = self.proposal
         return [
-            s for s in self.strategies if proposal and s.can_be_chosen(self.event.attempt) and s.row.pk != proposal.row.pk
+            s
+            for s in self.strategies
+            if proposal and s.can_be_chosen(self.event.attempt) and s.row.pk != proposal.row.pk
         ]
 
     @cached_property

@@ -135,16 +135,16 @@ def _without_cycles(ids: list[str], edges: list[tuple[str, str, str]]) -> list[t
         stack = [(start, iter(following[start]))]
         while stack:
             node, rest = stack[-1]
-            target = next(rest, None)
-            if target is None:
+            following_node = next(rest, None)
+            if following_node is None:
                 stack.pop()
                 on_path.discard(node)
                 done.add(node)
-            elif target not in on_path:
-                kept.append((node, target))
-                if target not in done:
-                    on_path.add(target)
-                    stack.append((target, iter(following[target])))
+            elif following_node not in on_path:
+                kept.append((node, following_node))
+                if following_node not in done:
+                    on_path.add(following_node)
+                    stack.append((following_node, iter(following[following_node])))
     return kept
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
 from healing.dashboard import words
+from healing.detection import heartbeat
 from healing.lifecycle import Status
 from healing.models import HealingEvent
 
+#: The watcher says something every two seconds.
+SILENT_AFTER = timedelta(seconds=15)
 #: Work that nobody took up in this time means that no worker serves its queue.
 LATE_AFTER = timedelta(seconds=20)
 
@@ -27,7 +31,22 @@ class Part:
 
 def parts() -> list[Part]:
     """All parts, the broken ones first."""
-    return sorted([_workers(), _mirror()], key=lambda part: part.ok)
+    return sorted([_watcher(), _workers(), _mirror()], key=lambda part: part.ok)
+
+
+def _watcher() -> Part:
+    beat = heartbeat.read(settings.CLUSTER_NAME)
+    if beat is None:
+        return Part("Watcher", ok=False, says="No sign of life: new faults are not seen. Is manage.py watch running?")
+    if (age := beat.age()) > SILENT_AFTER:
+        says = f"Silent for {words.duration(age.total_seconds())}: new faults are not seen. Is manage.py watch running?"
+        return Part("Watcher", ok=False, says=says)
+    if beat.problems:
+        return Part("Watcher", ok=False, says="; ".join(f"{part}: {why}" for part, why in beat.problems.items()))
+    if not beat.synced:
+        return Part("Watcher", ok=True, says="Reading the cluster for the first time.")
+    lag = f", {words.duration(beat.lag_seconds)} behind" if beat.lag_seconds is not None else ""
+    return Part("Watcher", ok=True, says=f"Watching {words.count(beat.objects, 'object')}{lag}.")
 
 
 def _workers() -> Part:

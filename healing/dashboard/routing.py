@@ -5,6 +5,6 @@ from django.urls import path
 from healing.dashboard.consumers import EventConsumer, NowConsumer
 
 websocket_urlpatterns = [
-    path("ws/now/", NowConsumer.as_asgi()),
-    path("ws/events/<slug:name>/", EventConsumer.as_asgi()),
+    path("ws/now/", NowConsumer.as_asgi()),  # type: ignore[arg-type]  # the stubs know views only
+    path("ws/events/<slug:name>/", EventConsumer.as_asgi()),  # type: ignore[arg-type]  # the stubs know views only
 ]

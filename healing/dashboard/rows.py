@@ -11,9 +11,9 @@ from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 
 from healing.clocks import WoundClock, healing_seconds, wound_clocks
+from healing.event_filters import EventFilter
 from healing.lifecycle import TERMINAL, Phase
 from healing.models import Approval, ApprovalState, HealingEvent, Strategy, StrategyState, TimelineEntry
-from healing.event_filters import EventFilter
 
 FINISHED_SHOWN = 20
 OPEN_SHOWN = 1000
@@ -80,7 +80,9 @@ def slots(filters: EventFilter) -> list[Slot]:
     columns = ("pk", "name", "phase", "status", "seq")
     expiry = Approval.objects.filter(event=OuterRef("pk"), state=ApprovalState.OPEN).values("expires_at")[:1]
     waiting = events.filter(phase=Phase.AWAITING_APPROVAL).order_by(Subquery(expiry), "pk")
-    live = events.filter(finished_at__isnull=True).exclude(phase=Phase.AWAITING_APPROVAL).order_by("-detected_at", "-pk")
+    live = (
+        events.filter(finished_at__isnull=True).exclude(phase=Phase.AWAITING_APPROVAL).order_by("-detected_at", "-pk")
+    )
     over = events.filter(finished_at__isnull=False).order_by("-finished_at", "-pk")
     found = [*waiting.values_list(*columns)[:OPEN_SHOWN], *live.values_list(*columns)[:OPEN_SHOWN]]
     found += over.values_list(*columns)[:FINISHED_SHOWN]
@@ -106,7 +108,9 @@ def load_rows(pks: Sequence[int]) -> dict[int, Row]:
     return {event.pk: _row(event) for event in events}
 
 
-def finished_page(filters: EventFilter, before: HealingEvent | None, size: int = FINISHED_SHOWN) -> tuple[list[Row], bool]:
+def finished_page(
+    filters: EventFilter, before: HealingEvent | None, size: int = FINISHED_SHOWN
+) -> tuple[list[Row], bool]:
     """Older finished events, newest first, and whether there are more."""
     events = filters.apply(HealingEvent.objects.filter(finished_at__isnull=False)).order_by("-finished_at", "-pk")
     if before is not None and before.finished_at is not None:
@@ -126,8 +130,8 @@ def _people_prefetches() -> Iterable[Prefetch[str, QuerySet[Strategy], str] | Pr
 def _row(event: HealingEvent) -> Row:
     now = timezone.now()
     clocks = wound_clocks(event, event.phase_runs.all(), now)
-    approvals: list[Approval] = event.open_approvals  # type: ignore[attr-defined] - put there by the prefetch
-    followed: list[Strategy] = event.followed  # type: ignore[attr-defined] - put there by the prefetch
+    approvals: list[Approval] = event.open_approvals  # type: ignore[attr-defined]  # put there by the prefetch
+    followed: list[Strategy] = event.followed  # type: ignore[attr-defined]  # put there by the prefetch
     return Row(
         event=event,
         section=section_of(event.phase),
@@ -136,6 +140,6 @@ def _row(event: HealingEvent) -> Row:
         total_seconds=healing_seconds(event, clocks, now),
         strategy=approvals[0].strategy if approvals else max(followed, key=lambda s: (s.attempt, s.pk), default=None),
         approval=approvals[0] if approvals else None,
-        now_doing=event.last_message or "",  # type: ignore[attr-defined] - annotated above
+        now_doing=event.last_message or "",  # type: ignore[attr-defined]  # annotated above
         now=now,
     )

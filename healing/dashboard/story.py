@@ -84,7 +84,9 @@ def _end(
         case Outcome.DECLINED:
             return words.sentence(event.outcome_reason) or "A person decided that nothing is done."
         case Outcome.ESCALATED:
-            return f"A person has to take over: {_continue(event.outcome_reason) or 'nothing more could be done safely'}."
+            return (
+                f"A person has to take over: {_continue(event.outcome_reason) or 'nothing more could be done safely'}."
+            )
         case _:
             return f"ReCiSt could not process it: {_continue(event.outcome_reason) or 'no reason was recorded'}."
 

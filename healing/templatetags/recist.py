@@ -44,7 +44,8 @@ _ICONS: Mapping[str, str] = {
     "change": '<path d="M7 4v12M17 8v12"/><circle cx="7" cy="18.5" r="1.8"/><circle cx="17" cy="5.5" r="1.8"/>',
     "arrow": '<path d="M5 12h14M13.5 6.5 19 12l-5.5 5.5"/>',
     "theme": '<circle cx="12" cy="12" r="8"/><path d="M12 4v16a8 8 0 0 0 0-16Z" fill="currentColor"/>',
-    "keyboard": '<rect x="3" y="6.5" width="18" height="11" rx="2"/><path d="M7 10.5h.01M11 10.5h.01M15 10.5h.01M8 14h8"/>',
+    "keyboard": '<rect x="3" y="6.5" width="18" height="11" rx="2"/>'
+    '<path d="M7 10.5h.01M11 10.5h.01M15 10.5h.01M8 14h8"/>',
     "link": '<path d="M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.6-5.7L12 7"/>'
     '<path d="M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 5.6 5.7L12 17"/>',
 }

@@ -28,7 +28,9 @@ def test_open_approvals_are_listed(as_vera: Caller, told: Told, approval: Approv
 
 
 def test_approving_runs_the_plan_and_the_second_is_told_who_was_first(as_alice: Caller, approval: Approval) -> None:
-    status, decided = as_alice("post", f"/approvals/{approval.pk}/approve", {"digest": approval.digest, "comment": "ok"})
+    status, decided = as_alice(
+        "post", f"/approvals/{approval.pk}/approve", {"digest": approval.digest, "comment": "ok"}
+    )
     assert status == 200
     assert (decided["state"], decided["decidedBy"], decided["comment"]) == ("approved", "alice", "ok")
     bob = Caller(story.approver("bob", PASSWORD))

@@ -33,7 +33,12 @@ def test_the_list_above_is_complete() -> None:
     schema = api.get_openapi_schema(path_prefix="/")
     documented = {(method, path) for path, operations in schema["paths"].items() for method in operations}
     listed = {
-        (m, p.replace("/he-x", "/{name}").replace("/approvals/1", "/approvals/{approval_id}").replace("/policies/1", "/policies/{policy_id}"))
+        (
+            m,
+            p.replace("/he-x", "/{name}")
+            .replace("/approvals/1", "/approvals/{approval_id}")
+            .replace("/policies/1", "/policies/{policy_id}"),
+        )
         for m, p in OPERATIONS
     }
     assert documented == listed

@@ -42,9 +42,7 @@ def trouble() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def person(
-    chromium: Browser, web: Web, trouble: list[str], transactional_db: None
-) -> Iterator[Callable[..., Page]]:
+def person(chromium: Browser, web: Web, trouble: list[str], transactional_db: None) -> Iterator[Callable[..., Page]]:
     """`person("alice")`: a new browser profile of theirs, signed in through the login page."""
     contexts: list[BrowserContext] = []
 

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import tests.parts.plugin as plugin
+from tests.parts import plugin
 
 PASSWORD = "correct horse battery"
 SIZES = {"390": (390, 844), "1280": (1280, 860), "1920": (1920, 1080)}
@@ -22,15 +22,23 @@ def main(directory: Path, only: set[str]) -> None:
     import django
 
     django.setup()
+    from django.conf import settings
     from django.contrib.auth.models import User
     from django.core.management import call_command
 
+    from healing.detection import heartbeat
     from tests.browser.web import Web
     from tests.dashboard import story
 
     call_command("migrate", verbosity=0)
     User.objects.create_superuser("alice", password=PASSWORD)
     story.viewer()
+    heartbeat.write(
+        settings.CLUSTER_NAME,
+        heartbeat.Heartbeat(
+            datetime.now(UTC).isoformat(), "pictures", is_leader=True, lag_seconds=0.2, objects=143, synced=True
+        ),
+    )
     alice = User.objects.get(username="alice")
     told = story.tell_all(datetime.now(UTC), alice)
     pages = {
@@ -62,7 +70,10 @@ def take(directory: Path, url: str, pages: dict[str, str], only: set[str]) -> No
                     viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=1
                 )
                 page = context.new_page()
-                page.on("console", lambda message: print(message.type, message.text) if message.type == "error" else None)
+                page.on(
+                    "console",
+                    lambda message: sys.stderr.write(f"{message.text}\n") if message.type == "error" else None,
+                )
                 page.goto(f"{url}/login/")
                 if not only or "login" in only:
                     page.screenshot(path=directory / f"login-{theme}-{size}.png")

@@ -140,7 +140,7 @@ def test_reject_with_a_reason_by_keyboard_alone(person: Person, web: Web) -> Non
 
 
 def test_override_runs_the_other_way(person: Person, web: Web) -> None:
-    event, script = waiting()
+    event, _ = waiting()
     page = person("alice")
     page.goto(f"{web.url}/events/{event.name}/#decision")
     live(page)

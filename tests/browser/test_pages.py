@@ -47,7 +47,11 @@ def test_a_restart_of_the_server_loses_nothing(person: Person, web: Web, trouble
     expect(page.locator("#offline")).to_be_hidden()
     assert page.locator("[data-row]").count() == 2
     # While the server was away the browser said so; that is all it may have said.
-    trouble[:] = [text for text in trouble if "WebSocket connection to" not in text and text not in ("htmx:wsError", "[object Event]")]
+    trouble[:] = [
+        text
+        for text in trouble
+        if "WebSocket connection to" not in text and text not in ("htmx:wsError", "[object Event]")
+    ]
 
 
 def test_filters_live_in_the_address_and_on_the_socket(person: Person, web: Web) -> None:
@@ -115,7 +119,8 @@ def test_every_page_is_quiet_and_fits(person: Person, web: Web, theme: str, widt
         unnamed = page.evaluate(
             """[...document.querySelectorAll("a, button, input:not([type=hidden]), select")]
                .filter((e) => e.checkVisibility())
-               .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.title)).map((e) => e.outerHTML)"""
+               .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.title))
+               .map((e) => e.outerHTML)"""
         )
         assert unnamed == [], path
 

@@ -72,9 +72,14 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
         action=ActionName.ROLLBACK,
         target=target,
         generation=14,
-        summary=f"Puts the pod template of revision 12 back; the rollout replaces pods one by one ({workload} keeps serving).",
+        summary="Puts the pod template of revision 12 back; pods are replaced one by one.",
         changes=(
-            Change(target, f"spec.template.spec.containers[{workload}].image", f"registry/{workload}:2.4.1", f"registry/{workload}:2.3.9"),
+            Change(
+                target,
+                f"spec.template.spec.containers[{workload}].image",
+                f"registry/{workload}:2.4.1",
+                f"registry/{workload}:2.3.9",
+            ),
             Change(target, f"spec.template.spec.containers[{workload}].env[TOTALS_V2].value", "on", None),
         ),
         operations=({"patch": "strategic", "target": workload, "revision": 12},),
@@ -83,7 +88,13 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
         risk_reason="replaces all pods of a workload that still serves from 2 of 3 replicas",
         reversible=True,
         undo_summary="rolls forward to revision 13 again.",
-        blast_radius=BlastRadius(pods=3, ready_replicas=2, desired_replicas=3, remaining_ready=2, disruption_budget=f"{workload}, 1 may be away"),
+        blast_radius=BlastRadius(
+            pods=3,
+            ready_replicas=2,
+            desired_replicas=3,
+            remaining_ready=2,
+            disruption_budget=f"{workload}, 1 may be away",
+        ),
         parameters={"toRevision": 12},
     )
     restart = Plan(
@@ -91,7 +102,14 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
         target=target,
         generation=14,
         summary="Restarts the pods of the current revision, one by one.",
-        changes=(Change(target, "spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]", None, "2031-05-04T12:00:00Z"),),
+        changes=(
+            Change(
+                target,
+                "spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]",
+                None,
+                "2031-05-04T12:00:00Z",
+            ),
+        ),
         operations=({"patch": "strategic", "target": workload, "restart": True},),
         pre_state={},
         risk=Risk.LOW,
@@ -115,20 +133,84 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
         blast_radius=BlastRadius(pods=1, ready_replicas=2, desired_replicas=3, remaining_ready=2),
     )
     evidence = (
-        Evidence("status", "status", "kubernetes", "3 restarts in 90 s, last exit code 2", "containerStatuses[0].state.waiting.reason: CrashLoopBackOff\nlastState.terminated.exitCode: 2\nrestartCount: 3", pod, now.isoformat()),
-        Evidence("log", "log", "loki", "Last lines before the crash", CRASH_LOG, pod, now.isoformat(), link="http://127.0.0.1:3000/explore?query=orders"),
-        Evidence("change", "change", "kubernetes", "Revision 13 was rolled out 2 minutes earlier", f"image registry/{workload}:2.3.9 → registry/{workload}:2.4.1\nenv TOTALS_V2=on", target, (now - timedelta(minutes=2)).isoformat()),
-        Evidence("event", "event", "kubernetes", "BackOff", f"Back-off restarting failed container {workload} in pod {pod.name}", pod, now.isoformat()),
-        Evidence("metric", "metric", "prometheus", "Failed requests", "", target, now.isoformat(), data={"values": _series([0.002, 0.003, 0.002, 0.004, 0.003, 0.002, 0.061, 0.098, 0.112, 0.104, 0.109, 0.11], now), "threshold": 0.05, "unit": "fraction"}),
-        Evidence("memory-1", "memory", "memory", "A rollback healed this 9 days ago (97 % alike)", f"{workload} crashed after the rollout of 2.2.0; revision 9 was put back and verified after 41 s.", data={"similarity": 0.97}),
-        Evidence("memory-2", "memory", "memory", "A restart did not help 3 weeks ago (88 % alike)", "payments crashed after a rollout; a restart was tried first and undone.", data={"similarity": 0.88}),
+        Evidence(
+            "status",
+            "status",
+            "kubernetes",
+            "3 restarts in 90 s, last exit code 2",
+            "state.waiting.reason: CrashLoopBackOff\nlastState.terminated.exitCode: 2\nrestartCount: 3",
+            pod,
+            now.isoformat(),
+        ),
+        Evidence(
+            "log",
+            "log",
+            "loki",
+            "Last lines before the crash",
+            CRASH_LOG,
+            pod,
+            now.isoformat(),
+            link="http://127.0.0.1:3000/explore?query=orders",
+        ),
+        Evidence(
+            "change",
+            "change",
+            "kubernetes",
+            "Revision 13 was rolled out 2 minutes earlier",
+            f"image registry/{workload}:2.3.9 → registry/{workload}:2.4.1\nenv TOTALS_V2=on",
+            target,
+            (now - timedelta(minutes=2)).isoformat(),
+        ),
+        Evidence(
+            "event",
+            "event",
+            "kubernetes",
+            "BackOff",
+            f"Back-off restarting failed container {workload} in pod {pod.name}",
+            pod,
+            now.isoformat(),
+        ),
+        Evidence(
+            "metric",
+            "metric",
+            "prometheus",
+            "Failed requests",
+            "",
+            target,
+            now.isoformat(),
+            data={
+                "values": _series(
+                    [0.002, 0.003, 0.002, 0.004, 0.003, 0.002, 0.061, 0.098, 0.112, 0.104, 0.109, 0.11], now
+                ),
+                "threshold": 0.05,
+                "unit": "fraction",
+            },
+        ),
+        Evidence(
+            "memory-1",
+            "memory",
+            "memory",
+            "A rollback healed this 9 days ago (97 % alike)",
+            f"{workload} crashed after the rollout of 2.2.0; revision 9 was put back and verified after 41 s.",
+            data={"similarity": 0.97},
+        ),
+        Evidence(
+            "memory-2",
+            "memory",
+            "memory",
+            "A restart did not help 3 weeks ago (88 % alike)",
+            "payments crashed after a rollout; a restart was tried first and undone.",
+            data={"similarity": 0.88},
+        ),
     )
     graph = CausalGraph(
         nodes=(
             GraphNode("change", "change", "Rollout of revision 13 (2.4.1, TOTALS_V2=on)", target, ("change",)),
             GraphNode("root", "rootCause", "New version panics at start: totals plan is nil", target, ("log",)),
             GraphNode("crash", "error", "Container exits with code 2, again and again", pod, ("status", "event")),
-            GraphNode("endpoints", "warning", "One of three endpoints is gone", ObjectRef("Service", namespace, workload)),
+            GraphNode(
+                "endpoints", "warning", "One of three endpoints is gone", ObjectRef("Service", namespace, workload)
+            ),
             GraphNode("errors", "metric", "11 % of requests fail", target, ("metric",)),
             GraphNode("symptom", "symptom", "CrashLoopBackOff", pod, ("status",)),
         ),
@@ -142,8 +224,22 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
     )
     diagnosis = Diagnosis(
         findings=(
-            Finding("BadRollout", target, 0.93, "Every pod of revision 13 panics two seconds after its start, none of revision 12 ever did; nothing else changed.", ("log", "change", "status"), ("rollback",)),
-            Finding("MissingConfig", target, 0.21, "A missing totals plan could also come from configuration, but no ConfigMap changed.", ("log",), ("updateConfig",)),
+            Finding(
+                "BadRollout",
+                target,
+                0.93,
+                "Every pod of revision 13 panics two seconds after its start, none of revision 12 ever did.",
+                ("log", "change", "status"),
+                ("rollback",),
+            ),
+            Finding(
+                "MissingConfig",
+                target,
+                0.21,
+                "A missing totals plan could also come from configuration, but no ConfigMap changed.",
+                ("log",),
+                ("updateConfig",),
+            ),
         ),
         evidence=evidence,
         graph=graph,
@@ -157,20 +253,43 @@ def bad_rollout(now: datetime, workload: str = "orders", namespace: str = "shop"
         contained=f"Paused the rollout of {workload} and kept traffic from {pod.name}",
         diagnosis=diagnosis,
         options=(
-            Option("rollback", f"Roll {workload} back to revision 12", "The fault began with revision 13 and revision 12 was healthy for 6 days.", 0.87, 0.92, rollback, (
-                ("cause", "The panic is in code that only revision 13 has.", 0.45),
-                ("history", "A rollback healed the same symptom on the same workload 9 days ago.", 0.30),
-                ("safety", "Two ready replicas remain while it runs; it can be undone.", 0.20),
-                ("cost", "The new totals are away until someone fixes 2.4.1.", -0.10),
-            )),
-            Option("restart", f"Restart {workload}", "Cheap, but the crash follows the code and not the state.", 0.31, 0.15, restart, (
-                ("safety", "The least invasive step.", 0.25),
-                ("history", "A restart did not help in a case like this.", -0.35),
-                ("cause", "All three restarts by the kubelet ended in the same panic.", -0.40),
-            )),
-            Option("scale", f"Scale {workload} to 4", "More replicas of a version that cannot start.", 0.08, 0.03, scale, (
-                ("cause", "New pods would run revision 13 too.", -0.60),
-            ), refused="the rollout is failing: more replicas would fail as well"),
+            Option(
+                "rollback",
+                f"Roll {workload} back to revision 12",
+                "The fault began with revision 13 and revision 12 was healthy for 6 days.",
+                0.87,
+                0.92,
+                rollback,
+                (
+                    ("cause", "The panic is in code that only revision 13 has.", 0.45),
+                    ("history", "A rollback healed the same symptom on the same workload 9 days ago.", 0.30),
+                    ("safety", "Two ready replicas remain while it runs; it can be undone.", 0.20),
+                    ("cost", "The new totals are away until someone fixes 2.4.1.", -0.10),
+                ),
+            ),
+            Option(
+                "restart",
+                f"Restart {workload}",
+                "Cheap, but the crash follows the code and not the state.",
+                0.31,
+                0.15,
+                restart,
+                (
+                    ("safety", "The least invasive step.", 0.25),
+                    ("history", "A restart did not help in a case like this.", -0.35),
+                    ("cause", "All three restarts by the kubelet ended in the same panic.", -0.40),
+                ),
+            ),
+            Option(
+                "scale",
+                f"Scale {workload} to 4",
+                "More replicas of a version that cannot start.",
+                0.08,
+                0.03,
+                scale,
+                (("cause", "New pods would run revision 13 too.", -0.60),),
+                refused="the rollout is failing: more replicas would fail as well",
+            ),
         ),
         ask="replacing all pods is medium risk, and the policy lets only low risk run unasked",
     )
@@ -198,8 +317,25 @@ def memory_limit(now: datetime, workload: str = "recommender", namespace: str = 
     )
     values = [180, 190, 205, 221, 239, 252, 256, 90, 140, 196, 241, 255]
     evidence = (
-        Evidence("status", "status", "kubernetes", "OOMKilled, exit code 137", "lastState.terminated.reason: OOMKilled\nlastState.terminated.exitCode: 137", pod, now.isoformat()),
-        Evidence("memory", "metric", "prometheus", "Memory in use", "", pod, now.isoformat(), data={"values": _series([v * 2.0**20 for v in values], now), "threshold": 256 * 2**20, "unit": "bytes"}),
+        Evidence(
+            "status",
+            "status",
+            "kubernetes",
+            "OOMKilled, exit code 137",
+            "lastState.terminated.reason: OOMKilled\nlastState.terminated.exitCode: 137",
+            pod,
+            now.isoformat(),
+        ),
+        Evidence(
+            "memory",
+            "metric",
+            "prometheus",
+            "Memory in use",
+            "",
+            pod,
+            now.isoformat(),
+            data={"values": _series([v * 2.0**20 for v in values], now), "threshold": 256 * 2**20, "unit": "bytes"},
+        ),
     )
     graph = CausalGraph(
         nodes=(
@@ -208,11 +344,32 @@ def memory_limit(now: datetime, workload: str = "recommender", namespace: str = 
         ),
         edges=(GraphEdge("root", "symptom", "causes"),),
     )
-    finding = Finding("MemoryLimitTooLow", target, 0.81, "The working set is flat at 250 MiB since the catalogue grew; it does not leak.", ("status", "memory"), ("updateResources",))
-    option = Option("updateResources", f"Give {workload} 512Mi of memory", "The working set fits twice.", 0.78, 0.84, plan, (("cause", "The working set is stable: no leak.", 0.5), ("cost", "256Mi more on two nodes.", -0.1)))
+    finding = Finding(
+        "MemoryLimitTooLow",
+        target,
+        0.81,
+        "The working set is flat at 250 MiB since the catalogue grew; it does not leak.",
+        ("status", "memory"),
+        ("updateResources",),
+    )
+    option = Option(
+        "updateResources",
+        f"Give {workload} 512Mi of memory",
+        "The working set fits twice.",
+        0.78,
+        0.84,
+        plan,
+        (("cause", "The working set is stable: no leak.", 0.5), ("cost", "256Mi more on two nodes.", -0.1)),
+    )
     return Case(
-        target, pod, "OOMKilled", f"Container {workload} was OOMKilled 2 times in 5 min", "medium",
-        f"Kept traffic from {pod.name}", Diagnosis((finding,), evidence, graph, {"loki": "no answer within 4 s"}), (option,),
+        target,
+        pod,
+        "OOMKilled",
+        f"Container {workload} was OOMKilled 2 times in 5 min",
+        "medium",
+        f"Kept traffic from {pod.name}",
+        Diagnosis((finding,), evidence, graph, {"loki": "no answer within 4 s"}),
+        (option,),
     )
 
 
@@ -224,7 +381,14 @@ def slow_dependency(now: datetime, workload: str = "checkout", namespace: str = 
         target=database,
         generation=2,
         summary="Restarts inventory-db-0, the only replica.",
-        changes=(Change(database, "spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]", None, "2031-05-04T12:00:00Z"),),
+        changes=(
+            Change(
+                database,
+                "spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]",
+                None,
+                "2031-05-04T12:00:00Z",
+            ),
+        ),
         operations=({"restart": "inventory-db"},),
         pre_state={},
         risk=Risk.HIGH,
@@ -233,9 +397,30 @@ def slow_dependency(now: datetime, workload: str = "checkout", namespace: str = 
         undo_summary="A restart cannot be taken back.",
         blast_radius=BlastRadius(pods=1, ready_replicas=1, desired_replicas=1, remaining_ready=0, managed_by="Argo CD"),
     )
-    finding = Finding("SlowDependency", database, 0.64, "98 % of checkout's time is spent waiting for inventory-db, whose lock queue grows.", ("latency",), ("restartDependency",))
-    seconds = [[now.timestamp() - 15 * (11 - i), v] for i, v in enumerate([0.11, 0.12, 0.1, 0.13, 0.4, 0.9, 1.6, 2.2, 2.4, 2.3, 2.4, 2.5])]
-    evidence = (Evidence("latency", "metric", "prometheus", "p99 latency", "", target, now.isoformat(), data={"values": seconds, "threshold": 0.5, "unit": "seconds"}),)
+    finding = Finding(
+        "SlowDependency",
+        database,
+        0.64,
+        "98 % of checkout's time is spent waiting for inventory-db, whose lock queue grows.",
+        ("latency",),
+        ("restartDependency",),
+    )
+    seconds = [
+        [now.timestamp() - 15 * (11 - i), v]
+        for i, v in enumerate([0.11, 0.12, 0.1, 0.13, 0.4, 0.9, 1.6, 2.2, 2.4, 2.3, 2.4, 2.5])
+    ]
+    evidence = (
+        Evidence(
+            "latency",
+            "metric",
+            "prometheus",
+            "p99 latency",
+            "",
+            target,
+            now.isoformat(),
+            data={"values": seconds, "threshold": 0.5, "unit": "seconds"},
+        ),
+    )
     graph = CausalGraph(
         nodes=(
             GraphNode("root", "rootCause", "Lock queue of inventory-db grows", database),
@@ -244,9 +429,26 @@ def slow_dependency(now: datetime, workload: str = "checkout", namespace: str = 
         ),
         edges=(GraphEdge("root", "slow", "causes"), GraphEdge("slow", "symptom", "dependsOn")),
     )
-    option = Option("restartDependency", "Restart inventory-db", "The lock queue never drained by itself in 4 minutes.", 0.55, 0.58, plan, (("cause", "A restart drops the stuck locks.", 0.4), ("safety", "The only replica is away for about 20 s.", -0.3)))
+    option = Option(
+        "restartDependency",
+        "Restart inventory-db",
+        "The lock queue never drained by itself in 4 minutes.",
+        0.55,
+        0.58,
+        plan,
+        (
+            ("cause", "A restart drops the stuck locks.", 0.4),
+            ("safety", "The only replica is away for about 20 s.", -0.3),
+        ),
+    )
     return Case(
-        target, target, "HighLatency", "p99 latency of checkout is 2.5 s, threshold 500 ms", "critical",
-        "Nothing to isolate: every pod is slow alike", Diagnosis((finding,), evidence, graph), (option,),
+        target,
+        target,
+        "HighLatency",
+        "p99 latency of checkout is 2.5 s, threshold 500 ms",
+        "critical",
+        "Nothing to isolate: every pod is slow alike",
+        Diagnosis((finding,), evidence, graph),
+        (option,),
         ask="the risk is high: the only replica of a database restarts",
     )

@@ -140,7 +140,9 @@ class Script:
             "diagnosis": self.case.diagnosis.as_json(),
             "diagnosed_at": now,
         }
-        return PhaseResult(Phase.PLANNING, [Note("diagnosed", message, actor_kind=ActorKind.RULE, source="diagnosis")], fields)
+        return PhaseResult(
+            Phase.PLANNING, [Note("diagnosed", message, actor_kind=ActorKind.RULE, source="diagnosis")], fields
+        )
 
     def _plan(self, context: PhaseContext) -> PhaseResult:
         now = self._take(Phase.PLANNING)
@@ -228,7 +230,9 @@ class Script:
         def write(event: HealingEvent) -> None:
             event.strategies.filter(state=StrategyState.APPLIED).update(state=state)
 
-        text = "All replicas are ready for 10 s and the metrics are below their thresholds" if healed else "Still failing"
+        text = (
+            "All replicas are ready for 10 s and the metrics are below their thresholds" if healed else "Still failing"
+        )
         return PhaseResult(
             Phase.LEARNING,
             [Note("verified" if healed else "not-verified", text, source="metacognition")],
@@ -258,7 +262,12 @@ def step(event: HealingEvent, script: Script) -> HealingEvent:
 
 
 def play(
-    case: Case, start: datetime, until: Phase | None = None, *, by: User | None = None, outcome: Outcome = Outcome.HEALED
+    case: Case,
+    start: datetime,
+    until: Phase | None = None,
+    *,
+    by: User | None = None,
+    outcome: Outcome = Outcome.HEALED,
 ) -> HealingEvent:
     """Play a case from its detection until it enters ``until`` (or its end). ``by`` decides where a person is asked."""
     with at(start) as clock:
@@ -271,7 +280,12 @@ def play(
                 clock.forward(48)
                 approval = event.approvals.get()
                 if outcome is Outcome.DECLINED:
-                    service.reject(approval.pk, by=by, comment="We roll forward instead: 2.4.2 is on its way", digest=approval.digest)
+                    service.reject(
+                        approval.pk,
+                        by=by,
+                        comment="We roll forward instead: 2.4.2 is on its way",
+                        digest=approval.digest,
+                    )
                 else:
                     service.approve(approval.pk, by=by, digest=approval.digest)
                 event.refresh_from_db()
@@ -292,7 +306,9 @@ def tell_all(now: datetime, by: User) -> dict[str, HealingEvent]:
         "healed": play(cases.bad_rollout(ago(minutes=14), "payments"), ago(minutes=14), by=by),
         "healed-low": play(cases.memory_limit(ago(minutes=31), "catalogue"), ago(minutes=31)),
         "declined": play(cases.bad_rollout(ago(hours=2), "carts"), ago(hours=2), by=by, outcome=Outcome.DECLINED),
-        "escalated": play(cases.memory_limit(ago(hours=5), "thumbnails", "media"), ago(hours=5), outcome=Outcome.ESCALATED),
+        "escalated": play(
+            cases.memory_limit(ago(hours=5), "thumbnails", "media"), ago(hours=5), outcome=Outcome.ESCALATED
+        ),
         "healed-yesterday": play(cases.memory_limit(ago(hours=26), "mailer", "media"), ago(hours=26)),
     }
     HealingEvent.objects.update(mirrored_seq=F("seq"))
@@ -307,5 +323,3 @@ def _be_running(event: HealingEvent, since: datetime) -> None:
         event.refresh_from_db()
         claimed = engine.claim(event.pk, event.run_id)
     assert claimed is not None
-
-

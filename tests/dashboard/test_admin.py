@@ -77,9 +77,7 @@ def test_a_policy_is_made_and_changed(admin: Client) -> None:
         ({"name": ""}, "name", "required"),
     ],
 )
-def test_a_wrong_value_is_refused_at_its_field(
-    admin: Client, change: dict[str, Any], field: str, says: str
-) -> None:
+def test_a_wrong_value_is_refused_at_its_field(admin: Client, change: dict[str, Any], field: str, says: str) -> None:
     response = admin.post(ADD, filled(**change))
     assert response.status_code == 200
     errors = response.context["adminform"].form.errors

@@ -29,7 +29,9 @@ def signed_in(user: User, **options: bool) -> Client:
 
 
 def test_approval_lets_the_plan_run(browser: Client, approval: Approval) -> None:
-    response = browser.post(address(approval, "approve"), {"digest": approval.digest, "comment": " go  on "}, follow=True)
+    response = browser.post(
+        address(approval, "approve"), {"digest": approval.digest, "comment": " go  on "}, follow=True
+    )
     assert response.redirect_chain == [(f"/events/{approval.event.name}/", 302)]
     approval.refresh_from_db()
     assert (approval.state, approval.decided_by_name, approval.comment) == (ApprovalState.APPROVED, "alice", "go on")

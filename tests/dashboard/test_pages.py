@@ -35,7 +35,9 @@ def test_now_sorts_events_into_its_sections(browser: Client, told: Told) -> None
     assert finished.index(told["healed"].name) < finished.index(told["healed-low"].name)
 
 
-@pytest.mark.parametrize("name", ["waiting", "waiting-high", "verifying", "diagnosing", "healed", "declined", "escalated"])
+@pytest.mark.parametrize(
+    "name", ["waiting", "waiting-high", "verifying", "diagnosing", "healed", "declined", "escalated"]
+)
 def test_every_event_has_a_page(browser: Client, told: Told, name: str) -> None:
     event = told[name]
     response = browser.get(f"/events/{event.name}/")

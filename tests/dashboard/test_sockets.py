@@ -100,7 +100,7 @@ async def test_filters_hold_on_the_socket_too(vera: User) -> None:
         await page.hello(rows={})
         other = await make(cases.bad_rollout(now, "orders"), now)
         wanted = await make(cases.bad_rollout(now, "payments"), now)
-        text = await page.until(lambda text: wanted.name in text)
+        await page.until(lambda text: wanted.name in text)
     assert other.name not in page.everything
 
 

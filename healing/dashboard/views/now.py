@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
-from django.http import HttpRequest
 
 from healing.approvals.permissions import why_not_decide
 from healing.dashboard import feed, parts

@@ -1,0 +1,63 @@
+"""The parts' health is said as it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.utils import timezone
+
+from healing.dashboard.parts import LATE_AFTER, parts
+from healing.detection import heartbeat
+from healing.models import HealingEvent
+from tests.dashboard import cases, story
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    cache.clear()
+
+
+def said(name: str) -> tuple[bool, str]:
+    return next((part.ok, part.says) for part in parts() if part.name == name)
+
+
+def beat(age_seconds: float = 0.0, **more: object) -> None:
+    at = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    values = {"objects": 12, "synced": True, **more}
+    heartbeat.write(settings.CLUSTER_NAME, heartbeat.Heartbeat(at.isoformat(), "me", True, **values))  # type: ignore[arg-type]
+
+
+def test_the_watcher() -> None:
+    assert said("Watcher")[0] is False
+    beat(lag_seconds=0.4)
+    assert said("Watcher") == (True, "Watching 12 objects, 0.4 s behind.")
+    beat(problems={"Prometheus": "connection refused"})
+    assert said("Watcher") == (False, "Prometheus: connection refused")
+    beat(age_seconds=40)
+    ok, says = said("Watcher")
+    assert not ok
+    assert "Silent for 40 s" in says
+
+
+def test_workers_that_do_not_come() -> None:
+    now = datetime.now(UTC)
+    event = story.open_case(cases.bad_rollout(now), now)
+    assert said("Workers")[0] is True
+    HealingEvent.objects.filter(pk=event.pk).update(dispatched_at=timezone.now() - LATE_AFTER - timedelta(seconds=1))
+    assert said("Workers") == (
+        False,
+        "1 event waits for a worker that does not come. Are worker and beat running?",
+    )
+
+
+def test_a_mirror_that_lags() -> None:
+    then = datetime.now(UTC) - timedelta(minutes=1)
+    story.open_case(cases.bad_rollout(then), then)
+    assert said("Cluster mirror")[0] is False
+    HealingEvent.objects.update(mirrored_seq=1)
+    assert said("Cluster mirror")[0] is True
