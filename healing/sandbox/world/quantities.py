@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 
 _SUFFIXES = {
@@ -12,6 +13,7 @@ _SUFFIXES = {
     "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40), "Pi": Decimal(2**50),
     "Ei": Decimal(2**60),
 }  # fmt: skip
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i|)")
 _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 _DECIMAL = ("E", "P", "T", "G", "M", "k")
 
@@ -21,13 +23,10 @@ def parse(text: str | float | None) -> Decimal:
     """The value in base units (cores, bytes, pieces); 0 for None. Raises ValueError on anything else."""
     if text is None:
         return Decimal(0)
-    raw = str(text).strip()
-    number = raw.rstrip("numkKMGTPEi")
-    suffix = raw[len(number) :]
-    try:
-        return Decimal(number) * _SUFFIXES[suffix]
-    except (InvalidOperation, KeyError) as error:
-        raise ValueError(f"{text!r} is not a Kubernetes quantity such as 100m, 64Mi or 2") from error
+    found = _QUANTITY.fullmatch(str(text))
+    if found is None:
+        raise ValueError(f"{text!r} is not a Kubernetes quantity such as 100m, 64Mi or 2")
+    return Decimal(found[1]) * _SUFFIXES[found[2]]
 
 
 def format_cpu(cores: Decimal) -> str:

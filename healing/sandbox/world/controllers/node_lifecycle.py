@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from healing.sandbox.ports import Object
-from healing.sandbox.world.context import Context, format_time, parse_time
+from healing.sandbox.world.context import Context, format_time
 from healing.sandbox.world.kubelet.node_agent import LEASE_NAMESPACE
 from healing.sandbox.world.reconciler import Key, Reconciler, key_of
+
+log = logging.getLogger(__name__)
 
 UNREACHABLE, NOT_READY = "node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"
 _SILENT = "Kubelet stopped posting node status."
@@ -47,7 +50,11 @@ class NodeLifecycleController(Reconciler):
         while True:
             await asyncio.sleep(self._monitor_seconds)
             for node in self.cluster.list("nodes"):
-                self._check_heartbeat(node)
+                try:
+                    self._check_heartbeat(node)
+                except Exception:
+                    # One odd node object must not keep the others from being watched.
+                    log.exception("%s failed on node %s", self.component, node["metadata"]["name"])
 
     def _check_heartbeat(self, node: Object) -> None:
         name = node["metadata"]["name"]
@@ -160,7 +167,3 @@ def _ready_status(node: Object) -> str:
         if entry["type"] == "Ready":
             return str(entry["status"])
     return "False"
-
-
-def taint_added_at(taint: Object) -> float:
-    return parse_time(taint.get("timeAdded"))

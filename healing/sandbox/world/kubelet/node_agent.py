@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ from healing.sandbox.world import conditions, quantities
 from healing.sandbox.world.context import Context, format_micro_time, format_time, node_user
 from healing.sandbox.world.kubelet.pod_worker import PodWorker
 from healing.sandbox.world.nodes import FailureKind, NodeSpec
+
+log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 #: a heartbeat is due so many times within the grace
@@ -114,17 +117,25 @@ class NodeAgent:
         pause = settings.node_grace_seconds / HEARTBEATS_PER_GRACE
         self.register()
         while True:
-            if self.is_up:
-                now = self.context.now()
-                self._renew_lease(now)
-                self._look_at_memory()
-                if self._report(now) and self.failures:
-                    self._relieve(now)
+            try:
+                self._beat()
+            except Exception:
+                # A heartbeat that fails is a missed heartbeat, not the end of the world.
+                log.exception("kubelet %s: no heartbeat", self.name)
             self._wakes.clear()
             try:
                 await asyncio.wait_for(self._wakes.wait(), pause)
             except TimeoutError:
                 continue
+
+    def _beat(self) -> None:
+        if not self.is_up:
+            return
+        now = self.context.now()
+        self._renew_lease(now)
+        self._look_at_memory()
+        if self._report(now) and self.failures:
+            self._relieve(now)
 
     def register(self) -> None:
         cluster = self.context.cluster
