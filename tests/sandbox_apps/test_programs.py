@@ -152,6 +152,25 @@ def test_cpu_above_the_limit_is_throttled_and_queues() -> None:
     assert process.http_get(8080, "/healthz", "HTTP").ok
 
 
+def test_a_hog_takes_the_quota_but_does_not_starve_the_requests() -> None:
+    process = server(Program(startup_seconds=0, cpu_seconds_per_request=0.005), cpu_limit_cores=0.8)
+    process.poll(NOW + 0.1)
+    process.absorb(5, 1, 0.8)
+    before = process.own_seconds
+    process.effects.cpu_cores = 2.0
+    for _ in range(30):
+        process.absorb(5, 1, 0.8)
+        process.settle(1, [], {}, "")
+    assert process.cpu_cores == pytest.approx(0.8)
+    assert process.counters.throttled_periods > 250
+    assert before + 0.04 < process.own_seconds < 0.5  # a pause in most periods, but no queue
+    assert process.backlog == 0
+    for _ in range(60):  # more than a thread's fair share can do
+        process.absorb(80, 1, 0.8)
+        process.settle(1, [], {}, "")
+    assert process.code_shares["503"] > 0.2
+
+
 def test_counters_only_rise_and_agree() -> None:
     process = server(Program(startup_seconds=0, error_rate=0.1))
     process.poll(NOW + 0.1)

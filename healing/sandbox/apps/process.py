@@ -159,8 +159,8 @@ class BaseProcess:
             hostname=self.start.pod_name,
         )
 
-    def charge_cpu(self, demand_cores: float, seconds: float, capacity_cores: float) -> float:
-        """Use CPU for a while; returns the share of the demand that was met. Counts throttling at the limit."""
+    def charge_cpu(self, demand_cores: float, seconds: float, capacity_cores: float) -> None:
+        """Use CPU for a while; counts throttling at the limit."""
         used = min(demand_cores, capacity_cores)
         self.cpu_cores = used
         self.counters.cpu_seconds += used * seconds
@@ -173,7 +173,6 @@ class BaseProcess:
             self.counters.cpu_periods += 10 * seconds * active
             self.counters.throttled_periods += 10 * seconds * active * throttled
             self.counters.throttled_seconds += max(0.0, demand_cores - limit) * seconds + 0.02 * throttled * seconds
-        return used / demand_cores if demand_cores > used > 0 else (1.0 if demand_cores <= used else 0.0)
 
 
 def has_binary(program: Program, name: str) -> bool:

@@ -15,6 +15,7 @@ from healing.sandbox.ports import ContainerStart, Exit, ProbeResult
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _QUEUE_SECONDS_CAP = 30.0
 _LISTEN_BACKLOG = 128
+_QUOTA_PERIOD_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -152,8 +153,12 @@ class ServerProcess(BaseProcess):
             return 0.0
         waiting = self.backlog / seconds
         work = (rate + waiting) * program.cpu_seconds_per_request
-        demand = own_cores + self.effects.cpu_cores + work
-        met = self.charge_cpu(demand, seconds, capacity_cores)
+        hog = self.effects.cpu_cores
+        demand = own_cores + hog + work
+        self.charge_cpu(demand, seconds, capacity_cores)
+        # the kernel is fair between threads: beside a hog the requests still get a thread's share
+        available = max(capacity_cores - own_cores - hog, capacity_cores / (1 + hog) if hog else 0.0, 1e-3)
+        met = min(1.0, available / work) if work > 0 else 1.0
         served = (rate + waiting) * met
         room = program.max_concurrency / max(latency.mean(self.mixture), 1e-4)
         served = min(served, room)
@@ -162,8 +167,10 @@ class ServerProcess(BaseProcess):
         self.rejected = min(1.0, (backlog - most) / seconds / rate) if backlog > most and rate > 0 else 0.0
         self.backlog = min(backlog, most)
         self.served_rate = served
-        busy = min(demand / capacity_cores if capacity_cores > 0 else 1.0, 0.95)
-        cpu_part = program.cpu_seconds_per_request / max(met, 0.02) / (1 - 0.9 * busy)
+        busy = min(work / available, 0.95)
+        # at the quota every period ends with a pause for all threads
+        stall = _QUOTA_PERIOD_SECONDS * max(0.0, 1 - capacity_cores / demand) if demand > 0 else 0.0
+        cpu_part = program.cpu_seconds_per_request * (1 + hog) / max(met, 0.02) / (1 - 0.9 * busy) + stall
         queue = min(self.backlog / max(served, 0.05), _QUEUE_SECONDS_CAP) if self.backlog >= 1 else 0.0
         self.probe_seconds = cpu_part + queue
         self.own_seconds = program.latency_seconds + self.effects.latency_seconds + self.probe_seconds
