@@ -96,7 +96,7 @@ RULES: tuple[Rule, ...] = (
         rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}",
         rf"UnknownHostException: {_HOST}",
         rf"could not translate host name \"{_HOST}\"",
-        rf"(?:could not|couldn't|cannot|unable to|failed to) resolve (?:host(?:name)?|address|name)?:? ?[\"']?{_HOST}",
+        rf"(?:could not|couldn't|cannot|unable to|failed to) resolve (?!placeholder|class|symbol|module|type|reference|property|dependenc)(?:host(?:name)?|address|name)?:? ?[\"']?{_HOST}",
         rf"host=['\"]{_HOST}['\"], port={_PORT}.{{0,300}}(?:NameResolutionError|Name or service not known|name resolution)",
         rf"[\"'/@(\s]{_HOST}(?::{_PORT})?[\"')]?.{{0,80}}?(?:Name or service not known|Name does not resolve|name resolution)",
         rf"host not found in upstream \"{_HOST}",

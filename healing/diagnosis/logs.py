@@ -54,7 +54,8 @@ _WORDS_OF_FAILURE = re.compile(
     r"\b(?:panic:|fatal error|fatal:|traceback \(most recent call last\)|uncaught|unhandled (?:exception|rejection|promise)"
     r"|exception in thread|segmentation fault|core dumped|assertion failed|[A-Za-z.]*(?:Error|Exception)(?::| \[)|error:"
     r"|failed to|cannot|can't|could not|unable to|refused|denied|no such|in use|missing"
-    r"|invalid|not set|required|not found|timed out|timeout|unavailable|unauthorized|forbidden|out of memory|no space)",
+    r"|invalid|not set|required|fail(?:ed|ure)|expired|x509|exhausted|too many|read-?only|illegal|malformed|unknown|abort"
+    r"|not found|timed out|timeout|unavailable|unauthorized|forbidden|out of memory|no space)",
     re.IGNORECASE,
 )
 _CONTINUATION = re.compile(

@@ -166,18 +166,20 @@ def condition(obj: Any, kind: str) -> Object:
 
 
 def similarity(one: str, other: str) -> float:
-    """0..1 by edits needed; 1 is equal. For typos in names."""
+    """0..1 by edits needed, swapped neighbours being one edit; 1 is equal. For typos in names."""
     if one == other:
         return 1.0
     longest = max(len(one), len(other))
-    if not longest:
-        return 1.0
+    before: list[int] = []
     previous = list(range(len(other) + 1))
     for row, a in enumerate(one, 1):
         current = [row]
         for column, b in enumerate(other, 1):
-            current.append(min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (a != b)))
-        previous = current
+            cost = min(previous[column] + 1, current[-1] + 1, previous[column - 1] + (a != b))
+            if row > 1 and column > 1 and a == other[column - 2] and one[row - 2] == b:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, previous = previous, current
     return 1.0 - previous[-1] / longest
 
 

@@ -52,7 +52,7 @@ def _zero(scene: Scene, workload: Object) -> Iterator[Hypothesis]:
     marks = {*r.mapping(workload, "metadata", "annotations"), *r.mapping(workload, "metadata", "labels")}
     if any(mark.startswith(prefix) for mark in marks for prefix in _ZERO_IS_FINE):
         return
-    callers = sorted(c for c in scene.calls.callers_of(ref) if scene.pods.get(c))
+    callers = sorted(c for c in scene.calls.callers_of(bare(ref)) if scene.pods.get(c))
     services = scene.services_of(ref)
     routed = any(
         bare(ObjectRef("Service", ref.namespace, r.text(path, "backend", "service", "name"))) in services
