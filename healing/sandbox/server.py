@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 import yaml
 
 from healing.sandbox.api.http.app import ApiApp
@@ -179,7 +180,8 @@ async def serve(
 
 
 async def _announce_when_up(server: uvicorn.Server, announce: Callable[[Address], None], address: Address) -> None:
-    while not server.started:
+    # uvicorn tells nobody that it has started.
+    while not server.started:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     announce(address)
 
@@ -200,7 +202,8 @@ def _print_address(options: SandboxOptions) -> Callable[[Address], None]:
                 "kubeconfig": str(address.kubeconfig.resolve()),
             }
             lines.append(json.dumps(where))
-        print("\n".join(lines), flush=True)
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
 
     return announce
 
@@ -212,7 +215,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--kubeconfig", type=Path, default=None, help="where to write the kubeconfig")
     parser.add_argument(
-        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="directory of the sandbox's files (default: %(default)s)"
+        "--data-dir",
+        type=Path,
+        default=DEFAULT_DATA_DIR,
+        help="directory of the sandbox's files (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="also print the addresses as one line of JSON")
 
@@ -233,12 +239,7 @@ def run(options: SandboxOptions) -> None:
     """Serve until a signal says stop. `SandboxError` if the sandbox cannot start."""
     main = serve(options, _print_address(options))
     try:
-        if sys.platform == "win32":
-            asyncio.run(main)
-        else:
-            import uvloop
-
-            uvloop.run(main)
+        uvloop.run(main)
     except KeyboardInterrupt:
         # uvicorn raises the signal again after it has stopped cleanly.
         return
@@ -251,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(options_from(vars(parser.parse_args(argv))))
     except SandboxError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

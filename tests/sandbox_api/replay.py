@@ -92,7 +92,9 @@ class Replayer:
     def _learn(self, theirs: Any, ours: Any) -> None:
         if isinstance(theirs, dict) and isinstance(ours, dict):
             for key, value in theirs.items():
-                if key in ("uid", "resourceVersion", "creationTimestamp", "continue") and isinstance(ours.get(key), str):
+                if key in ("uid", "resourceVersion", "creationTimestamp", "continue") and isinstance(
+                    ours.get(key), str
+                ):
                     if isinstance(value, str) and value:
                         self.known[value] = ours[key]
                 else:
@@ -105,7 +107,7 @@ class Replayer:
 def normal(value: Any, *, ours: bool = False, key: str = "") -> Any:
     """Without what differs from cluster to cluster."""
     if isinstance(value, dict):
-        result = {}
+        result: dict[str, Any] = {}
         for name, item in value.items():
             if name in _VOLATILE and item not in ("", None):
                 result[name] = f"<{name}>"
@@ -155,7 +157,11 @@ def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
 
 def compare(recorded: Exchange, answer: httpx.Response, *, without: tuple[str, ...] = ()) -> list[str]:
     """What differs between the recorded answer and ours; ``without`` names top-level fields left out."""
-    found = [] if recorded.status == answer.status_code else [f"status {recorded.status}, ours {answer.status_code}: {answer.text[:300]}"]
+    found = (
+        []
+        if recorded.status == answer.status_code
+        else [f"status {recorded.status}, ours {answer.status_code}: {answer.text[:300]}"]
+    )
     theirs_type = recorded.answer_headers.get("Content-Type", "").partition(";")[0]
     ours_type = answer.headers.get("content-type", "").partition(";")[0]
     if theirs_type != ours_type:

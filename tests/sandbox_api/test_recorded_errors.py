@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,10 @@ def replayer() -> Iterator[tuple[Replayer, RunningApi, dict[str, str]]]:
         def fill() -> None:
             api.server.create("deployments.apps", "errors", deployment, user=ADMIN)
             container = {"name": "web", "image": "registry.local/web:1.0"}
-            pod = {"metadata": {"name": "run", "labels": {"app": "run"}}, "spec": {"containers": [container]}}
+            pod: dict[str, Any] = {
+                "metadata": {"name": "run", "labels": {"app": "run"}},
+                "spec": {"containers": [container]},
+            }
             pod["spec"]["terminationGracePeriodSeconds"] = 1
             api.server.create("pods", "errors", pod, user=ADMIN)
 
@@ -80,7 +84,9 @@ def test_same_answer(replayer: tuple[Replayer, RunningApi, dict[str, str]], name
     found = compare(recorded, answer)
     if name == "200-deletecollection":
         # The recorded pod had started; ours, never scheduled, is answered in its last state.
-        found = [text for text in found if not any(part in text for part in (".status", ".spec", "deletion", "generation"))]
+        found = [
+            text for text in found if not any(part in text for part in (".status", ".spec", "deletion", "generation"))
+        ]
     assert found == []
 
 
@@ -92,10 +98,14 @@ def test_a_pods_spec_stays(replayer: tuple[Replayer, RunningApi, dict[str, str]]
     api.namespace(f"pods-{name}".replace("_", "-")[:40].rstrip("-"))
     recorded = exchange(f"errors/{name}.json")
     pod = {"metadata": {"name": "run"}, "spec": {"containers": [{"name": "web", "image": "registry.local/web:1.0"}]}}
-    namespace = api.http.post("/api/v1/namespaces", json={"metadata": {"generateName": "pods-"}}).json()["metadata"]["name"]
+    namespace = api.http.post("/api/v1/namespaces", json={"metadata": {"generateName": "pods-"}}).json()["metadata"][
+        "name"
+    ]
     assert api.http.post(f"/api/v1/namespaces/{namespace}/pods", json=pod).status_code == 201
     answer = sender.http.patch(
-        f"/api/v1/namespaces/{namespace}/pods/run", json=recorded.body, headers={"Content-Type": recorded.headers["Content-Type"]}
+        f"/api/v1/namespaces/{namespace}/pods/run",
+        json=recorded.body,
+        headers={"Content-Type": recorded.headers["Content-Type"]},
     )
     ours = answer.json()
     assert answer.status_code == 422
@@ -134,7 +144,7 @@ def test_who_am_i(replayer: tuple[Replayer, RunningApi, dict[str, str]]) -> None
 
 def test_expired_pages(replayer: tuple[Replayer, RunningApi, dict[str, str]]) -> None:
     """After a compaction the next page is 410 with a token to go on, and an exact list of an old version is 410."""
-    sender, api, _ = replayer
+    _sender, api, _ = replayer
     first = api.http.get("/api/v1/serviceaccounts", params={"limit": 2}).json()["metadata"]
 
     def compact() -> None:
@@ -173,12 +183,25 @@ def test_a_blocked_eviction(replayer: tuple[Replayer, RunningApi, dict[str, str]
         }
         server.create("pods", "eviction-pdb", pod, user=ADMIN)
         running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-        server.mutate("pods", "eviction-pdb", name, lambda obj: obj.update(status=running), user=ADMIN, subresource="status")
+        server.mutate(
+            "pods", "eviction-pdb", name, lambda obj: obj.update(status=running), user=ADMIN, subresource="status"
+        )
         budget = {"metadata": {"name": "web"}, "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}
         server.create("poddisruptionbudgets.policy", "eviction-pdb", budget, user=ADMIN)
-        status = {"disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2, "observedGeneration": 1}
+        status = {
+            "disruptionsAllowed": 0,
+            "currentHealthy": 2,
+            "desiredHealthy": 2,
+            "expectedPods": 2,
+            "observedGeneration": 1,
+        }
         server.mutate(
-            "poddisruptionbudgets.policy", "eviction-pdb", "web", lambda obj: obj.update(status=status), user=ADMIN, subresource="status"
+            "poddisruptionbudgets.policy",
+            "eviction-pdb",
+            "web",
+            lambda obj: obj.update(status=status),
+            user=ADMIN,
+            subresource="status",
         )
 
     api.call(fill)

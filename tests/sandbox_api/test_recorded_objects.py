@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.sandbox_api.replay import RECORDINGS, Exchange, Replayer, compare, differences, exchange, normal
 from tests.sandbox_api.running import ADMIN, RunningApi
 
-_CONTROLLER = ADMIN.__class__("system:deployment-controller", ("system:masters",), field_manager="kube-controller-manager")
+_CONTROLLER = ADMIN.__class__(
+    "system:deployment-controller", ("system:masters",), field_manager="kube-controller-manager"
+)
 
 
 def _names(directory: str) -> list[str]:
@@ -18,10 +19,10 @@ def _names(directory: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def replayer(api: RunningApi) -> Iterator[Replayer]:
+def replayer(api: RunningApi) -> Replayer:
     for name in ("patches", "lease", "crd", "table"):
         api.namespace(name)
-    yield Replayer(api.http)
+    return Replayer(api.http)
 
 
 def _as_the_controller(api: RunningApi, name: str) -> None:
@@ -31,7 +32,8 @@ def _as_the_controller(api: RunningApi, name: str) -> None:
         obj["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "1"}  # type: ignore[index]
         times = {"lastTransitionTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-01T00:00:00Z"}
         conditions = [
-            {"type": kind, "status": "True", "reason": "R", "message": "m", **times} for kind in ("Available", "Progressing")
+            {"type": kind, "status": "True", "reason": "R", "message": "m", **times}
+            for kind in ("Available", "Progressing")
         ]
         obj["status"] = {"observedGeneration": 1, "conditions": conditions}
 
@@ -91,7 +93,10 @@ def test_custom_resources(replayer: Replayer, api: RunningApi, name: str) -> Non
         assert differences(_sorted_causes(normal(recorded.answer)), _sorted_causes(normal(answer.json()))) == []
         return
     assert compare(recorded, answer) == []
-    headers = {"03-get-resource-at-once": ("retry-after", "1"), "12-cr-unknown-field-pruned": ("warning", '299 - "unknown field \\"spec.colour\\""')}
+    headers = {
+        "03-get-resource-at-once": ("retry-after", "1"),
+        "12-cr-unknown-field-pruned": ("warning", '299 - "unknown field \\"spec.colour\\""'),
+    }
     if name in headers:
         key, value = headers[name]
         assert answer.headers[key] == value
@@ -157,7 +162,9 @@ def test_pages(api: RunningApi) -> None:
     names = [item["metadata"]["name"] for page in (first, second, third) for item in page["items"]]
     assert names == [f"page-{index}" for index in range(5)]
     assert "continue" not in third["metadata"]
-    assert {page["metadata"]["resourceVersion"] for page in (first, second, third)} == {first["metadata"]["resourceVersion"]}
+    assert {page["metadata"]["resourceVersion"] for page in (first, second, third)} == {
+        first["metadata"]["resourceVersion"]
+    }
 
 
 def _names_of_namespaces(recorded: object, ours: object) -> list[str]:
@@ -172,7 +179,10 @@ def test_lists(api: RunningApi, name: str) -> None:
     space = f"lists-{name}"
     api.namespace(space)
     for item in recorded.answer["items"]:
-        body = {"metadata": {"name": item["metadata"]["name"], "labels": item["metadata"]["labels"]}, "data": {"k": "1"}}
+        body = {
+            "metadata": {"name": item["metadata"]["name"], "labels": item["metadata"]["labels"]},
+            "data": {"k": "1"},
+        }
         api.http.post(f"/api/v1/namespaces/{space}/configmaps", json=body)
     moved = Exchange(
         recorded.name,
@@ -249,7 +259,9 @@ def test_aggregated_discovery(api: RunningApi, name: str) -> None:
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("name", ["group-404", "group-apps", "healthz", "livez", "readyz", "unknown-path-404", "version-404"])
+@pytest.mark.parametrize(
+    "name", ["group-404", "group-apps", "healthz", "livez", "readyz", "unknown-path-404", "version-404"]
+)
 def test_other_documents(api: RunningApi, name: str) -> None:
     recorded = exchange(f"discovery/{name}.json")
     assert compare(recorded, Replayer(api.http).send(recorded)) == []
@@ -260,5 +272,3 @@ def test_version(api: RunningApi) -> None:
     ours = api.http.get("/version").json()
     assert ours.keys() == recorded.keys()
     assert (ours["major"], ours["minor"], ours["gitVersion"]) == ("1", "36", "v1.36.2")
-
-

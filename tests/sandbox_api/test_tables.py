@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-
 import pytest
 
 from healing.sandbox.api.meta import clone, parse_timestamp
@@ -26,7 +23,7 @@ def test_same_columns(api: RunningApi, name: str) -> None:
 
     def columns(table: dict[str, object]) -> list[tuple[object, ...]]:
         return [
-            (column["name"], column["type"], column["format"], column["priority"])  # type: ignore[index]
+            (column["name"], column["type"], column["format"], column["priority"])
             for column in table["columnDefinitions"]  # type: ignore[attr-defined]
         ]
 
@@ -34,8 +31,6 @@ def test_same_columns(api: RunningApi, name: str) -> None:
     assert columns(ours) == columns(recorded.answer)
     if name.startswith("empty-list") and "configmaps" not in path:
         assert ours["rows"] == recorded.answer["rows"]
-
-
 
 
 def test_a_crash_looping_pod_is_printed_as_recorded(api: RunningApi) -> None:

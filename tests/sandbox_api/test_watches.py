@@ -11,7 +11,9 @@ from tests.sandbox_api.running import RunningApi
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
-def _watch(api: RunningApi, path: str, seconds: int = 1, accept: str = "application/json", **query: str) -> list[dict[str, Any]]:
+def _watch(
+    api: RunningApi, path: str, seconds: int = 1, accept: str = "application/json", **query: str
+) -> list[dict[str, Any]]:
     """All events of a watch that ends after ``seconds``."""
     params = {"watch": "true", "timeoutSeconds": str(seconds), **query}
     answer = api.http.get(path, params=params, headers={"Accept": accept})
@@ -77,7 +79,9 @@ def test_other_namespaces_and_names_stay_out(api: RunningApi) -> None:
         _put(api, where, "a")
         _put(api, where, "b")
     events = _watch(api, path, resourceVersion=version, fieldSelector="metadata.name=b")
-    assert [(e["object"]["metadata"]["namespace"], e["object"]["metadata"]["name"]) for e in events] == [("watch-here", "b")]
+    assert [(e["object"]["metadata"]["namespace"], e["object"]["metadata"]["name"]) for e in events] == [
+        ("watch-here", "b")
+    ]
     everywhere = _watch(api, "/api/v1/configmaps", resourceVersion=version)
     assert len(everywhere) == 4
 
@@ -86,7 +90,7 @@ def test_initial_events_end_with_a_bookmark(api: RunningApi) -> None:
     path = _path(api, "watch-initial")
     _put(api, path, "a")
     query = {"allowWatchBookmarks": "true", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-    events = _watch(api, path, **query, fieldSelector="metadata.name!=kube-root-ca.crt")
+    events = _watch(api, path, 1, "application/json", fieldSelector="metadata.name!=kube-root-ca.crt", **query)
     assert [event["type"] for event in events[:2]] == ["ADDED", "BOOKMARK"]
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
     refused = api.http.get(path, params={"watch": "true", "sendInitialEvents": "true"})

@@ -35,7 +35,7 @@ class Addresses:
         if not address:
             spec["clusterIP"] = self._free_address()
         elif address != "None" and self._used(address, service):
-            why = f'failed to allocate IP {address}: provided IP is already allocated'
+            why = f"failed to allocate IP {address}: provided IP is already allocated"
             raise errors.invalid(
                 "Service", "", service["metadata"]["name"], [errors.invalid_value("spec.clusterIPs", [address], why)]
             )
@@ -70,9 +70,7 @@ class Addresses:
             why = "provided port is already allocated"
         else:
             return
-        raise errors.invalid(
-            "Service", "", service["metadata"]["name"], [errors.invalid_value(path, number, why)]
-        )
+        raise errors.invalid("Service", "", service["metadata"]["name"], [errors.invalid_value(path, number, why)])
 
     def _used(self, address: str, service: Object) -> bool:
         return any(
@@ -84,7 +82,11 @@ class Addresses:
         used = {service["spec"].get("clusterIP") for service in self._server.list("services")}
         base = int(SERVICE_NETWORK.network_address)
         for _ in range(_ATTEMPTS):
-            address = str(ipaddress.IPv4Address(base + self._random.randrange(_RESERVED, SERVICE_NETWORK.num_addresses - 1)))
+            address = str(
+                ipaddress.IPv4Address(base + self._random.randrange(_RESERVED, SERVICE_NETWORK.num_addresses - 1))
+            )
             if address not in used:
                 return address
-        raise errors.failure(500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full")
+        raise errors.failure(
+            500, "InternalError", "Internal error occurred: failed to allocate a serviceIP: range is full"
+        )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from healing.sandbox.api import errors
 from healing.sandbox.api.limits import check_pod_limits, set_pod_defaults
 from healing.sandbox.api.meta import random_suffix
-from healing.sandbox.api.quota import in_scope, object_usage, show, usage_amounts
 from healing.sandbox.api.quantity import parse_quantity
+from healing.sandbox.api.quota import in_scope, object_usage, show, usage_amounts
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.ports import Object, User
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: namespaces that may not be deleted
 IMMORTAL_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
-_TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS = 3607
 _TOLERATION_SECONDS = 300
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -57,9 +57,7 @@ class Admission:
                 raise errors.forbidden("pods", "", _name_of(obj), text)
         self._quota(resource, namespace, obj, None)
 
-    def check_update(
-        self, resource: ResourceType, namespace: str, new: Object, old: Object, options: Options
-    ) -> None:
+    def check_update(self, resource: ResourceType, namespace: str, new: Object, old: Object, options: Options) -> None:
         """After the checks of an update: quotas."""
         if resource.storage in ("services", "persistentvolumeclaims", "pods"):
             self._quota(resource, namespace, new, old)
@@ -111,9 +109,9 @@ class Admission:
         chosen = name or f"kube-api-access-{random_suffix()}"
         for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
             mounts = container.setdefault("volumeMounts", [])
-            if any(mount.get("mountPath") == _TOKEN_PATH for mount in mounts):
+            if any(mount.get("mountPath") == _MOUNT_PATH for mount in mounts):
                 continue
-            mounts.append({"name": chosen, "readOnly": True, "mountPath": _TOKEN_PATH})
+            mounts.append({"name": chosen, "readOnly": True, "mountPath": _MOUNT_PATH})
             mounted = True
         if not mounted or name:
             return
@@ -189,7 +187,8 @@ class Admission:
                     ",".join(f"{name}={show(amounts[name], str(hard[name]))}" for name in over)
                     for amounts in (counted, used, {name: parse_quantity(str(hard[name])) for name in over})
                 ]
-                why = f"exceeded quota: {quota['metadata']['name']}, requested: {texts[0]}, used: {texts[1]}, limited: {texts[2]}"
+                quota_name = quota["metadata"]["name"]
+                why = f"exceeded quota: {quota_name}, requested: {texts[0]}, used: {texts[1]}, limited: {texts[2]}"
                 raise errors.forbidden(resource.plural, resource.group, _name_of(new), why)
 
     @staticmethod

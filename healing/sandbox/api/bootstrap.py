@@ -28,7 +28,7 @@ def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> Object:
 
 _VIEW = [
     _rule([""], _CORE + _READ_ONLY, _READ),
-    _rule(["apps"], _WORKLOADS + ["controllerrevisions"], _READ),
+    _rule(["apps"], [*_WORKLOADS, "controllerrevisions"], _READ),
     _rule(["batch"], ["jobs", "cronjobs"], _READ),
     _rule(["autoscaling"], ["horizontalpodautoscalers"], _READ),
     _rule(["policy"], ["poddisruptionbudgets"], _READ),
@@ -53,8 +53,19 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
     "view": _VIEW,
     "system:discovery": [
         {
-            "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*",
-                                "/readyz", "/version", "/version/"],
+            "nonResourceURLs": [
+                "/api",
+                "/api/*",
+                "/apis",
+                "/apis/*",
+                "/healthz",
+                "/livez",
+                "/openapi",
+                "/openapi/*",
+                "/readyz",
+                "/version",
+                "/version/",
+            ],
             "verbs": ["get"],
         }
     ],
@@ -78,7 +89,9 @@ _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nc2FuZGJveA==\n-----END CERTIFICATE-
 
 def bootstrap(server: ApiServer) -> None:
     """Fill an empty server. New namespaces get their ServiceAccount and root CA from `provision_namespace`."""
-    server.subscribe("namespaces", lambda type_, new, _old: provision_namespace(server, new) if type_ == "ADDED" else None)
+    server.subscribe(
+        "namespaces", lambda type_, new, _old: provision_namespace(server, new) if type_ == "ADDED" else None
+    )
     for name in NAMESPACES:
         server.create("namespaces", None, {"metadata": {"name": name}}, user=SYSTEM)
     for name, value in _PRIORITIES.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from healing.sandbox.api.cel_eval import CelError, evaluate
+from healing.sandbox.api.cel_eval import evaluate
+from healing.sandbox.api.cel_functions import CelError
 from healing.sandbox.api.errors import Cause
 from healing.sandbox.ports import Object
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from healing.sandbox.api.meta import parse_timestamp
+from healing.sandbox.api.cel_functions import FUNCTIONS, METHODS, CelError
 
 _TOKEN_RE = re.compile(
     r"\s*(?:(?P<number>\d+\.\d+|\d+u?)|(?P<string>r?'(?:[^'\\]|\\.)*'|r?\"(?:[^\"\\]|\\.)*\")"
@@ -22,10 +22,6 @@ _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 
 Env = Mapping[str, Any]
 Node = Callable[[Env], Any]
-
-
-class CelError(ValueError):
-    """The expression is not understood, or cannot be evaluated on this object."""
 
 
 def evaluate(text: str, variables: Env) -> Any:
@@ -142,7 +138,7 @@ class _Parser:
             self._expect(")")
             return _macro(name, target, variable, body, transform)
         arguments = self._arguments()
-        method = _METHODS.get(name)
+        method = METHODS.get(name)
         if method is None:
             raise CelError(f"undeclared reference to '{name}'")
         return lambda env: method(target(env), *[argument(env) for argument in arguments])
@@ -205,7 +201,7 @@ class _Parser:
                 raise CelError("has() needs a field selection")
             return lambda env: _has(target(env), steps)
         arguments = self._arguments()
-        function = _FUNCTIONS.get(name)
+        function = FUNCTIONS.get(name)
         if function is None:
             raise CelError(f"undeclared reference to '{name}'")
         return lambda env: function(*[argument(env) for argument in arguments])
@@ -335,59 +331,3 @@ def _macro(name: str, target: Node, variable: str, body: Node, transform: Node |
         return [item for item, good in zip(items, verdicts, strict=True) if good]
 
     return run
-
-
-def _matches(text: str, pattern: str) -> bool:
-    return re.search(pattern, text) is not None
-
-
-_DURATION_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-
-
-def _duration(text: str) -> float:
-    parts = re.findall(r"(-?\d+(?:\.\d+)?)(ms|us|ns|h|m|s)", text)
-    if not parts:
-        raise CelError(f"invalid duration {text!r}")
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
-
-
-_METHODS: dict[str, Callable[..., Any]] = {
-    "size": len,
-    "startsWith": lambda text, prefix: text.startswith(prefix),
-    "endsWith": lambda text, suffix: text.endswith(suffix),
-    "contains": lambda text, part: part in text,
-    "matches": _matches,
-    "lowerAscii": lambda text: text.lower(),
-    "upperAscii": lambda text: text.upper(),
-    "trim": lambda text: text.strip(),
-    "split": lambda text, separator, *limit: text.split(separator, *[item - 1 for item in limit]),
-    "join": lambda items, separator="": separator.join(items),
-    "replace": lambda text, old, new, *limit: text.replace(old, new, *limit),
-    "substring": lambda text, start, *end: text[start : end[0] if end else len(text)],
-    "indexOf": lambda value, item: value.find(item) if isinstance(value, str) else _index_of(value, item),
-    "isSorted": lambda items: all(a <= b for a, b in zip(items, items[1:], strict=False)),
-    "sum": sum,
-    "min": min,
-    "max": max,
-    "getSeconds": lambda seconds: int(seconds),
-    "find": lambda text, pattern: (found.group(0) if (found := re.search(pattern, text)) else ""),
-}
-
-
-def _index_of(items: list[Any], item: Any) -> int:
-    return items.index(item) if item in items else -1
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "size": len,
-    "int": int,
-    "uint": int,
-    "double": float,
-    "string": lambda value: str(value).lower() if isinstance(value, bool) else str(value),
-    "bool": lambda value: value if isinstance(value, bool) else {"true": True, "false": False}[value],
-    "duration": _duration,
-    "timestamp": parse_timestamp,
-    "type": lambda value: type(value).__name__,
-    "dyn": lambda value: value,
-    "isURL": lambda text: bool(re.match(r"[a-z][a-z0-9+.-]*://[^/]+", text)),
-}

@@ -9,13 +9,15 @@ from typing import Literal
 from healing.sandbox.api import errors
 from healing.sandbox.api.addresses import Addresses
 from healing.sandbox.api.admission import Admission
+from healing.sandbox.api.bootstrap import bootstrap
 from healing.sandbox.api.builtin import register_builtin
 from healing.sandbox.api.crd import CustomResources, CustomRules
 from healing.sandbox.api.deletes import DeleteOptions, Deletes, Deletion
 from healing.sandbox.api.events import EventRecorder
 from healing.sandbox.api.eviction import evict
-from healing.sandbox.api.garbage import GarbageCollector, NamespaceController, StorageProtection, sweep_events
+from healing.sandbox.api.garbage import GarbageCollector, StorageProtection, sweep_events
 from healing.sandbox.api.meta import clone, labels_of
+from healing.sandbox.api.namespaces import NamespaceController
 from healing.sandbox.api.registry import Registry, ResourceType
 from healing.sandbox.api.store import Store
 from healing.sandbox.api.writes import Options, Writes
@@ -42,11 +44,6 @@ class ApiServer:
         self._addresses = Addresses(self)
         self.custom = CustomResources(self)
         self._controllers = GarbageCollector(self), NamespaceController(self), StorageProtection(self)
-        self._bootstrap()
-
-    def _bootstrap(self) -> None:
-        from healing.sandbox.api.bootstrap import bootstrap
-
         bootstrap(self)
 
     async def run(self) -> None:
@@ -97,14 +94,15 @@ class ApiServer:
     def create(self, resource: str, namespace: str | None, body: Object, *, user: User) -> Object:
         return self.create_in(resource, namespace, body, user, "")
 
-    def create_in(
-        self, resource: str, namespace: str | None, body: Object, user: User, api_version: str
-    ) -> Object:
+    def create_in(self, resource: str, namespace: str | None, body: Object, user: User, api_version: str) -> Object:
         """`create`, with the API version that managedFields should name."""
         kind = self.resource(resource)
         obj = clone(body)
         return self.writes.create(
-            kind, namespace or obj.get("metadata", {}).get("namespace") or "", obj, Options(user, api_version=api_version)
+            kind,
+            namespace or obj.get("metadata", {}).get("namespace") or "",
+            obj,
+            Options(user, api_version=api_version),
         )
 
     def update(
@@ -175,7 +173,7 @@ class ApiServer:
         self,
         regarding: Object,
         *,
-        type: Literal["Normal", "Warning"],
+        type: Literal["Normal", "Warning"],  # noqa: A002  (the name of the field)
         reason: str,
         message: str,
         component: str,

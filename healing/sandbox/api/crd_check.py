@@ -58,7 +58,9 @@ def _check_versions(versions: list[Any]) -> list[Cause]:
             continue
         if schema.get("type") != "object":
             causes.append(
-                invalid_value(f"{path}.schema.openAPIV3Schema.type", schema.get("type", ""), "must be object at the root")
+                invalid_value(
+                    f"{path}.schema.openAPIV3Schema.type", schema.get("type", ""), "must be object at the root"
+                )
             )
         _check_schema(schema, f"{path}.schema.openAPIV3Schema", causes)
         for number, column in enumerate(version.get("additionalPrinterColumns") or ()):
@@ -66,7 +68,11 @@ def _check_versions(versions: list[Any]) -> list[Cause]:
             if column.get("type") not in _COLUMN_TYPES:
                 causes.append(not_supported(f"{here}.type", column.get("type"), _COLUMN_TYPES))
             if not str(column.get("jsonPath", "")).startswith("."):
-                causes.append(invalid_value(f"{here}.jsonPath", column.get("jsonPath", ""), "must be a simple json path starting with ."))
+                causes.append(
+                    invalid_value(
+                        f"{here}.jsonPath", column.get("jsonPath", ""), "must be a simple json path starting with ."
+                    )
+                )
     return causes
 
 
@@ -83,7 +89,9 @@ def _check_schema(schema: Any, path: str, causes: list[Cause]) -> None:
     if "$ref" in schema:
         causes.append(forbidden_field(f"{path}.$ref", "$ref is not supported"))
     if "properties" in schema and "additionalProperties" in schema:
-        causes.append(forbidden_field(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive"))
+        causes.append(
+            forbidden_field(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive")
+        )
     for name, child in (schema.get("properties") or {}).items():
         if path.endswith("openAPIV3Schema") and name in ("apiVersion", "kind", "metadata"):
             continue

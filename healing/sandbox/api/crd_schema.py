@@ -111,7 +111,9 @@ def check(value: Any, schema: Schema, path: str = "") -> list[Cause]:
         return [_wrong_type(value, kind, path)]
     causes: list[Cause] = []
     if "enum" in schema and value not in schema["enum"]:
-        causes.append(not_supported(path, value, [item if isinstance(item, str) else go_value(item) for item in schema["enum"]]))
+        causes.append(
+            not_supported(path, value, [item if isinstance(item, str) else go_value(item) for item in schema["enum"]])
+        )
     if isinstance(value, str):
         causes += _check_string(value, schema, path)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -225,7 +227,11 @@ def _check_unions(value: Any, schema: Schema, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for part in schema.get("allOf") or ():
         causes += check(value, part, path)
-    if "anyOf" in schema and not schema.get(_INT_OR_STRING) and all(check(value, part, path) for part in schema["anyOf"]):
+    if (
+        "anyOf" in schema
+        and not schema.get(_INT_OR_STRING)
+        and all(check(value, part, path) for part in schema["anyOf"])
+    ):
         causes.append(invalid_value(path, value, f'"{path}" must validate at least one schema (anyOf)'))
     if "oneOf" in schema and sum(not check(value, part, path) for part in schema["oneOf"]) != 1:
         causes.append(invalid_value(path, value, f'"{path}" must validate one and only one schema (oneOf)'))

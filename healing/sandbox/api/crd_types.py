@@ -36,9 +36,8 @@ def schema_type(schema: dict[str, Any]) -> Type:
     if kind == "object":
         atomic = schema.get("x-kubernetes-map-type") == "atomic"
         if "properties" in schema:
-            struct = Type("struct", atomic=atomic)
-            struct.fields.update({name: schema_type(item) for name, item in schema["properties"].items()})
-            return struct
+            fields = {name: schema_type(item) for name, item in schema["properties"].items()}
+            return Type("struct", atomic=atomic, fields=fields)
         if isinstance(schema.get("additionalProperties"), dict):
             return Type("map", element=schema_type(schema["additionalProperties"]), atomic=atomic)
         return Type("map", element=ANY, atomic=atomic)

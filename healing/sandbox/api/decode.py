@@ -61,7 +61,11 @@ def _go_json_error(error: orjson.JSONDecodeError) -> str:
     elif before.endswith(("[", ":")):
         where = "looking for beginning of value"
     elif before.endswith(","):
-        where = "looking for beginning of object key string" if before.count("{") > before.count("}") else "looking for beginning of value"
+        where = (
+            "looking for beginning of object key string"
+            if before.count("{") > before.count("}")
+            else "looking for beginning of value"
+        )
     elif not before:
         where = "looking for beginning of value"
     else:
@@ -77,8 +81,7 @@ class Decoder:
         self.unknown: list[str] = []
 
     def decode(self, value: Any, kind: Type) -> Object:
-        result = self._struct(value, kind, "", "")
-        return result
+        return self._struct(value, kind, "", "")
 
     def _value(self, value: Any, kind: Type, parent: str, path: str, go_path: str) -> Any:
         if kind.kind == "any":
@@ -145,7 +148,11 @@ class Decoder:
         if name in _INT_LIMITS:
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
-            if isinstance(value, bool) or not isinstance(value, int) or not -_INT_LIMITS[name] <= value < _INT_LIMITS[name]:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int)
+                or not -_INT_LIMITS[name] <= value < _INT_LIMITS[name]
+            ):
                 raise DecodeError(_mismatch(value, parent, go_path, name))
             return value
         if name == "float":
@@ -185,7 +192,8 @@ def _json_type(value: Any) -> str:
         return "bool"
     if isinstance(value, (int, float)):
         return f"number {value}" if isinstance(value, float) else "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "null")
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
 
 
 def _go_type(kind: Type) -> str:

@@ -152,7 +152,7 @@ class Deletes:
                 new["metadata"]["generation"] = int(metadata.get("generation") or 0) + 1
         if options.dry_run:
             return Deletion(new, remains=True)
-        marked = new if new == old else self._store.commit(resource.storage, "MODIFIED", key, new, old)
+        marked: Object = new if new == old else self._store.commit(resource.storage, "MODIFIED", key, new, old)
         # The commit's listeners may have finished the pod already.
         if grace > 0 or held or self._store.table("pods").get(*key) is not marked:
             return Deletion(marked, remains=True)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from healing.sandbox.ports import ApiError, Object
 
 
@@ -68,7 +70,10 @@ def not_found(plural: str, group: str, name: str) -> ApiError:
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
     return failure(
-        409, "AlreadyExists", f'{qualified(plural, group)} "{name}" already exists', details=_details(name, group, plural)
+        409,
+        "AlreadyExists",
+        f'{qualified(plural, group)} "{name}" already exists',
+        details=_details(name, group, plural),
     )
 
 
@@ -84,9 +89,7 @@ def conflict(plural: str, group: str, name: str, why: str = MODIFIED) -> ApiErro
     )
 
 
-def forbidden(
-    plural: str, group: str, name: str, why: str, causes: Sequence[Object] | None = None
-) -> ApiError:
+def forbidden(plural: str, group: str, name: str, why: str, causes: Sequence[Object] | None = None) -> ApiError:
     what = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
     details = _details(name, group, plural)
     if causes:
@@ -128,8 +131,6 @@ def expired(message: str, metadata: Object | None = None) -> ApiError:
 
 def go_value(value: Any) -> str:
     """A value as Go's field errors print it: strings quoted, objects as JSON."""
-    import orjson
-
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -55,7 +55,7 @@ class EventRecorder:
         self,
         regarding: Object,
         *,
-        type: str,
+        type: str,  # noqa: A002  (the name of the field)
         reason: str,
         message: str,
         component: str,

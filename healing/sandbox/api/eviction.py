@@ -8,7 +8,7 @@ from healing.sandbox.api import errors
 from healing.sandbox.api.deletes import DeleteOptions
 from healing.sandbox.api.meta import labels_of, timestamp
 from healing.sandbox.api.selectors import selector_matches
-from healing.sandbox.ports import Object, User
+from healing.sandbox.ports import ApiError, Object, User
 
 if TYPE_CHECKING:
     from healing.sandbox.api.cluster import ApiServer
@@ -43,7 +43,7 @@ def _is_ready(pod: Object) -> bool:
     )
 
 
-def _blocked(message: str) -> errors.ApiError:
+def _blocked(message: str) -> ApiError:
     return errors.failure(
         429,
         "TooManyRequests",

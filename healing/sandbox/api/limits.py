@@ -82,7 +82,9 @@ def _check(item: Object, kind: str, requests: _Amounts, limits: _Amounts) -> lis
         request, limit = requests.get(name), limits.get(name)
         if request and limit and request[0] > 0 and limit[0] / request[0] > parse_quantity(bound):
             ratio = float(limit[0] / request[0])
-            problems.append(f"{name} max limit to request ratio per {kind} is {bound}, but provided ratio is {ratio:.6f}")
+            problems.append(
+                f"{name} max limit to request ratio per {kind} is {bound}, but provided ratio is {ratio:.6f}"
+            )
     return problems
 
 

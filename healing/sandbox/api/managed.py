@@ -1,8 +1,4 @@
-"""Who owns which field: sets of field paths in the FieldsV1 form, and the comparison that finds what changed.
-
-A set is a nested dict: ``{"f:spec": {"f:replicas": {}}}``. An empty dict is a member; a dict with children is a member
-itself only if it holds ``"."``.
-"""
+"""Who owns which field, and the comparison that finds what changed."""
 
 from __future__ import annotations
 
@@ -10,13 +6,12 @@ from typing import Any
 
 import orjson
 
+from healing.sandbox.api.crd_types import custom_type
+from healing.sandbox.api.fieldsets import SELF, FieldSet, difference, join
 from healing.sandbox.api.meta import timestamp
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.schema import ANY, Type, model_type
 from healing.sandbox.ports import Object
-
-FieldSet = dict[str, Any]
-SELF = "."
 
 #: metadata nobody owns: the server writes it
 _UNOWNED = frozenset(
@@ -29,92 +24,6 @@ _ALWAYS_THERE = frozenset(
 )
 #: more of these, but only outside of lists (a list's new item brings its own)
 _ALWAYS_THERE_AT_TOP = frozenset({"containers", "loadBalancer", "resources", "source"})
-
-
-# -- sets of paths ----------------------------------------------------------------------------------------------------
-
-
-def union(a: FieldSet, b: FieldSet) -> FieldSet:
-    if not a and not b:
-        return {}
-    if not a or not b:
-        # One side is only the member itself.
-        result = dict(a or b)
-        result[SELF] = {}
-        return result
-    result = dict(a)
-    for key, child in b.items():
-        mine = result.get(key)
-        result[key] = child if mine is None or key == SELF else union(mine, child)
-    return result
-
-
-def join(a: FieldSet | None, b: FieldSet | None) -> FieldSet | None:
-    """`union`, where None is the empty set."""
-    if a is None:
-        return b
-    return a if b is None else union(a, b)
-
-
-def difference(a: FieldSet | None, b: FieldSet | None) -> FieldSet | None:
-    """The members of ``a`` that are not members of ``b``; None if none are left."""
-    if a is None or b is None:
-        return a
-    if not a:
-        return None if not b or SELF in b else a
-    if not b:
-        return {key: child for key, child in a.items() if key != SELF} or None
-    result = {}
-    for key, child in a.items():
-        if key not in b:
-            result[key] = child
-        elif key != SELF:
-            rest = difference(child, b[key])
-            if rest is not None:
-                result[key] = rest
-    if not result:
-        return None
-    return {} if list(result) == [SELF] else result
-
-
-def intersection(a: FieldSet | None, b: FieldSet | None) -> FieldSet | None:
-    if a is None or b is None:
-        return None
-    if not a:
-        return {} if not b or SELF in b else None
-    if not b:
-        return {} if SELF in a else None
-    result = {}
-    for key in a.keys() & b.keys():
-        if key == SELF:
-            result[SELF] = {}
-            continue
-        common = intersection(a[key], b[key])
-        if common is not None:
-            result[key] = common
-    if not result:
-        return None
-    return {} if list(result) == [SELF] else result
-
-
-def paths(fields: FieldSet, prefix: str = "") -> list[str]:
-    """Members as ``.spec.containers[name="web"].image``."""
-    if not fields:
-        return [prefix]
-    found = [prefix] if SELF in fields else []
-    for key in sorted(fields):
-        if key == SELF:
-            continue
-        tag, _, rest = key.partition(":")
-        if tag == "f":
-            step = f".{rest}"
-        elif tag == "k":
-            inner = ",".join(f"{name}={orjson.dumps(value).decode()}" for name, value in orjson.loads(rest).items())
-            step = f"[{inner}]"
-        else:
-            step = f"[={rest}]"
-        found += paths(fields[key], prefix + step)
-    return found
 
 
 # -- sets of objects --------------------------------------------------------------------------------------------------
@@ -176,13 +85,13 @@ _MISSING: Any = object()
 
 
 class _Compare:
-    def __init__(self, builtin: bool) -> None:
+    def __init__(self, *, builtin: bool) -> None:
         self._builtin = builtin
 
-    def compare(self, old: Any, new: Any, kind: Type, name: str = "", in_list: bool = False) -> Difference:
+    def compare(self, old: Any, new: Any, kind: Type, name: str = "", *, in_list: bool = False) -> Difference:
         if old is new or old == new:
             return _NOTHING
-        if old is _MISSING and (new is None or (new == {} and self._always(name, in_list))):
+        if old is _MISSING and (new is None or (new == {} and self._always(name, in_list=in_list))):
             return _NOTHING
         leaf = kind.atomic or kind.kind == "scalar" or (not _filled(old) and not _filled(new))
         if leaf or not (_container(old) and _container(new)):
@@ -192,24 +101,24 @@ class _Compare:
         if kind.kind == "list":
             changed, removed = self._lists(old, new, kind)
         else:
-            changed, removed = self._maps(old, new, kind, in_list)
-        if old is _MISSING and not self._always(name, in_list) and changed is not None:
+            changed, removed = self._maps(old, new, kind, in_list=in_list)
+        if old is _MISSING and not self._always(name, in_list=in_list) and changed is not None:
             changed = {SELF: {}, **changed}
         if new is _MISSING and removed is not None:
             removed = {SELF: {}, **removed}
         return changed, removed
 
-    def _always(self, name: str, in_list: bool) -> bool:
+    def _always(self, name: str, *, in_list: bool) -> bool:
         return self._builtin and (name in _ALWAYS_THERE or (name in _ALWAYS_THERE_AT_TOP and not in_list))
 
-    def _maps(self, old: Any, new: Any, kind: Type, in_list: bool) -> Difference:
+    def _maps(self, old: Any, new: Any, kind: Type, *, in_list: bool) -> Difference:
         before = {} if old is _MISSING or old is None else old
         after = {} if new is _MISSING or new is None else new
         changed: FieldSet = {}
         removed: FieldSet = {}
         for key in before.keys() | after.keys():
             child = kind.fields.get(key, ANY) if kind.kind == "struct" else kind.element or ANY
-            more, less = self.compare(before.get(key, _MISSING), after.get(key, _MISSING), child, key, in_list)
+            more, less = self.compare(before.get(key, _MISSING), after.get(key, _MISSING), child, key, in_list=in_list)
             if more is not None:
                 changed[f"f:{key}"] = more
             if less is not None:
@@ -223,7 +132,7 @@ class _Compare:
         changed: FieldSet = {}
         removed: FieldSet = {}
         for key in before.keys() | after.keys():
-            more, less = self.compare(before.get(key, _MISSING), after.get(key, _MISSING), element, "", True)
+            more, less = self.compare(before.get(key, _MISSING), after.get(key, _MISSING), element, in_list=True)
             if more is not None:
                 changed[key] = more
             if less is not None:
@@ -241,7 +150,7 @@ def _filled(value: Any) -> bool:
 
 def compare_objects(old: Object | None, new: Object, kind: Type, *, builtin: bool) -> Difference:
     """What changed or came, and what went, between two versions of an object."""
-    compare = _Compare(builtin).compare
+    compare = _Compare(builtin=builtin).compare
     before = old or {}
     changed: FieldSet = {}
     removed: FieldSet = {}
@@ -269,8 +178,6 @@ def compare_objects(old: Object | None, new: Object, kind: Type, *, builtin: boo
 def type_of(resource: ResourceType) -> Type:
     """The type whose structure field paths follow."""
     if resource.custom is not None:
-        from healing.sandbox.api.crd_types import custom_type
-
         return custom_type(resource)
     return model_type(resource.model)
 

@@ -81,10 +81,14 @@ class _Schemas:
             text = describe(model, name)
             if "$ref" in schema:
                 # Siblings of $ref are not read, so the description goes around it.
-                schema = {"description": text, "default": {}, "allOf": [schema]} if self._prefix.startswith("#/comp") else {
-                    "description": text,
-                    **schema,
-                }
+                schema = (
+                    {"description": text, "default": {}, "allOf": [schema]}
+                    if self._prefix.startswith("#/comp")
+                    else {
+                        "description": text,
+                        **schema,
+                    }
+                )
             elif text:
                 schema = {"description": text, **schema}
             properties[name] = schema
@@ -102,7 +106,10 @@ class _Schemas:
         if kind.kind == "scalar":
             return dict(_SCALARS[kind.scalar])
         if kind.kind == "map":
-            schema: Object = {"type": "object", "additionalProperties": self._schema(kind.element, name) if kind.element else {}}
+            schema: Object = {
+                "type": "object",
+                "additionalProperties": self._schema(kind.element, name) if kind.element else {},
+            }
             if kind.atomic:
                 schema["x-kubernetes-map-type"] = "atomic"
             return schema
@@ -138,6 +145,7 @@ def _parameters(names: tuple[str, ...], *, v3: bool) -> list[Object]:
 
 
 def _verbs(resource: ResourceType, *, collection: bool) -> Iterator[tuple[str, str]]:
+    wanted: tuple[tuple[str, str], ...]
     if collection:
         wanted = (("get", "list"), ("post", "create"), ("delete", "deletecollection"))
     else:
@@ -161,8 +169,9 @@ def _paths(resources: list[ResourceType], references: dict[str, str], *, v3: boo
                 if method == "patch":
                     queries = (*queries, "force")
                 content = {"schema": {"$ref": references[resource.plural]}}
+                identity = f"{verb}{resource.kind}{resource.group}{resource.version}"
                 operations[method] = {
-                    "operationId": f"{verb}{resource.kind}{resource.group}{resource.version}{'List' if collection else ''}",
+                    "operationId": f"{identity}List" if collection else identity,
                     "x-kubernetes-action": verb,
                     "x-kubernetes-group-version-kind": _gvk(resource),
                     "parameters": _parameters(queries, v3=v3),
@@ -228,7 +237,9 @@ class OpenApi:
             found = self._cache[key] = (self._registry.revision, orjson.dumps(build()))
         return found[1]
 
-    def _document(self, resources: list[ResourceType], prefix: str, group: str, version: str) -> tuple[Object, dict[str, str]]:
+    def _document(
+        self, resources: list[ResourceType], prefix: str, group: str, version: str
+    ) -> tuple[Object, dict[str, str]]:
         schemas = _Schemas(prefix, group, version)
         references = {}
         for resource in resources:

@@ -7,13 +7,11 @@ import re
 from fractions import Fraction
 
 _PATTERN = re.compile(r"([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)(?:([eE][+-]?\d+)|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|))")
-_BINARY = {unit: 1024 ** (index + 1) for index, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
+_BINARY: dict[str, int] = {unit: 1024 ** (index + 1) for index, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_BY_POWER = {power: unit for unit, power in _DECIMAL.items()}
 
-INVALID = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+INVALID = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 @functools.lru_cache(maxsize=8192)
@@ -23,12 +21,17 @@ def parse_quantity(text: str) -> Fraction:
     if match is None:
         raise ValueError(INVALID)
     number, exponent, unit = match.groups()
-    value = Fraction(number if not number.endswith(".") else number + "0")
+    value: Fraction = Fraction(number if not number.endswith(".") else number + "0")
     if exponent:
-        return value * Fraction(10) ** int(exponent[1:])
+        return value * _power_of_ten(int(exponent[1:]))
     if unit in _BINARY:
         return value * _BINARY[unit]
-    return value * Fraction(10) ** _DECIMAL[unit or ""]
+    return value * _power_of_ten(_DECIMAL[unit or ""])
+
+
+def _power_of_ten(exponent: int) -> Fraction:
+    power = int(10 ** abs(exponent))
+    return Fraction(power) if exponent >= 0 else Fraction(1, power)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -57,7 +60,7 @@ def format_quantity(value: Fraction, *, binary: bool = False) -> str:
         if suffix or abs(number) < 1024:
             return f"{number}{suffix}"
     for power in (18, 15, 12, 9, 6, 3, 0, -3, -6, -9):
-        scaled = value / Fraction(10) ** power
+        scaled = value / _power_of_ten(power)
         if scaled.denominator == 1:
             return f"{int(scaled)}{_DECIMAL_BY_POWER[power]}"
     # Finer than a nano: rounded up, as the API does.

@@ -34,7 +34,7 @@ def is_finished(pod: Object) -> bool:
 
 
 def pod_resources(pod: Object, kind: str) -> Amounts:
-    """The pod's ``requests`` or ``limits``: the sum of its containers, or its largest init container if that is more."""
+    """The pod's ``requests`` or ``limits``: the sum of its containers, or its largest init container if more."""
     spec = pod.get("spec") or {}
     total: Amounts = {}
     for container in spec.get("containers") or ():
@@ -159,4 +159,4 @@ def usage_amounts(cluster: Cluster, namespace: str, quota: Object) -> Amounts:
 
 def show(amount: Fraction, like: str) -> str:
     """``amount`` as a quantity, in binary units if ``like`` has them."""
-    return format_quantity(amount, binary=is_binary(like) or amount % 1024 == 0 and amount >= 1024)
+    return format_quantity(amount, binary=is_binary(like) or (amount % 1024 == 0 and amount >= 1024))

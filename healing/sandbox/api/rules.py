@@ -26,13 +26,3 @@ class Rules:
     check_update: UpdateCheck | None = None
     #: e.g. "a DNS-1035 label": which form ``metadata.name`` has
     name_format: str = "subdomain"
-
-
-NO_RULES = Rules()
-
-
-def rules_for(storage: str) -> Rules:
-    """The rules of a built-in table; custom resources have none of these."""
-    from healing.sandbox.api.kinds import KIND_RULES
-
-    return KIND_RULES.get(storage, NO_RULES)

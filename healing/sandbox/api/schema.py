@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import kubernetes.client.models as client_models
@@ -18,26 +17,48 @@ from healing.sandbox.api.list_types import ATOMIC_MAPS, ATOMIC_STRUCTS, LIST_TYP
 Kind = Literal["scalar", "struct", "map", "list", "any"]
 
 
-@dataclass(slots=True, eq=False)
 class Type:
     """How one value is read, merged and owned."""
 
-    kind: Kind
-    #: of a scalar: int32, int64, str, bool, float, time, microtime, quantity
-    scalar: str = ""
-    #: Go's name of a struct, as error messages print it
-    name: str = ""
-    model: str = ""
-    fields: dict[str, Type] = field(default_factory=dict)
-    #: of lists and maps
-    element: Type | None = None
-    #: owned and merged as one value
-    atomic: bool = False
-    #: of lists: keys of its items ("map" list), or () for a set; only if not atomic
-    keys: tuple[str, ...] = ()
-    #: strategic merge: the key that joins list items; empty for lists of scalars that merge
-    patch_key: str | None = None
-    retain_keys: bool = False
+    __slots__ = ("_fields", "atomic", "element", "keys", "kind", "model", "name", "patch_key", "retain_keys", "scalar")
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        scalar: str = "",
+        name: str = "",
+        model: str = "",
+        fields: dict[str, Type] | None = None,
+        element: Type | None = None,
+        atomic: bool = False,
+        keys: tuple[str, ...] = (),
+        patch_key: str | None = None,
+        retain_keys: bool = False,
+    ) -> None:
+        self.kind: Kind = kind
+        #: of a scalar: int32, int64, str, bool, float, time, microtime, quantity
+        self.scalar = scalar
+        #: Go's name of a struct, as error messages print it
+        self.name = name
+        self.model = model
+        #: of lists and maps
+        self.element = element
+        #: owned and merged as one value
+        self.atomic = atomic
+        #: of lists: keys of its items ("map" list), or () for a set; only if not atomic
+        self.keys = keys
+        #: strategic merge: the key that joins list items; empty for lists of scalars that merge
+        self.patch_key = patch_key
+        self.retain_keys = retain_keys
+        self._fields = fields
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        """A struct's fields; a model's are read when first asked for, because types recurse."""
+        if self._fields is None:
+            self._fields = _struct_fields(self.model) if self.kind == "struct" and self.model else {}
+        return self._fields
 
 
 ANY = Type("any", atomic=True)
@@ -100,21 +121,10 @@ def _list_type(element: str, model: str, json_name: str) -> Type:
 @functools.cache
 def model_type(model: str) -> Type:
     """The type of a client model such as ``V1PodSpec``; fields are filled in when first asked for (types recurse)."""
-    struct = _LazyStruct("struct", name=_go_name(model), model=model, atomic=model in ATOMIC_STRUCTS)
     if model == "V1JSONSchemaProps":
-        # CRD schemas are read by their own rules (see crd.py).
+        # CRD schemas are read by their own rules (see crd_schema.py).
         return Type("any", model=model, atomic=True)
-    return struct
-
-
-class _LazyStruct(Type):
-    __slots__ = ("_loaded",)
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "fields" and not hasattr(self, "_loaded"):
-            object.__setattr__(self, "_loaded", True)
-            Type.fields.__set__(self, _struct_fields(self.model))  # type: ignore[attr-defined]
-        return object.__getattribute__(self, name)
+    return Type("struct", name=_go_name(model), model=model, atomic=model in ATOMIC_STRUCTS)
 
 
 def _struct_fields(model: str) -> dict[str, Type]:
@@ -123,9 +133,7 @@ def _struct_fields(model: str) -> dict[str, Type]:
     for python_name, json_name in cls.attribute_map.items():
         parsed = _parse(cls.openapi_types[python_name], model, json_name)
         if (model, json_name) in RETAIN_KEYS and parsed.kind == "struct":
-            copied = Type("struct", name=parsed.name, model=parsed.model, retain_keys=True)
-            copied.fields = parsed.fields
-            parsed = copied
+            parsed = Type("struct", name=parsed.name, model=parsed.model, retain_keys=True)
         fields[json_name] = parsed
     if "apiVersion" in fields and "metadata" in fields:
         fields["kind"] = _STRING
@@ -149,7 +157,9 @@ def _model_field(cls: Any, python_name: str, json_name: str) -> Any:
     found = cls.model_fields.get(python_name)
     if found is not None:
         return found
-    return next((item for item in cls.model_fields.values() if json_name in (item.serialization_alias, item.alias)), None)
+    return next(
+        (item for item in cls.model_fields.values() if json_name in (item.serialization_alias, item.alias)), None
+    )
 
 
 def required_fields(model: str) -> list[str]:

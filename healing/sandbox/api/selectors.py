@@ -91,9 +91,9 @@ class _Parser:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
     def next(self) -> str:
-        token = self.peek()
+        word = self.peek()
         self._at += 1
-        return token
+        return word
 
     def parse(self) -> LabelSelector:
         requirements = []
@@ -101,19 +101,21 @@ class _Parser:
             return LabelSelector()
         while True:
             requirements.append(self._requirement())
-            token = self.next()
-            if token == "":
+            word = self.next()
+            if word == "":
                 return LabelSelector(tuple(requirements))
-            if token != ",":
-                raise errors.bad_request(f"unable to parse requirement: found '{token}', expected: ',' or 'end of string'")
+            if word != ",":
+                raise errors.bad_request(
+                    f"unable to parse requirement: found '{word}', expected: ',' or 'end of string'"
+                )
 
     def _requirement(self) -> Requirement:
         if self.peek() == "!":
             self.next()
             return Requirement(self._key(), "!")
         key = self._key()
-        token = self.peek()
-        if token in ("", ","):
+        word = self.peek()
+        if word in ("", ","):
             return Requirement(key, "exists")
         operator = self.next()
         if operator in ("in", "notin"):
@@ -129,10 +131,12 @@ class _Parser:
     def _key(self) -> str:
         key = self.next()
         if not key or key in ("=", "==", "!=", "(", ")", ",", "<", ">"):
-            raise errors.bad_request(f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'")
+            raise errors.bad_request(
+                f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'"
+            )
         problem = qualified_name_problem(key)
         if problem:
-            raise errors.bad_request(f"unable to parse requirement: key: Invalid value: \"{key}\": {problem}")
+            raise errors.bad_request(f'unable to parse requirement: key: Invalid value: "{key}": {problem}')
         return key
 
     def _exact(self) -> str:
@@ -141,33 +145,39 @@ class _Parser:
         return _checked(self.next())
 
     def _set(self) -> frozenset[str]:
-        token = self.next()
-        if token != "(":
-            raise errors.bad_request(f"unable to parse requirement: found '{token}' expected: '('")
+        word = self.next()
+        if word != "(":
+            raise errors.bad_request(f"unable to parse requirement: found '{word}' expected: '('")
         values: set[str] = set()
         expect_value = True
         while True:
-            token = self.next()
-            if token == ")":
+            word = self.next()
+            if word == ")":
                 if expect_value:
                     values.add("")
                 return frozenset(values)
-            if token == ",":
+            if word == ",":
                 if expect_value:
                     values.add("")
                 expect_value = True
-            elif token == "" or not expect_value:
-                raise errors.bad_request(f"unable to parse requirement: found '{token}', expected: ',', ')' or identifier")
+            elif word == "" or not expect_value:
+                raise errors.bad_request(
+                    f"unable to parse requirement: found '{word}', expected: ',', ')' or identifier"
+                )
             else:
-                values.add(_checked(token))
+                values.add(_checked(word))
                 expect_value = False
 
 
 def _checked(value: str) -> str:
     if len(value) > _MAX_VALUE:
-        raise errors.bad_request(f"unable to parse requirement: values[0][]: Invalid value: \"{value}\": must be no more than 63 bytes")
+        raise errors.bad_request(
+            f'unable to parse requirement: values[0][]: Invalid value: "{value}": must be no more than 63 bytes'
+        )
     if not _VALUE_RE.fullmatch(value):
-        raise errors.bad_request(f"unable to parse requirement: values[0][]: Invalid value: \"{value}\": {LABEL_VALUE_TEXT}")
+        raise errors.bad_request(
+            f'unable to parse requirement: values[0][]: Invalid value: "{value}": {LABEL_VALUE_TEXT}'
+        )
     return value
 
 

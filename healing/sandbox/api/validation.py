@@ -48,9 +48,7 @@ QUALIFIED_TEXT = (
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
-ENV_NAME_TEXT = (
-    "a valid environment variable name must consist only of printable ASCII characters other than '='"
-)
+ENV_NAME_TEXT = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 CONFIG_KEY_TEXT = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
     "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
@@ -112,7 +110,9 @@ def check_annotations(annotations: Any, path: str) -> list[Cause]:
             causes.append(invalid_value(path, key, problem))
         size += len(key) + len(value)
     if size > _MAX_ANNOTATIONS_BYTES:
-        causes.append(Cause("FieldValueTooLong", f"Too long: may not be more than {_MAX_ANNOTATIONS_BYTES} bytes", path))
+        causes.append(
+            Cause("FieldValueTooLong", f"Too long: may not be more than {_MAX_ANNOTATIONS_BYTES} bytes", path)
+        )
     return causes
 
 
@@ -152,7 +152,11 @@ def _check_common(metadata: Object) -> list[Cause]:
         controllers += bool(owner.get("controller"))
     if controllers > 1:
         causes.append(
-            invalid_value("metadata.ownerReferences", metadata["ownerReferences"], "Only one reference can have Controller set to true")
+            invalid_value(
+                "metadata.ownerReferences",
+                metadata["ownerReferences"],
+                "Only one reference can have Controller set to true",
+            )
         )
     for index, finalizer in enumerate(metadata.get("finalizers") or ()):
         problem = qualified_name_problem(finalizer)

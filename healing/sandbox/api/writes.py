@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from healing.sandbox.api import errors
+from healing.sandbox.api.kinds import rules_for
 from healing.sandbox.api.managed import record_update
 from healing.sandbox.api.meta import clone, generated_name, new_uid, timestamp
 from healing.sandbox.api.registry import ResourceType
-from healing.sandbox.api.rules import rules_for
 from healing.sandbox.api.validation import check_metadata, check_metadata_update
 from healing.sandbox.ports import Object, User
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from healing.sandbox.api.cluster import ApiServer
 
 #: set by the server, never by a client
-_SERVER_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+_SERVER_METADATA = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+)
 
 _GENERATE_ATTEMPTS = 8
 
@@ -51,25 +58,11 @@ class Writes:
 
     def create(self, resource: ResourceType, namespace: str, body: Object, options: Options) -> Object:
         """Returns the stored object (for a dry run: what would have been stored). ``body`` is taken over."""
-        obj = body
-        metadata = obj.setdefault("metadata", {})
-        if resource.namespaced:
-            metadata["namespace"] = namespace
-        else:
-            metadata.pop("namespace", None)
-        obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
-        if "resourceVersion" in metadata and metadata["resourceVersion"] not in ("", "0", None):
-            raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
-        for field in (*_SERVER_METADATA, "resourceVersion"):
-            metadata.pop(field, None)
-        rules = rules_for(resource.storage) if resource.custom is None else None
-        custom = self._server.custom_rules(resource)
-        if rules and rules.default:
+        obj = self._new_object(resource, namespace, body)
+        metadata = obj["metadata"]
+        rules, custom = rules_for(resource), self._server.custom_rules(resource)
+        if rules.default:
             rules.default(obj)
-        metadata["uid"] = new_uid()
-        if resource.has_generation:
-            metadata["generation"] = 1
-        metadata["creationTimestamp"] = timestamp(self._server.clock())
         if custom:
             custom.prepare_create(obj)
         if not options.keep_managed:
@@ -79,11 +72,11 @@ class Writes:
         self._server.admission.mutate_create(resource, namespace, obj, options.user)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = self._free_name(resource, namespace, metadata["generateName"])
-        if rules and rules.prepare_create:
+        if rules.prepare_create:
             rules.prepare_create(obj)
         self._server.prepare_create(resource, obj)
-        causes = check_metadata(resource, obj, rules.name_format if rules else "subdomain")
-        if rules and rules.check:
+        causes = check_metadata(resource, obj, rules.name_format)
+        if rules.check:
             causes += rules.check(obj)
         if custom:
             causes += custom.check(obj, None)
@@ -96,6 +89,24 @@ class Writes:
         if options.dry_run:
             return obj
         return self._store.commit(resource.storage, "ADDED", key, obj, None)
+
+    def _new_object(self, resource: ResourceType, namespace: str, body: Object) -> Object:
+        """``body`` with the metadata only the server sets."""
+        metadata = body.setdefault("metadata", {})
+        if metadata.get("resourceVersion") not in (None, "", "0"):
+            raise errors.failure(500, "", "resourceVersion should not be set on objects to be created")
+        for field in (*_SERVER_METADATA, "resourceVersion"):
+            metadata.pop(field, None)
+        if resource.namespaced:
+            metadata["namespace"] = namespace
+        else:
+            metadata.pop("namespace", None)
+        body["kind"], body["apiVersion"] = resource.kind, resource.api_version
+        metadata["uid"] = new_uid()
+        if resource.has_generation:
+            metadata["generation"] = 1
+        metadata["creationTimestamp"] = timestamp(self._server.clock())
+        return body
 
     def _free_name(self, resource: ResourceType, namespace: str, prefix: str) -> str:
         table = self._store.table(resource.storage)
@@ -125,46 +136,25 @@ class Writes:
         if old is None:
             raise errors.not_found(resource.plural, resource.group, name)
         new = change(old)
-        metadata = new.setdefault("metadata", {})
-        version = metadata.get("resourceVersion")
-        if version not in (None, "", "0") and version != old["metadata"]["resourceVersion"]:
-            raise errors.conflict(resource.plural, resource.group, name)
-        if metadata.get("uid") not in (None, "", old["metadata"]["uid"]):
-            raise errors.conflict(
-                resource.plural,
-                resource.group,
-                name,
-                f"Precondition failed: UID in precondition: {metadata['uid']}, "
-                f"UID in object meta: {old['metadata']['uid']}",
-            )
-        if subresource == "binding" and old["spec"].get("nodeName"):
-            why = f"pod {name} is already assigned to node \"{old['spec']['nodeName']}\""
-            raise errors.conflict("pods/binding", "", name, why)
-        self._keep_system_fields(resource, new, old, subresource)
-        rules = rules_for(resource.storage) if resource.custom is None else None
-        custom = self._server.custom_rules(resource)
+        self._check_preconditions(resource, new, old, subresource)
+        if subresource == "status":
+            _keep_all_but_status(resource, new, old)
+        else:
+            _keep_system_fields(resource, new, old, subresource)
+        rules, custom = rules_for(resource), self._server.custom_rules(resource)
         if subresource in ("", "resize", "scale"):
-            if rules and rules.default:
+            if rules.default:
                 rules.default(new)
-            if rules and rules.prepare_update:
+            if rules.prepare_update:
                 rules.prepare_update(new, old)
         if custom:
             custom.prepare_update(new, old, subresource)
         if _same_content(new, old) and _same_managers(new, old):
             return old
-        if subresource not in ("status", "binding"):
+        if subresource != "status":
             self._set_generation(resource, new, old)
         self._server.prepare_update(resource, new, old)
-        causes = check_metadata_update(new, old)
-        if subresource in ("", "scale") and rules:
-            if rules.check and new.get("spec", new) != old.get("spec", old):
-                causes += rules.check(new)
-            if rules.check_update:
-                causes += rules.check_update(new, old)
-        if custom:
-            causes += custom.check(new, old, subresource)
-        if causes:
-            raise errors.invalid(resource.kind, resource.group, name, causes)
+        self._check_update(resource, new, old, subresource)
         self._server.admission.check_update(resource, namespace, new, old, options)
         if not options.keep_managed:
             record_update(
@@ -173,6 +163,37 @@ class Writes:
         if options.dry_run:
             return new
         return self.commit_update(resource, key, new, old)
+
+    @staticmethod
+    def _check_preconditions(resource: ResourceType, new: Object, old: Object, subresource: str) -> None:
+        """409 `ApiError` if ``new`` was made from another version, or from an object of the same name."""
+        metadata = new.setdefault("metadata", {})
+        name = old["metadata"]["name"]
+        version = metadata.get("resourceVersion")
+        if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
+            raise errors.conflict(resource.plural, resource.group, name)
+        if metadata.get("uid") not in (None, "", old["metadata"]["uid"]):
+            why = (
+                f"Precondition failed: UID in precondition: {metadata['uid']}, "
+                f"UID in object meta: {old['metadata']['uid']}"
+            )
+            raise errors.conflict(resource.plural, resource.group, name, why)
+        if subresource == "binding" and old["spec"].get("nodeName"):
+            why = f'pod {name} is already assigned to node "{old["spec"]["nodeName"]}"'
+            raise errors.conflict("pods/binding", "", name, why)
+
+    def _check_update(self, resource: ResourceType, new: Object, old: Object, subresource: str) -> None:
+        rules, custom = rules_for(resource), self._server.custom_rules(resource)
+        causes = check_metadata_update(new, old)
+        if subresource in ("", "scale"):
+            if rules.check and new.get("spec", new) != old.get("spec", old):
+                causes += rules.check(new)
+            if rules.check_update:
+                causes += rules.check_update(new, old)
+        if custom:
+            causes += custom.check(new, old, subresource)
+        if causes:
+            raise errors.invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
 
     def commit_update(self, resource: ResourceType, key: tuple[str, str], new: Object, old: Object) -> Object:
         """Store ``new``; an object that is being deleted goes with its last finalizer."""
@@ -190,48 +211,8 @@ class Writes:
         if resource.storage == "namespaces":
             return not obj.get("spec", {}).get("finalizers")
         if resource.storage == "pods":
-            return obj["metadata"].get("deletionGracePeriodSeconds") == 0
+            return bool(obj["metadata"].get("deletionGracePeriodSeconds") == 0)
         return True
-
-    @staticmethod
-    def _keep_system_fields(resource: ResourceType, new: Object, old: Object, subresource: str) -> None:
-        """Put back what this way of writing cannot change."""
-        metadata, kept = new["metadata"], old["metadata"]
-        new["kind"], new["apiVersion"] = resource.kind, old["apiVersion"]
-        metadata["name"] = kept["name"]
-        if "namespace" in kept:
-            metadata["namespace"] = kept["namespace"]
-        metadata["resourceVersion"] = kept["resourceVersion"]
-        for field in _SERVER_METADATA:
-            if field in kept:
-                metadata[field] = kept[field]
-            else:
-                metadata.pop(field, None)
-        if not metadata.get("managedFields") and "managedFields" in kept:
-            metadata["managedFields"] = kept["managedFields"]
-        if subresource == "status":
-            status = new.get("status")
-            managed = metadata.get("managedFields")
-            annotations = metadata.get("annotations")
-            # Of the metadata only annotations can be written with the status, and finalizers of built-in kinds not.
-            metadata = dict(kept)
-            if managed is not None:
-                metadata["managedFields"] = managed
-            if resource.custom is None:
-                if annotations:
-                    metadata["annotations"] = annotations
-                else:
-                    metadata.pop("annotations", None)
-            new.clear()
-            new.update({key: value for key, value in old.items() if key not in ("metadata", "status")})
-            new["metadata"] = metadata
-            if status is not None:
-                new["status"] = status
-        elif resource.has_status and subresource not in ("resize", "binding"):
-            if "status" in old:
-                new["status"] = old["status"]
-            else:
-                new.pop("status", None)
 
     @staticmethod
     def _set_generation(resource: ResourceType, new: Object, old: Object) -> None:
@@ -247,13 +228,54 @@ class Writes:
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
 
 
+def _keep_all_but_status(resource: ResourceType, new: Object, old: Object) -> None:
+    """Of a write to ``status`` only the status counts, and of built-in kinds' metadata the annotations."""
+    status = new.get("status")
+    metadata = dict(old["metadata"])
+    managed = new["metadata"].get("managedFields")
+    if managed:
+        metadata["managedFields"] = managed
+    if resource.custom is None:
+        annotations = new["metadata"].get("annotations")
+        if annotations:
+            metadata["annotations"] = annotations
+        else:
+            metadata.pop("annotations", None)
+    new.clear()
+    new.update({key: value for key, value in old.items() if key not in ("metadata", "status")})
+    new["metadata"] = metadata
+    if status is not None:
+        new["status"] = status
+
+
+def _keep_system_fields(resource: ResourceType, new: Object, old: Object, subresource: str) -> None:
+    """Put back what this way of writing cannot change."""
+    metadata, kept = new["metadata"], old["metadata"]
+    new["kind"], new["apiVersion"] = resource.kind, old["apiVersion"]
+    for field in ("name", "namespace", "resourceVersion", *_SERVER_METADATA):
+        if field in kept:
+            metadata[field] = kept[field]
+        else:
+            metadata.pop(field, None)
+    if not metadata.get("managedFields") and "managedFields" in kept:
+        metadata["managedFields"] = kept["managedFields"]
+    if not resource.has_status or subresource == "resize":
+        return
+    if "status" in old:
+        new["status"] = old["status"]
+    else:
+        new.pop("status", None)
+
+
 def _without_bookkeeping(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
 
 
 def _bare_metadata(obj: Object) -> Object:
     # An empty map or list in the metadata says the same as its absence.
-    return {key: value for key, value in obj["metadata"].items() if key != "managedFields" and value not in ({}, [], None)}
+    return {
+        key: value for key, value in obj["metadata"].items() if key != "managedFields" and value not in ({}, [], None)
+    }
 
 
 def _same_content(new: Object, old: Object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 from starlette.applications import Starlette
@@ -29,7 +29,7 @@ from healing.sandbox.api.http.subresources import Subresources
 from healing.sandbox.api.http.watching import WatchHub, watch_objects
 from healing.sandbox.api.openapi import OpenApi
 from healing.sandbox.api.registry import ResourceType
-from healing.sandbox.ports import ApiError, User
+from healing.sandbox.ports import ApiError, Object, User
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +51,7 @@ class _Dropped(Response):
 class ApiApp:
     """HTTP for one `ApiServer`, an ASGI application; ``extra`` routes come before the API's own."""
 
-    def __init__(
-        self, server: ApiServer, *, anonymous_is_admin: bool = True, extra: Sequence[BaseRoute] = ()
-    ) -> None:
+    def __init__(self, server: ApiServer, *, anonymous_is_admin: bool = True, extra: Sequence[BaseRoute] = ()) -> None:
         self.server = server
         self.authenticator = Authenticator(server, anonymous_is_admin=anonymous_is_admin)
         self.authorizer = Authorizer(server)
@@ -106,33 +104,35 @@ class ApiApp:
                 f'forbidden: User "{user.name}" cannot get path "{path}"',
                 details={},
             )
-        registry = self.server.registry
         if clean in ("/api", "/apis"):
             return self._discovery.root(request, core=clean == "/api")
-        if clean == "/version":
-            return JsonResponse(discovery.VERSION)
         if clean.startswith(("/healthz", "/livez", "/readyz")):
             return text("ok" if not flag(request.query_params, "verbose") else "[+]ping ok\nreadyz check passed\n")
-        if clean == "/":
-            return JsonResponse(discovery.root_paths(registry))
-        if clean == "/openapi/v2":
-            return Response(self._openapi.v2(), media_type="application/json")
-        if clean == "/openapi/v3":
-            return Response(self._openapi.index(), media_type="application/json")
         if clean.startswith("/openapi/v3/"):
             return self._openapi_v3(clean)
-        parts = clean.strip("/").split("/")
-        if parts[0] == "api" and len(parts) == 2:
-            found = discovery.resource_list(registry, "", parts[1])
-        elif parts[0] == "apis" and len(parts) == 2:
-            found = discovery.group_document(registry, parts[1])
-        elif parts[0] == "apis" and len(parts) == 3:
-            found = discovery.resource_list(registry, parts[1], parts[2])
-            if found is None and parts[1] in registry.groups:
-                raise errors.no_such_resource()
-        else:
-            found = None
+        fixed: dict[str, Callable[[], Response]] = {
+            "/": lambda: JsonResponse(discovery.root_paths(self.server.registry)),
+            "/version": lambda: JsonResponse(discovery.VERSION),
+            "/openapi/v2": lambda: JsonResponse(self._openapi.v2()),
+            "/openapi/v3": lambda: JsonResponse(self._openapi.index()),
+        }
+        if clean in fixed:
+            return fixed[clean]()
+        found = self._discovered(clean.strip("/").split("/"))
         return not_a_page() if found is None else JsonResponse(found)
+
+    def _discovered(self, parts: list[str]) -> Object | None:
+        registry = self.server.registry
+        if parts[0] == "api" and len(parts) == 2:
+            return discovery.resource_list(registry, "", parts[1])
+        if parts[0] != "apis":
+            return None
+        if len(parts) == 2:
+            return discovery.group_document(registry, parts[1])
+        found = discovery.resource_list(registry, parts[1], parts[2]) if len(parts) == 3 else None
+        if found is None and parts[1] in registry.groups:
+            raise errors.no_such_resource()
+        return found
 
     def _openapi_v3(self, path: str) -> Response:
         parts = path.removeprefix("/openapi/v3/").split("/")

@@ -13,7 +13,7 @@ from healing.sandbox.api.decode import DecodeError, Decoder, decode_metadata, pa
 from healing.sandbox.api.http.request import MEDIA_TYPES, options_error
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.schema import model_type
-from healing.sandbox.ports import Object
+from healing.sandbox.ports import ApiError, Object
 
 _SHOWN_BYTES = 30
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -23,7 +23,7 @@ def media_type(header: str) -> str:
     return header.partition(";")[0].strip().lower()
 
 
-def unsupported_media(accepted: str = MEDIA_TYPES) -> errors.ApiError:
+def unsupported_media(accepted: str = MEDIA_TYPES) -> ApiError:
     return errors.failure(
         415,
         "UnsupportedMediaType",
@@ -59,7 +59,9 @@ def read_body(resource: ResourceType, body: bytes, content_type: str, kind: str 
         try:
             data = protobuf.decode_body(body)
         except protobuf.ProtobufError as error:
-            raise errors.bad_request(f"the object provided is unrecognized (must be of type {wanted}): {error}") from error
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {wanted}): {error}"
+            ) from error
     elif media in _YAML_TYPES:
         try:
             data = parse_yaml(body)
@@ -116,9 +118,7 @@ class BodyReader:
     def of_patch(self, data: Object) -> Object:
         """422 `ApiError` for the same, in the words of a patch."""
         try:
-            obj, unknown = self.decode(data)
-            if unknown and self._validation == "Strict":
-                raise DecodeError("strict decoding error: " + ", ".join(unknown))
+            obj, unknown = self._decode_strictly(data)
         except DecodeError as error:
             shown = errors.go_value(orjson.dumps(data).decode())
             cause = errors.Cause("FieldValueInvalid", f"Invalid value: {shown}: {error}", "patch")
@@ -130,6 +130,12 @@ class BodyReader:
             ) from error
         self._warn(unknown)
         return obj
+
+    def _decode_strictly(self, data: Object) -> tuple[Object, list[str]]:
+        obj, unknown = self.decode(data)
+        if unknown and self._validation == "Strict":
+            raise DecodeError("strict decoding error: " + ", ".join(unknown))
+        return obj, unknown
 
     def _warn(self, unknown: list[str]) -> None:
         if self._validation == "Warn":

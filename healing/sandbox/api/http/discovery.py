@@ -34,7 +34,11 @@ VERSION: Object = {
 def _subresource_names(resource: ResourceType) -> list[Object]:
     entries = []
     for item in resource.subresources:
-        entry: Object = {"name": f"{resource.plural}/{item.name}", "singularName": "", "namespaced": resource.namespaced}
+        entry: Object = {
+            "name": f"{resource.plural}/{item.name}",
+            "singularName": "",
+            "namespaced": resource.namespaced,
+        }
         if item.group:
             entry["group"], entry["version"] = item.group, item.version
         entry["kind"] = item.kind

@@ -44,7 +44,9 @@ def parse_fault(data: object) -> ApiFault:
     known = {"kind", "path", "method", "count", "seconds", "code"}
     unknown = sorted(set(data) - known)
     if unknown:
-        raise errors.bad_request(f"unknown fields of a fault: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise errors.bad_request(
+            f"unknown fields of a fault: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     try:
         count = data.get("count")
         return ApiFault(
@@ -84,6 +86,4 @@ class ApiFaults:
                     details={"retryAfterSeconds": max(1, int(fault.seconds))},
                 )
             else:
-                raise errors.failure(
-                    fault.code, "InternalError", "Internal error occurred: injected by the sandbox"
-                )
+                raise errors.failure(fault.code, "InternalError", "Internal error occurred: injected by the sandbox")

@@ -21,7 +21,7 @@ from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.selectors import FieldSelector, LabelSelector, parse_field_selector, parse_label_selector
 from healing.sandbox.api.store import Table, item_json
 from healing.sandbox.api.tables import partial_metadata, table
-from healing.sandbox.ports import Object
+from healing.sandbox.ports import ApiError, Object
 
 _EXPIRED_CONTINUE = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -54,7 +54,9 @@ class Selection:
 
 def selection_of(resource: ResourceType, target: Target, query: QueryParams) -> Selection:
     labels, fields = query.get("labelSelector"), query.get("fieldSelector")
-    selectable = {item.get("jsonPath", "").lstrip(".") for item in (resource.custom or {}).get("selectableFields") or ()}
+    selectable = {
+        item.get("jsonPath", "").lstrip(".") for item in (resource.custom or {}).get("selectableFields") or ()
+    }
     return Selection(
         target.namespace or None,
         parse_label_selector(labels) if labels else None,
@@ -129,7 +131,7 @@ def _page(server: ApiServer, resource: ResourceType, selection: Selection, query
     return _Page(current, [row.obj for row in rows], encoded, next_token, remaining)
 
 
-def _too_large(version: int, current: int) -> errors.ApiError:
+def _too_large(version: int, current: int) -> ApiError:
     return errors.failure(
         504,
         "Timeout",
@@ -205,6 +207,7 @@ def _read_token(token: str) -> tuple[int, str]:
         first = chr(decoded[0]) if decoded else ""
         shown = first if first.isprintable() else f"\\u{ord(first):04x}"
         raise errors.bad_request(
-            f"invalid continue token: continue key is not valid: invalid character '{shown}' looking for beginning of value"
+            f"invalid continue token: continue key is not valid: invalid character '{shown}' looking for beginning of "
+            "value"
         ) from error
     return version, start.lstrip("/") if start.count("/") > 1 else start

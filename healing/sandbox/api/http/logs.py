@@ -58,9 +58,7 @@ def _container(call: Call, pod: Object) -> str:
         return str(containers[0])
     listed = " ".join(containers)
     extra = f" or one of the init containers: [{' '.join(inits)}]" if inits else ""
-    raise errors.bad_request(
-        f"a container name must be specified for pod {pod_name}, choose one of: [{listed}]{extra}"
-    )
+    raise errors.bad_request(f"a container name must be specified for pod {pod_name}, choose one of: [{listed}]{extra}")
 
 
 def _status_of(pod: Object, container: str) -> Object:

@@ -223,7 +223,12 @@ class Objects:
 
         if exists:
             updated = self._server.writes.update(
-                stored, call.target.namespace, call.target.name, lambda old: merge(old, created=False), options, subresource
+                stored,
+                call.target.namespace,
+                call.target.name,
+                lambda old: merge(old, created=False),
+                options,
+                subresource,
             )
             return self._answer(call, updated, 200, reader.warnings)
         if subresource:
@@ -244,7 +249,9 @@ class Objects:
         if not isinstance(data, dict):
             raise errors.bad_request("error decoding YAML: the configuration must be an object")
         if not data.get("kind") or not data.get("apiVersion"):
-            raise errors.bad_request("Object 'Kind' is missing" if not data.get("kind") else "Object 'apiVersion' is missing")
+            raise errors.bad_request(
+                "Object 'Kind' is missing" if not data.get("kind") else "Object 'apiVersion' is missing"
+            )
         check_kind(call.resource, data)
         metadata = data.get("metadata") or {}
         if metadata.get("managedFields"):
@@ -262,9 +269,7 @@ class Objects:
 
     def delete(self, call: Call) -> Response:
         options = self._delete_options(call)
-        deletion = self._server.delete_with(
-            call.resource.storage, call.target.namespace, call.target.name, options
-        )
+        deletion = self._server.delete_with(call.resource.storage, call.target.namespace, call.target.name, options)
         if deletion.remains:
             return self._answer(call, deletion.obj)
         return encode(success(call.resource, deletion.obj), Accept("json"))

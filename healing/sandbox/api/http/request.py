@@ -87,7 +87,7 @@ def integer(query: QueryParams, name: str) -> int | None:
     if text in (None, ""):
         return None
     try:
-        return int(text)  # type: ignore[arg-type]
+        return int(text)
     except ValueError:
         raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 

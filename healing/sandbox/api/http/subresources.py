@@ -98,9 +98,7 @@ class Subresources:
             return new
 
         stored = self._server.registry.by_storage(call.resource.storage) or call.resource
-        updated = self._server.writes.update(
-            stored, call.target.namespace, call.target.name, change, options, "scale"
-        )
+        updated = self._server.writes.update(stored, call.target.namespace, call.target.name, change, options, "scale")
         return encode(self._scale_of(call, updated), call.accept)
 
     @staticmethod

@@ -20,7 +20,7 @@ from healing.sandbox.api.http.request import Accept, Target, flag, integer, opti
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.store import Change
 from healing.sandbox.api.tables import partial_metadata, table
-from healing.sandbox.ports import Object
+from healing.sandbox.ports import ApiError, Object
 
 BOOKMARK_SECONDS = 60.0
 #: a bookmark comes this long before the watch ends
@@ -37,7 +37,10 @@ _ZERO_VALUES: dict[str, Object] = {
         "spec": {"selector": None, "template": {"metadata": {}, "spec": {"containers": None}}, "strategy": {}},
         "status": {},
     },
-    "replicasets.apps": {"spec": {"selector": None, "template": {"metadata": {}, "spec": {}}}, "status": {"replicas": 0}},
+    "replicasets.apps": {
+        "spec": {"selector": None, "template": {"metadata": {}, "spec": {}}},
+        "status": {"replicas": 0},
+    },
     "services": {"spec": {}, "status": {"loadBalancer": {}}},
     "nodes": {"spec": {}, "status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": {}}},
     "namespaces": {"spec": {}, "status": {}},
@@ -128,10 +131,7 @@ class Watcher:
 
     def _put(self, type_: str, obj: Object, change: Change | None) -> None:
         plain = self._accept.form in ("json", "yaml") and not is_converted(self._resource)
-        if plain and change is not None:
-            body = change.encoded
-        else:
-            body = orjson.dumps(self._shown(obj))
+        body = change.encoded if plain and change is not None else orjson.dumps(self._shown(obj))
         self._queue.append(b'{"type":"' + type_.encode() + b'","object":' + body + b"}\n")
 
     def _shown(self, obj: Object) -> Any:
@@ -139,9 +139,7 @@ class Watcher:
             metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
             first = not self._columns_sent
             self._columns_sent = True
-            data = table(
-                self._resource, [obj], metadata, self._server.clock(), self._include, with_columns=first
-            )
+            data = table(self._resource, [obj], metadata, self._server.clock(), self._include, with_columns=first)
             data["apiVersion"] = f"meta.k8s.io/{self._accept.version}"
             return data
         shown = present(self._resource, obj)
@@ -173,7 +171,7 @@ class Watcher:
         self._queue.append(orjson.dumps({"type": "BOOKMARK", "object": body}) + b"\n")
         self._wake.set()
 
-    def fail(self, error: errors.ApiError) -> None:
+    def fail(self, error: ApiError) -> None:
         """Errors of a watch that has begun come in the stream."""
         self._queue.append(orjson.dumps({"type": "ERROR", "object": error.status}) + b"\n")
         self.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from healing.sandbox.api.crd_check import check_definition
 from healing.sandbox.api.crd_rules import (
     check_definition_update,
     default_definition,
     prepare_definition,
 )
-from healing.sandbox.api.crd_check import check_definition
-from healing.sandbox.api.kinds import core, others, pods, workloads
+from healing.sandbox.api.kinds import core, others, pods, quotas, workloads
+from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.rules import Rules
 
 KIND_RULES: dict[str, Rules] = {
@@ -27,8 +28,8 @@ KIND_RULES: dict[str, Rules] = {
         core.default_claim, core.prepare_claim, check=core.check_claim, check_update=core.check_claim_update
     ),
     "persistentvolumes": Rules(others.default_volume, others.prepare_volume, check=others.check_claim_reference),
-    "resourcequotas": Rules(core.default_quota, core.empty_status, check=core.check_quota),
-    "limitranges": Rules(core.default_limit_range),
+    "resourcequotas": Rules(quotas.default_quota, core.empty_status, check=quotas.check_quota),
+    "limitranges": Rules(quotas.default_limit_range),
     "namespaces": Rules(
         core.default_namespace, core.prepare_namespace, core.prepare_namespace_update, name_format="label"
     ),
@@ -87,3 +88,10 @@ KIND_RULES: dict[str, Rules] = {
         others.default_binding, check=others.check_binding, check_update=others.check_binding_update, name_format="path"
     ),
 }
+
+_NO_RULES = Rules()
+
+
+def rules_for(resource: ResourceType) -> Rules:
+    """The rules of a built-in kind; custom resources have none of these."""
+    return _NO_RULES if resource.custom is not None else KIND_RULES.get(resource.storage, _NO_RULES)

@@ -11,7 +11,6 @@ from healing.sandbox.api.errors import (
     Cause,
     duplicate,
     forbidden_field,
-    go_value,
     invalid_value,
     not_supported,
     required,
@@ -75,14 +74,28 @@ def prepare_service_update(new: Object, old: Object) -> None:
 def check_service(obj: Object) -> list[Cause]:
     spec = obj.get("spec") or {}
     causes: list[Cause] = []
-    ports = spec.get("ports") or []
     kind = spec.get("type")
-    if not ports and kind != "ExternalName" and spec.get("clusterIP") != "None":
+    if not spec.get("ports") and kind != "ExternalName" and spec.get("clusterIP") != "None":
         causes.append(required("spec.ports"))
     if kind not in _SERVICE_TYPES:
         causes.append(not_supported("spec.type", kind, _SERVICE_TYPES))
     if kind == "ExternalName" and not spec.get("externalName"):
         causes.append(required("spec.externalName"))
+    _check_service_ports(spec.get("ports") or [], kind, causes)
+    causes += check_labels(spec.get("selector"), "spec.selector")
+    address = spec.get("clusterIP")
+    if address and address != "None" and kind != "ExternalName":
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+            causes.append(invalid_value("spec.clusterIPs[0]", address, why))
+    if spec.get("sessionAffinity") not in ("ClientIP", "None"):
+        causes.append(not_supported("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None")))
+    return causes
+
+
+def _check_service_ports(ports: list[Any], kind: str | None, causes: list[Cause]) -> None:
     names: set[str] = set()
     numbers: set[tuple[Any, Any]] = set()
     for index, port in enumerate(ports):
@@ -95,31 +108,22 @@ def check_service(obj: Object) -> list[Cause]:
         elif name and name in names:
             causes.append(duplicate(f"{path}.name", name))
         names.add(name or "")
-        number = port.get("port")
-        if not isinstance(number, int) or not 0 < number <= _MAX_PORT:
-            causes.append(invalid_value(f"{path}.port", number or 0, PORT_RANGE))
-        target = port.get("targetPort")
-        if isinstance(target, int) and not 0 < target <= _MAX_PORT:
-            causes.append(invalid_value(f"{path}.targetPort", target, PORT_RANGE))
+        for field in ("port", "targetPort"):
+            number = port.get(field)
+            if (field == "port" or isinstance(number, int)) and not _is_port(number):
+                causes.append(invalid_value(f"{path}.{field}", number or 0, PORT_RANGE))
         if port.get("protocol") not in ("SCTP", "TCP", "UDP"):
             causes.append(not_supported(f"{path}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP")))
-        key = port.get("protocol"), number
+        key = port.get("protocol"), port.get("port")
         if key in numbers:
-            causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {go_value({k: port[k] for k in ('port', 'protocol') if k in port})}", path))
+            causes.append(duplicate(path, {field: port[field] for field in ("port", "protocol") if field in port}))
         numbers.add(key)
-        node_port = port.get("nodePort")
-        if node_port and kind == "ClusterIP":
+        if port.get("nodePort") and kind == "ClusterIP":
             causes.append(forbidden_field(f"{path}.nodePort", "may not be used when `type` is 'ClusterIP'"))
-    causes += check_labels(spec.get("selector"), "spec.selector")
-    address = spec.get("clusterIP")
-    if address and address != "None" and kind != "ExternalName":
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            causes.append(invalid_value("spec.clusterIPs[0]", address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
-    if spec.get("sessionAffinity") not in ("ClientIP", "None"):
-        causes.append(not_supported("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None")))
-    return causes
+
+
+def _is_port(number: Any) -> bool:
+    return isinstance(number, int) and 0 < number <= _MAX_PORT
 
 
 def check_service_update(new: Object, old: Object) -> list[Cause]:
@@ -154,9 +158,11 @@ def check_immutable_data(new: Object, old: Object) -> list[Cause]:
     causes = []
     if not new.get("immutable"):
         causes.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
-    for field in ("data", "binaryData"):
-        if new.get(field) != old.get(field):
-            causes.append(forbidden_field(field, "field is immutable when `immutable` is set"))
+    causes.extend(
+        forbidden_field(field, "field is immutable when `immutable` is set")
+        for field in ("data", "binaryData")
+        if new.get(field) != old.get(field)
+    )
     return causes
 
 
@@ -221,9 +227,11 @@ def check_claim(obj: Object) -> list[Cause]:
     causes: list[Cause] = []
     if not spec.get("accessModes"):
         causes.append(required("spec.accessModes", "at least 1 access mode is required"))
-    for mode in spec.get("accessModes") or ():
-        if mode not in _ACCESS_MODES:
-            causes.append(not_supported("spec.accessModes", mode, sorted(_ACCESS_MODES)))
+    causes.extend(
+        not_supported("spec.accessModes", mode, sorted(_ACCESS_MODES))
+        for mode in spec.get("accessModes") or ()
+        if mode not in _ACCESS_MODES
+    )
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     if storage is None:
         causes.append(required("spec.resources[storage]"))
@@ -246,7 +254,8 @@ def check_claim_update(new: Object, old: Object) -> list[Cause]:
         return [
             forbidden_field(
                 "spec",
-                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+                "claims",
             )
         ]
     requests = [((item or {}).get("requests") or {}).get("storage", "0") for item in changing]
@@ -255,57 +264,8 @@ def check_claim_update(new: Object, old: Object) -> list[Cause]:
     return []
 
 
-# -- quotas and limits ------------------------------------------------------------------------------------------------
-
-
-def default_quota(obj: Object) -> None:
-    canonicalize((obj.get("spec") or {}).get("hard"))
-
-
 def empty_status(obj: Object) -> None:
     obj["status"] = {}
-
-
-def check_quota(obj: Object) -> list[Cause]:
-    causes = []
-    for name, value in ((obj.get("spec") or {}).get("hard") or {}).items():
-        path = f"spec.hard[{name}]"
-        try:
-            amount = parse_quantity(str(value))
-        except ValueError as error:
-            causes.append(invalid_value(path, value, str(error)))
-            continue
-        if amount < 0:
-            causes.append(invalid_value(path, value, "must be greater than or equal to 0"))
-        if "/" not in name and not _is_quota_name(name):
-            causes.append(invalid_value(path, name, "must be a standard resource for quota"))
-    return causes
-
-
-_QUOTA_NAMES = frozenset(
-    "cpu memory ephemeral-storage requests.cpu requests.memory requests.storage requests.ephemeral-storage limits.cpu "
-    "limits.memory limits.ephemeral-storage pods services services.nodeports services.loadbalancers "
-    "replicationcontrollers resourcequotas secrets configmaps persistentvolumeclaims".split()
-)
-
-
-def _is_quota_name(name: str) -> bool:
-    return name in _QUOTA_NAMES or name.startswith(("requests.hugepages-", "hugepages-", "count."))
-
-
-def default_limit_range(obj: Object) -> None:
-    for item in (obj.get("spec") or {}).get("limits") or ():
-        for field in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
-            canonicalize(item.get(field))
-        if item.get("type") != "Container":
-            continue
-        # What is allowed at most is the default limit; the default limit is the default request.
-        for name, value in (item.get("max") or {}).items():
-            item.setdefault("default", {}).setdefault(name, value)
-        for name, value in (item.get("default") or {}).items():
-            if name not in (item.get("defaultRequest") or {}):
-                minimum = (item.get("min") or {}).get(name)
-                item.setdefault("defaultRequest", {})[name] = minimum or value
 
 
 # -- namespaces -------------------------------------------------------------------------------------------------------

@@ -159,9 +159,7 @@ def check_autoscaler(obj: Object) -> list[Cause]:
     elif maximum < minimum:
         causes.append(invalid_value("spec.maxReplicas", maximum, "must be greater than or equal to `minReplicas`"))
     target = spec.get("scaleTargetRef") or {}
-    for field in ("kind", "name"):
-        if not target.get(field):
-            causes.append(required(f"spec.scaleTargetRef.{field}"))
+    causes.extend(required(f"spec.scaleTargetRef.{field}") for field in ("kind", "name") if not target.get(field))
     return causes
 
 
@@ -253,7 +251,9 @@ def check_event(obj: Object) -> list[Cause]:
     namespace = obj["metadata"].get("namespace")
     if involved != namespace:
         return [
-            invalid_value("involvedObject.namespace", involved if involved != "default" else "", "does not match event.namespace")
+            invalid_value(
+                "involvedObject.namespace", involved if involved != "default" else "", "does not match event.namespace"
+            )
         ]
     return []
 
@@ -280,5 +280,3 @@ def default_volume(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
     spec.setdefault("volumeMode", "Filesystem")
-
-

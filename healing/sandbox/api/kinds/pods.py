@@ -72,7 +72,9 @@ def check_pod_update(new: Object, old: Object) -> list[Cause]:
         return []
     tolerations = after.get("tolerations") or []
     if any(item not in tolerations for item in before.get("tolerations") or []):
-        return [forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")]
+        return [
+            forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+        ]
     for spec in (before, after):
         spec.pop("tolerations", None)
         spec.pop("activeDeadlineSeconds", None)

@@ -52,7 +52,9 @@ def check_pod_spec(spec: Object, path: str, restart_policies: tuple[str, ...] = 
         causes.append(not_supported(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES))
     grace = spec.get("terminationGracePeriodSeconds")
     if isinstance(grace, int) and grace < 0:
-        causes.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0"))
+        causes.append(
+            invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0")
+        )
     deadline = spec.get("activeDeadlineSeconds")
     if isinstance(deadline, int) and deadline < 1:
         causes.append(
@@ -75,7 +77,9 @@ def _check_toleration(toleration: Object, path: str) -> list[Cause]:
     if not toleration.get("key") and operator != "Exists":
         causes.append(
             invalid_value(
-                f"{path}.operator", operator, "operator must be Exists when `key` is empty, which means \"match all values and all keys\""
+                f"{path}.operator",
+                operator,
+                'operator must be Exists when `key` is empty, which means "match all values and all keys"',
             )
         )
     if operator == "Exists" and toleration.get("value"):
@@ -108,8 +112,9 @@ def _check_volumes(volumes: Any, path: str, causes: list[Cause]) -> set[str]:
         sources = [key for key in volume if key != "name"]
         if not sources:
             causes.append(required(here, "must specify a volume type"))
-        for source in sources[1:]:
-            causes.append(forbidden_field(f"{here}.{source}", "may not specify more than 1 volume type"))
+        causes += [
+            forbidden_field(f"{here}.{source}", "may not specify more than 1 volume type") for source in sources[1:]
+        ]
         claim = volume.get("persistentVolumeClaim")
         if claim is not None and not claim.get("claimName"):
             causes.append(required(f"{here}.persistentVolumeClaim.claimName"))
@@ -141,9 +146,17 @@ def _check_container(container: Object, path: str, volumes: set[str], names: set
         causes.append(not_supported(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL_POLICIES))
     _check_ports(container.get("ports") or (), f"{path}.ports", causes)
     _check_env(container.get("env") or (), f"{path}.env", causes)
+    _check_mounts(container.get("volumeMounts") or (), f"{path}.volumeMounts", volumes, causes)
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if container.get(probe) is not None:
+            _check_probe(container[probe], f"{path}.{probe}", causes, success_must_be_one=probe != "readinessProbe")
+    check_resources(container.get("resources") or {}, f"{path}.resources", causes)
+
+
+def _check_mounts(mounts: Any, path: str, volumes: set[str], causes: list[Cause]) -> None:
     mounted: set[str] = set()
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        here = f"{path}.volumeMounts[{index}]"
+    for index, mount in enumerate(mounts):
+        here = f"{path}[{index}]"
         if not mount.get("name"):
             causes.append(required(f"{here}.name"))
         elif mount["name"] not in volumes:
@@ -155,10 +168,6 @@ def _check_container(container: Object, path: str, volumes: set[str], names: set
             causes.append(invalid_value(f"{here}.mountPath", where, "must be unique"))
         else:
             mounted.add(where)
-    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if container.get(probe) is not None:
-            _check_probe(container[probe], f"{path}.{probe}", probe != "readinessProbe", causes)
-    check_resources(container.get("resources") or {}, f"{path}.resources", causes)
 
 
 def _check_ports(ports: Any, path: str, causes: list[Cause]) -> None:
@@ -207,17 +216,18 @@ def _check_env(variables: Any, path: str, causes: list[Cause]) -> None:
                 else "may not have more than one field specified at a time"
             )
             causes.append(invalid_value(f"{here}.valueFrom", "", text))
-        for kind in ("configMapKeyRef", "secretKeyRef"):
-            if source.get(kind) is not None and not source[kind].get("key"):
-                causes.append(required(f"{here}.valueFrom.{kind}.key"))
+        causes += [
+            required(f"{here}.valueFrom.{kind}.key")
+            for kind in ("configMapKeyRef", "secretKeyRef")
+            if source.get(kind) is not None and not source[kind].get("key")
+        ]
 
 
-def _check_probe(probe: Object, path: str, success_must_be_one: bool, causes: list[Cause]) -> None:
+def _check_probe(probe: Object, path: str, causes: list[Cause], *, success_must_be_one: bool) -> None:
     handlers = [name for name in ("exec", "httpGet", "tcpSocket", "grpc") if probe.get(name) is not None]
     if not handlers:
         causes.append(required(path, "must specify a handler type"))
-    for extra in handlers[1:]:
-        causes.append(forbidden_field(f"{path}.{extra}", "may not specify more than 1 handler type"))
+    causes += [forbidden_field(f"{path}.{extra}", "may not specify more than 1 handler type") for extra in handlers[1:]]
     for name in ("httpGet", "tcpSocket"):
         handler = probe.get(name)
         if handler is None:
@@ -247,15 +257,15 @@ def check_resources(resources: Object, path: str, causes: list[Cause]) -> None:
         for name, value in values.items():
             try:
                 if parse_quantity(value) < 0:
-                    causes.append(
-                        invalid_value(f"{path}.{field}[{name}]", value, "must be greater than or equal to 0")
-                    )
+                    causes.append(invalid_value(f"{path}.{field}[{name}]", value, "must be greater than or equal to 0"))
             except ValueError as error:
                 good = False
                 causes.append(invalid_value(f"{path}.{field}[{name}]", value, str(error)))
             if "/" not in name and not _standard_resource(name):
                 causes.append(
-                    invalid_value(f"{path}.{field}[{name}]", name, "must be a standard resource type or fully qualified")
+                    invalid_value(
+                        f"{path}.{field}[{name}]", name, "must be a standard resource type or fully qualified"
+                    )
                 )
                 causes.append(
                     invalid_value(f"{path}.{field}[{name}]", name, "must be a standard resource for containers")

@@ -167,9 +167,7 @@ def _check_template(template: Object, selector: Any, path: str, policies: tuple[
     metadata = template.get("metadata") or {}
     labels = metadata.get("labels") or {}
     if selector and not selector_matches(selector, labels):
-        causes.append(
-            invalid_value(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`")
-        )
+        causes.append(invalid_value(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`"))
     causes += check_labels(labels, f"{path}.labels")
     causes += check_annotations(metadata.get("annotations"), f"{path}.annotations")
     return causes + check_pod_spec(template.get("spec") or {}, f"{path}.spec", policies)
@@ -182,7 +180,14 @@ def _check_percent_or_number(value: Any, path: str) -> list[Cause]:
         return [invalid_value(path, value, _NOT_NEGATIVE)] if value < 0 else []
     if isinstance(value, str) and value.endswith("%") and value[:-1].isdigit():
         return []
-    return [invalid_value(path, value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")]
+    return [
+        invalid_value(
+            path,
+            value,
+            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex "
+            "used for validation is '[0-9]+%')",
+        )
+    ]
 
 
 def check_deployment(obj: Object) -> list[Cause]:
@@ -232,7 +237,9 @@ def check_statefulset(obj: Object) -> list[Cause]:
     causes = _not_negative(spec, "spec", "replicas", "minReadySeconds")
     if spec.get("podManagementPolicy") not in ("OrderedReady", "Parallel"):
         causes.append(
-            invalid_value("spec.podManagementPolicy", spec.get("podManagementPolicy"), "must be 'OrderedReady' or 'Parallel'")
+            invalid_value(
+                "spec.podManagementPolicy", spec.get("podManagementPolicy"), "must be 'OrderedReady' or 'Parallel'"
+            )
         )
     causes += _check_selector(spec, "spec")
     template = dict(spec.get("template") or {})
@@ -265,9 +272,7 @@ def _check_job_spec(spec: Object, path: str, *, selected: bool) -> list[Cause]:
     )
     selector = spec.get("selector") if selected else None
     policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
-    causes += _check_template(
-        spec.get("template") or {}, selector, f"{path}.template", ("Always", *_JOB_POLICIES)
-    )
+    causes += _check_template(spec.get("template") or {}, selector, f"{path}.template", ("Always", *_JOB_POLICIES))
     if policy == "Always":
         where = f"{path}.template.spec.restartPolicy"
         causes.append(
@@ -286,10 +291,14 @@ def check_cronjob(obj: Object) -> list[Cause]:
         causes.append(required("spec.schedule"))
     elif not schedule.startswith("@") and len(schedule.split()) != 5:
         causes.append(
-            invalid_value("spec.schedule", schedule, f"expected exactly 5 fields, found {len(schedule.split())}: [{schedule}]")
+            invalid_value(
+                "spec.schedule", schedule, f"expected exactly 5 fields, found {len(schedule.split())}: [{schedule}]"
+            )
         )
     if spec.get("concurrencyPolicy") not in ("Allow", "Forbid", "Replace"):
-        causes.append(not_supported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace")))
+        causes.append(
+            not_supported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
+        )
     job = (spec.get("jobTemplate") or {}).get("spec") or {}
     return causes + _check_job_spec(job, "spec.jobTemplate.spec", selected=False)
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from healing.sandbox.api import errors
+from healing.sandbox.api.fieldsets import FieldSet, difference, intersection, join, paths
 from healing.sandbox.api.managed import (
-    FieldSet,
     compare_objects,
-    difference,
     entry_for,
-    intersection,
     is_entry,
     item_key,
-    join,
     object_fields,
-    paths,
     sort_entries,
     type_of,
     without_fields,
@@ -23,7 +19,7 @@ from healing.sandbox.api.managed import (
 from healing.sandbox.api.meta import clone, timestamp
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.schema import ANY, Type, model_type
-from healing.sandbox.ports import Object
+from healing.sandbox.ports import ApiError, Object
 
 #: parts of an applied configuration that are not fields to own
 _SYSTEM_METADATA = frozenset(
@@ -51,7 +47,7 @@ def apply_configuration(
     entries = [entry for entry in live["metadata"].get("managedFields") or [] if entry.get("manager")]
     mine = next((entry for entry in entries if is_entry(entry, manager, "Apply", version, subresource)), None)
     others = [entry for entry in entries if entry is not mine]
-    merged = _merge(live, applied, kind)
+    merged: Object = _merge(live, applied, kind)
     if mine is not None:
         merged = _prune(merged, mine.get("fieldsV1") or {}, wanted, others, kind)
     changed, removed = compare_objects(live, merged, kind, builtin=resource.custom is None)
@@ -91,7 +87,7 @@ def _owned_part(resource: ResourceType, applied: Object, subresource: str) -> Ob
     return part
 
 
-def _conflict(conflicts: list[tuple[Object, FieldSet]]) -> errors.ApiError:
+def _conflict(conflicts: list[tuple[Object, FieldSet]]) -> ApiError:
     causes = []
     by_manager: dict[str, list[str]] = {}
     for entry, fields in conflicts:

@@ -18,7 +18,9 @@ _RETAIN = "$retainKeys"
 def apply_strategic_patch(document: Object, patch: Any, kind: Type) -> Object:
     """A patched copy; `ApiError` 400 or 500 as the API answers to what cannot be merged."""
     if not isinstance(patch, dict):
-        raise errors.bad_request("error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}")
+        raise errors.bad_request(
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
     merged = _merge_map(document, patch, kind)
     return merged if merged is not None else {}
 

@@ -43,10 +43,7 @@ class ProtobufError(ValueError):
 @functools.cache
 def _messages() -> dict[str, _Table]:
     raw = orjson.loads(Path(__file__).with_name("wire.json").read_bytes())
-    return {
-        name: {int(number): tuple(field) for number, field in fields.items()}  # type: ignore[misc]
-        for name, fields in raw.items()
-    }
+    return {name: {int(number): tuple(field) for number, field in fields.items()} for name, fields in raw.items()}
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -140,9 +137,11 @@ _INLINE = frozenset(
 def _put(result: Object, owner: str, name: str, value: Any) -> None:
     if name in _INLINE and isinstance(value, dict) and name not in _known_fields(owner):
         result.update(value)
-    elif value is None or value == "":
-        return
-    elif (value == 0 or value is False) and not isinstance(value, dict) and name not in _ZERO_COUNTS:
+    elif (
+        value is None
+        or value == ""
+        or ((value == 0 or value is False) and not isinstance(value, dict) and name not in _ZERO_COUNTS)
+    ):
         return
     else:
         result[name] = value

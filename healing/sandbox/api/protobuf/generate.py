@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]
 
 from healing.sandbox.api.builtin import register_builtin
 from healing.sandbox.api.registry import Registry
@@ -46,9 +46,7 @@ def read_descriptors(binary: bytes) -> dict[str, Any]:
 
 
 def _fields(message: Any) -> dict[str, list[Any]]:
-    maps = {
-        f".{entry.name}": entry.field[1] for entry in message.nested_type if entry.options.map_entry
-    }
+    maps = {f".{entry.name}": entry.field[1] for entry in message.nested_type if entry.options.map_entry}
     fields: dict[str, list[Any]] = {}
     for item in message.field:
         repeated = item.label == _LABEL_REPEATED

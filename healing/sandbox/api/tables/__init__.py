@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.tables.builtin import LAYOUTS
 from healing.sandbox.api.tables.columns import NAME, Column, Layout, name_of, parse_columns, since
@@ -36,7 +38,9 @@ def _custom_layout(version: dict[str, Any]) -> Layout:
         given = [{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]
     for item in given:
         columns.append(
-            Column(item["name"], item["type"], item.get("format", ""), item.get("priority", 0), item.get("description", ""))
+            Column(
+                item["name"], item["type"], item.get("format", ""), item.get("priority", 0), item.get("description", "")
+            )
         )
         readers.append((item["jsonPath"], item["type"]))
 
@@ -62,8 +66,6 @@ def _custom_cell(value: Any, kind: str, now: float) -> Any:
 
 
 def _go_text(value: Any) -> str:
-    import orjson
-
     return orjson.dumps(value).decode()
 
 

@@ -47,11 +47,14 @@ NAME = Column("Name", format="name", description=_NAME_TEXT)
 def parse_columns(text: str) -> tuple[Column, ...]:
     """``Name, Ready, Desired:integer, IP!``: a colon gives the type, ``!`` marks what only -o wide shows."""
     columns = []
-    for part in text.split(","):
-        part = part.strip()
+    for part in (piece.strip() for piece in text.split(",")):
         priority = 1 if part.endswith("!") else 0
         name, _, kind = part.removesuffix("!").partition(":")
-        columns.append(NAME if name == "Name" and not priority else Column(name, kind or "string", "name" if name == "Name" else "", priority))
+        columns.append(
+            NAME
+            if name == "Name" and not priority
+            else Column(name, kind or "string", "name" if name == "Name" else "", priority)
+        )
     return tuple(columns)
 
 
@@ -145,3 +148,11 @@ def containers_and_images(spec: Mapping[str, Any]) -> tuple[str, str]:
         ",".join(str(item.get("name", "")) for item in containers),
         ",".join(str(item.get("image", "")) for item in containers),
     )
+
+
+def some(items: list[str], count: int) -> str:
+    """The first ``count``, and how many more there are."""
+    if not items:
+        return NONE
+    more = f" + {len(items) - count} more..." if len(items) > count else ""
+    return ",".join(items[:count]) + more

@@ -55,7 +55,11 @@ def _follow(item: Any, kind: str, argument: Any) -> list[Any]:
         return [item[argument]] if isinstance(item, list) and -len(item) <= argument < len(item) else []
     if kind == "filter":
         key, value = argument
-        return [element for element in item if str(first_match(element, "." + key)) == value] if isinstance(item, list) else []
+        return (
+            [element for element in item if str(first_match(element, "." + key)) == value]
+            if isinstance(item, list)
+            else []
+        )
     if isinstance(item, dict):
         return list(item.values())
     return list(item) if isinstance(item, list) else []
