@@ -152,19 +152,15 @@ def _conditions(event: HealingEvent) -> Iterable[dict[str, Any]]:
     is_over = event.finished_at is not None
     healed = event.outcome in (Outcome.HEALED, Outcome.RECOVERED)
     waits = event.phase == Phase.AWAITING_APPROVAL
-    yield _condition(
-        "Contained", event.contained_at is not None, event.contained_at, event, "Contained", "NotContained"
-    )
-    yield _condition(
-        "Diagnosed", event.diagnosed_at is not None, event.diagnosed_at, event, "Diagnosed", "NotDiagnosed"
-    )
-    yield _condition("AwaitingApproval", waits, None, event, "ApprovalNeeded", "NoApprovalNeeded")
+    for name, at in (("Contained", event.contained_at), ("Diagnosed", event.diagnosed_at)):
+        yield _condition(name, event, at, name, f"Not{name}", value=at is not None)
+    yield _condition("AwaitingApproval", event, None, "ApprovalNeeded", "NoApprovalNeeded", value=waits)
     healed_at = event.healed_at or event.finished_at
-    yield _condition("Healed", healed if is_over else None, healed_at, event, "Verified", "NotHealed")
+    yield _condition("Healed", event, healed_at, "Verified", "NotHealed", value=healed if is_over else None)
 
 
 def _condition(
-    kind: str, value: bool | None, at: datetime | None, event: HealingEvent, reason: str, reason_if_not: str
+    kind: str, event: HealingEvent, at: datetime | None, reason: str, reason_if_not: str, *, value: bool | None
 ) -> dict[str, Any]:
     return {
         "type": kind,

@@ -6,6 +6,9 @@ import random
 
 from healing.deadline import Deadline
 
+# No secrets here: so that many clients do not come back together.
+_random = random.SystemRandom()
+
 MAX_ATTEMPTS = 4
 _FIRST_SECONDS = 0.1
 _LONGEST_SECONDS = 2.0
@@ -20,7 +23,7 @@ def wait_seconds(attempt: int, asked_for: float | None, deadline: Deadline) -> f
     if attempt >= MAX_ATTEMPTS:
         return None
     if asked_for is not None:
-        wait = asked_for + random.uniform(0.0, 0.1)
+        wait = asked_for + _random.uniform(0.0, 0.1)
     else:
-        wait = random.uniform(0.02, min(_FIRST_SECONDS * 2**attempt, _LONGEST_SECONDS))
+        wait = _random.uniform(0.02, min(_FIRST_SECONDS * 2**attempt, _LONGEST_SECONDS))
     return wait if wait < deadline.remaining_seconds() else None

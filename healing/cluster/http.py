@@ -60,14 +60,14 @@ class HttpSource:
         while True:
             attempt += 1
             try:
-                return self._once(path, parameters, post, deadline)
+                return self._once(path, parameters, deadline, post=post)
             except SourceError as error:
                 wait = wait_seconds(attempt, error.retry_after_seconds, deadline) if error.retryable else None
                 if wait is None:
                     raise
                 time.sleep(wait)
 
-    def _once(self, path: str, parameters: Mapping[str, str], post: bool, deadline: Deadline) -> bytes:
+    def _once(self, path: str, parameters: Mapping[str, str], deadline: Deadline, *, post: bool) -> bytes:
         remaining = deadline.remaining_seconds()
         if remaining <= 0:
             raise Unavailable(f"{self._name}: there was no time left to ask it.")

@@ -119,8 +119,8 @@ class Discovery:
     def _search(self, kind: str, timeout_seconds: float | None) -> Resource | None:
         versions = ["v1"]
         try:
-            for group in self._fetch("/apis", timeout_seconds)["groups"]:
-                versions.append(group["preferredVersion"]["groupVersion"])
+            groups = self._fetch("/apis", timeout_seconds)["groups"]
+            versions.extend(group["preferredVersion"]["groupVersion"] for group in groups)
             for version in versions:
                 found = self._search_version(kind, version, timeout_seconds)
                 if found is not None:

@@ -144,7 +144,7 @@ class KubernetesCluster:
     ) -> Object:
         resource, deadline = self._begin(kind, timeout_seconds)
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
-        return self._json("POST", resource.path(namespace), deadline, query=_writing(dry_run), body=body)
+        return self._json("POST", resource.path(namespace), deadline, query=_writing(dry_run=dry_run), body=body)
 
     def patch(
         self,
@@ -160,7 +160,7 @@ class KubernetesCluster:
         timeout_seconds: float | None = None,
     ) -> Object:
         resource, deadline = self._begin(kind, timeout_seconds)
-        query = _writing(dry_run)
+        query = _writing(dry_run=dry_run)
         if patch_type == "apply":
             patch = {"apiVersion": resource.api_version, "kind": resource.kind, **patch}
             if force:
@@ -186,7 +186,7 @@ class KubernetesCluster:
         timeout_seconds: float | None = None,
     ) -> None:
         resource, deadline = self._begin(kind, timeout_seconds)
-        options = _delete_options(uid, dry_run)
+        options = _delete_options(uid, dry_run=dry_run)
         options |= {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
@@ -200,9 +200,11 @@ class KubernetesCluster:
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod, "namespace": namespace},
-            "deleteOptions": _delete_options(uid, dry_run),
+            "deleteOptions": _delete_options(uid, dry_run=dry_run),
         }
-        self._json("POST", resource.path(namespace, pod, "eviction"), deadline, query=_writing(dry_run), body=body)
+        self._json(
+            "POST", resource.path(namespace, pod, "eviction"), deadline, query=_writing(dry_run=dry_run), body=body
+        )
 
     def close(self) -> None:
         """Give idle connections back; the object stays usable."""
@@ -254,14 +256,14 @@ class KubernetesCluster:
                 return ObjectList(items=items, resource_version=str(meta.get("resourceVersion") or ""))
 
 
-def _writing(dry_run: bool) -> dict[str, str | int]:
+def _writing(*, dry_run: bool) -> dict[str, str | int]:
     query: dict[str, str | int] = {"fieldManager": FIELD_MANAGER}
     if dry_run:
         query["dryRun"] = "All"
     return query
 
 
-def _delete_options(uid: str, dry_run: bool) -> Object:
+def _delete_options(uid: str, *, dry_run: bool) -> Object:
     options: Object = {}
     if uid:
         options["preconditions"] = {"uid": uid}

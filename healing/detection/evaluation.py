@@ -25,9 +25,7 @@ from healing.ports.cluster import Object
 log = structlog.get_logger(__name__)
 
 #: Nothing is judged before all of these have been read: without owners and pods everything looks broken.
-NEEDED_KINDS = frozenset(
-    {"Pod", "Node", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "Service"}
-)  # fmt: skip
+NEEDED_KINDS = frozenset({"Pod", "Node", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "Service"})
 _WORKLOADS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"})
 TICK_SECONDS = 1.0
 #: An owner that has not shown by then is done without.
@@ -122,7 +120,7 @@ class Evaluator:
             started_at, self._oldest_change = self._oldest_change, None
         for key in self._with_related(dirty):
             try:
-                self._evaluate(key, now, key in first_look)
+                self._evaluate(key, now, is_first_look=key in first_look)
             except Exception:
                 log.exception("an object could not be judged", object="/".join(key))
         if started_at is not None:
@@ -145,7 +143,7 @@ class Evaluator:
                 keys[("Service", namespace, str(service["metadata"].get("name")))] = None
         return keys
 
-    def _evaluate(self, key: Key, now: datetime, is_first_look: bool) -> None:
+    def _evaluate(self, key: Key, now: datetime, *, is_first_look: bool) -> None:
         obj = self._cache.get(*key)
         if obj is None:
             if key[0] in NEEDED_KINDS:

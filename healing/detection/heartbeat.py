@@ -36,7 +36,7 @@ def write(cluster: str, beat: Heartbeat) -> None:
     """A cache that is away costs the sign of life, never the watching. Only the leader's is kept, if there is one."""
     try:
         cache.set(_key(cluster), asdict(beat), timeout=_KEPT_SECONDS)
-    except Exception as error:  # whatever the cache's client raises
+    except Exception as error:  # noqa: BLE001 - whatever the cache's client raises
         log.debug("no heartbeat", error=str(error))
 
 
@@ -44,7 +44,7 @@ def read(cluster: str) -> Heartbeat | None:
     """The last sign of life; None: there was none lately, or the cache cannot be read."""
     try:
         value = cache.get(_key(cluster))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as above
         log.debug("no heartbeat", error=str(error))
         return None
     return Heartbeat(**value) if value else None

@@ -23,6 +23,7 @@ _LONGEST_BACKOFF_SECONDS = 15.0
 #: How soon a kind that does not exist, or must not be read, is asked for again.
 ABSENT_SECONDS = 5.0
 _SAY_AGAIN_SECONDS = 60.0
+_random = random.SystemRandom()
 
 
 class Sink(Protocol):
@@ -87,7 +88,7 @@ class Informer:
         stream = self._cluster.watch(
             self.kind,
             resource_version=self._version,
-            timeout_seconds=random.uniform(*WATCH_SECONDS),
+            timeout_seconds=_random.uniform(*WATCH_SECONDS),
             stop=self._stop,
         )
         for event in stream:
@@ -108,10 +109,10 @@ class Informer:
         """The kind is not there (yet), or not for us: go on without it."""
         self._say("kind cannot be watched", error)
         self._sink.synced(self.kind, sorted(self._cache.replace(self.kind, ())))
-        self._pause(ABSENT_SECONDS * random.uniform(0.8, 1.2))
+        self._pause(ABSENT_SECONDS * _random.uniform(0.8, 1.2))
 
     def _back_off(self) -> None:
-        self._pause(self._backoff * random.uniform(0.5, 1.5))
+        self._pause(self._backoff * _random.uniform(0.5, 1.5))
         self._backoff = min(self._backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     def _pause(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +26,7 @@ class PolicySet:
 
     policies: tuple[tuple[Policy, PolicySpec], ...] = ()
 
-    def for_target(self, target: Target, namespaces_on_node: Set[str] = frozenset()) -> Policy | None:
+    def for_target(self, target: Target, namespaces_on_node: AbstractSet[str] = frozenset()) -> Policy | None:
         """The policy that governs the target; a node is judged by the namespaces that have pods on it."""
         if target.ref.kind == "Node":
             return select_for_node(self.policies, namespaces_on_node)

@@ -156,7 +156,8 @@ def desired_status(
 ) -> dict[str, Any]:
     """What the resource's status should say; times move only with what they are about."""
     wanted = "False" if policy.error else "True"
-    before = next((c for c in current.get("conditions") or () if c.get("type") == "Accepted"), {})
+    conditions: list[dict[str, Any]] = current.get("conditions") or []
+    before: dict[str, Any] = next((entry for entry in conditions if entry.get("type") == "Accepted"), {})
     has_turned = before.get("status") != wanted
     condition = {
         "type": "Accepted",

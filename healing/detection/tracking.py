@@ -51,7 +51,7 @@ class Tracker:
                 return
             entries = {}
             for sighting in sightings:
-                standing_since = self._stand(key, sighting, at, now, is_first_look)
+                standing_since = self._stand(key, sighting, at, now, is_first_look=is_first_look)
                 known = before.get(sighting.key)
                 if known is not None:
                     if not known.is_reported:  # its grace may have changed with what we know of it
@@ -104,7 +104,7 @@ class Tracker:
         with self._lock:
             self._tracked.pop(key, None)
 
-    def _stand(self, key: Key, sighting: Sighting, at: float, now: datetime, is_first_look: bool) -> datetime | None:
+    def _stand(self, key: Key, sighting: Sighting, at: float, now: datetime, *, is_first_look: bool) -> datetime | None:
         since, last_seen = self._standing.get((key, sighting.symptom), (now, float("-inf")))
         if at - last_seen > STANDING_GAP_SECONDS:
             since = None if is_first_look else now

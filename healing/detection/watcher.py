@@ -8,19 +8,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 
+from healing.deadline import Deadline
 from healing.detection import heartbeat
 from healing.detection.cache import ObjectCache
 from healing.detection.evaluation import NEEDED_KINDS, Evaluator
 from healing.detection.informer import Informer, Sink
 from healing.detection.leader import LeaderElector, Timing
 from healing.detection.policies import PolicyBook
-from healing.detection.policy_sync import KIND as POLICY_KIND
-from healing.detection.policy_sync import PolicySync
+from healing.detection.policy_sync import KIND as POLICY_KIND, PolicySync
 from healing.detection.polling import MetricsPoller
 from healing.detection.reporting import Reporter
 from healing.detection.tracking import Tracker
@@ -50,7 +50,7 @@ class Options:
 
     lease_namespace: str = "recist-system"
     policy_namespaces: tuple[str, ...] = ()
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     identity: str = ""
 
 
@@ -85,11 +85,11 @@ class Session:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
         """Stop acting at once, and wait a moment for the threads; they are daemons and may be left behind."""
         self._stop.set()
         self.evaluator.poke()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         late = [thread.name for thread in self._threads if thread.is_alive()]
@@ -139,10 +139,11 @@ class Watcher:
                 self._beat()
             self.elector.changed.wait(0.1)
             self.elector.changed.clear()
+        deadline = Deadline.after(STOP_SECONDS)
         if self.session is not None:
-            self.session.stop()
+            self.session.stop(deadline.remaining_seconds())
             self.session = None
-        electing.join(STOP_SECONDS)
+        electing.join(max(0.1, deadline.remaining_seconds()))
 
     def _follow_the_lease(self) -> None:
         leads = self.elector.is_leader()

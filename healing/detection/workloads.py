@@ -1,4 +1,4 @@
-"""Faults that show on workloads themselves: rollouts that stop, pods that cannot be created, replicas that are missing."""
+"""Faults that show on workloads themselves: stopped rollouts, pods that cannot be created, missing replicas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions, made from `PolicySpec` and the lifecycle. `manage.py crds` writes them to helm/recist/crds.
+"""The CustomResourceDefinitions, made from `PolicySpec` and the lifecycle; `manage.py crds` writes them to the chart.
 
 Defaults are told in the descriptions and not set by the API server: a policy keeps saying what its author said, and a
 better default reaches it with the next release.
@@ -60,8 +60,7 @@ def definitions() -> dict[str, Schema]:
 def policy_schema() -> Schema:
     """`PolicySpec` as a structural schema (OpenAPI 3.0, without references)."""
     raw = PolicySpec.model_json_schema(by_alias=True)
-    schema = _structural(raw, raw.get("$defs", {}))
-    return schema
+    return _structural(raw, raw.get("$defs", {}))
 
 
 def _structural(node: Mapping[str, Any], refs: Mapping[str, Any]) -> Schema:

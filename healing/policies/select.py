@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import TypeVar
 
 from healing.policies.spec import PolicySpec
@@ -23,7 +23,7 @@ def select(policies: Iterable[tuple[T, PolicySpec]], namespace: str, labels: Map
     return _most_specific((policy, spec) for policy, spec in policies if spec.covers(namespace, dict(labels)))
 
 
-def select_for_node(policies: Sequence[tuple[T, PolicySpec]], namespaces_on_node: Set[str]) -> T | None:
+def select_for_node(policies: Sequence[tuple[T, PolicySpec]], namespaces_on_node: AbstractSet[str]) -> T | None:
     """The policy for a node, which has no namespace: one that may cordon and whose namespaces have pods on it."""
     return _most_specific(
         (policy, spec)

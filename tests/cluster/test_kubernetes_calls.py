@@ -155,7 +155,7 @@ def test_a_hanging_server_costs_no_more_than_the_timeout(
 ) -> None:
     server.handler = hanging(server)
     started = time.monotonic()
-    with pytest.raises(errors.Unavailable, match="time|answer within"):
+    with pytest.raises(errors.Unavailable, match=r"time|answer within"):
         cluster.get("Pod", "n", "a", timeout_seconds=0.4)
     assert time.monotonic() - started < 1.0
 
@@ -186,7 +186,7 @@ def test_an_unusable_kubeconfig_says_what_to_do(tmp_path: Path) -> None:
         path = tmp_path / "config"
         if content is not None:
             path.write_text(content)
-        with pytest.raises(errors.Unavailable, match="kubeconfig|KUBECONFIG"):
+        with pytest.raises(errors.Unavailable, match=r"kubeconfig|KUBECONFIG"):
             KubernetesCluster(ClusterConfig(path)).version(timeout_seconds=0.3)
 
 

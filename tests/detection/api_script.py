@@ -39,7 +39,7 @@ class ScriptedApi:
     def answer(self, request: Request) -> Answer:
         if request.query.get("watch"):
             self.asked.append(f"watch {request.query['resourceVersion']}")
-            script = self.watches.pop(0) if self.watches else [self.silence]
+            script: list[Chunk] | Answer = self.watches.pop(0) if self.watches else [self.silence]
             return script if isinstance(script, Answer) else Answer(chunks=script)
         self.asked.append("list")
         listed = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]

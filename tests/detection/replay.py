@@ -68,8 +68,8 @@ class Stage:
         """Let time pass; the evaluator looks again at what is suspicious, as its ticks do."""
         while self.at + TICK_SECONDS < at:
             self.at += TICK_SECONDS
-            for key in self.tracker.keys():
-                self.evaluator.changed(key)
+            for tracked in self.tracker.entries():
+                self.evaluator.changed(tracked.object_key)
             self.look()
         self.at = at
         self.look()

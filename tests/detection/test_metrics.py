@@ -82,8 +82,8 @@ def test_errors_as_a_share_of_all_requests_of_the_workload() -> None:
     two = (pod(), pod("web-rs-2"))
     [sighting] = see({REQUESTS: results}, *two)
     assert (sighting.symptom, sighting.data["value"]) == ("HighErrorRate", 0.1)
-    assert see({REQUESTS: results}, *two, thresholds=Thresholds(errorRate=0.2)) == []
-    assert see({REQUESTS: results}, *two, thresholds=Thresholds(errorRate=None)) == []
+    assert see({REQUESTS: results}, *two, thresholds=Thresholds(error_rate=0.2)) == []
+    assert see({REQUESTS: results}, *two, thresholds=Thresholds(error_rate=None)) == []
 
 
 def test_a_handful_of_requests_says_nothing() -> None:

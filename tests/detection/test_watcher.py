@@ -107,7 +107,7 @@ def test_a_mistake_becomes_one_event_of_its_workload(watcher: Watcher, live: Kub
 
 def test_no_policy_no_event_until_there_is_one(watcher: Watcher, live: KubernetesCluster, namespace: str) -> None:
     live.create("Deployment", namespace, broken_deployment())
-    eventually(lambda: watcher.session is not None and watcher.session.tracker.due() or _reported(watcher), seconds=20)
+    eventually(lambda: _reported(watcher), seconds=20)
     assert not HealingEvent.objects.filter(target_namespace=namespace).exists()
     apply_policy(live, namespace)
     eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).exists())

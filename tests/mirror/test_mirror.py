@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
+def fresh() -> None:
     cache.clear()
-    mirror._paused_until.clear()  # noqa: SLF001
-    yield
+    mirror._paused_until.clear()
 
 
 def event_in(namespace: str, kind: str = "Deployment") -> HealingEvent:
@@ -141,7 +139,7 @@ def test_a_cluster_without_our_types_or_rights_is_left_alone_for_a_while(tmp_pat
         cluster = KubernetesCluster(ClusterConfig(server.kubeconfig(tmp_path)))
         for answer in (Answer(404, "404 page not found", "text/plain"), Answer(403, {"message": "no"})):
             server.answer(answer)
-            mirror._paused_until.clear()  # noqa: SLF001
+            mirror._paused_until.clear()
             assert not mirror.mirror_event(event.pk, Ports("default", cluster))
             asked = len(server.requests)
             assert not mirror.mirror_event(event.pk, Ports("default", cluster))
@@ -151,8 +149,9 @@ def test_a_cluster_without_our_types_or_rights_is_left_alone_for_a_while(tmp_pat
 
 
 def test_the_sweep_asks_for_what_lags_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    event, sent = event_in("shop"), []
-    monkeypatch.setattr(mirror.dispatch, "send_mirror", sent.append)
+    event = event_in("shop")
+    sent: list[int] = []
+    monkeypatch.setattr("healing.dispatch.send_mirror", sent.append)
     assert mirror.sweep() == 1
     assert sent == [event.pk]
     assert mirror.sweep() == 0  # not again within seconds
@@ -166,7 +165,7 @@ def test_a_namespace_that_is_gone_is_no_crash(sandbox: RunningSandbox, live: Kub
     assert mirror.mirror_event(event.pk, Ports("default", live))
     with pytest.raises(NotFound):
         live.get("HealingEvent", "never-made", event.name)
-    assert not mirror._paused_until  # noqa: SLF001 - the others go on
+    assert not mirror._paused_until  # the others go on
     assert HealingEvent.objects.get(pk=event.pk).mirrored_seq == event.seq
 
 

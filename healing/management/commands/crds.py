@@ -17,7 +17,7 @@ class Command(BaseCommand):
     """Writes helm/recist/crds, or compares it with what would be written."""
 
     help = "Write the CustomResourceDefinitions to helm/recist/crds, or --check that they are up to date."
-    requires_system_checks: list[str] = []
+    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="Change nothing; fail if a file is out of date.")
