@@ -35,7 +35,7 @@ def _deployment(name: str = "web") -> dict[str, Any]:
 
 
 def test_deployments_are_created_patched_and_scaled(connection: client.ApiClient, space: str) -> None:
-    apps = client.AppsV1Api(connection)
+    apps: Any = client.AppsV1Api(connection)
     created = apps.create_namespaced_deployment(space, _deployment(), field_manager="tester")
     assert created.spec.strategy.rolling_update.max_surge == "25%"
     assert created.metadata.managed_fields[0].manager == "tester"
@@ -48,14 +48,14 @@ def test_deployments_are_created_patched_and_scaled(connection: client.ApiClient
     assert apps.read_namespaced_deployment_scale("web", space).spec.replicas == 1
     apps.patch_namespaced_deployment_scale("web", space, {"spec": {"replicas": 3}})
     assert apps.read_namespaced_deployment("web", space).spec.replicas == 3
-    assert apps.delete_namespaced_deployment("web", space).status == "Success"
+    apps.delete_namespaced_deployment("web", space)
     with pytest.raises(ApiException) as gone:
         apps.read_namespaced_deployment("web", space)
     assert (gone.value.status, gone.value.reason) == (404, "Not Found")
 
 
 def test_an_old_version_conflicts(connection: client.ApiClient, space: str) -> None:
-    core = client.CoreV1Api(connection)
+    core: Any = client.CoreV1Api(connection)
     first = core.create_namespaced_config_map(space, {"metadata": {"name": "c"}, "data": {"k": "1"}})
     core.patch_namespaced_config_map("c", space, {"data": {"k": "2"}})
     first.data = {"k": "3"}
@@ -68,7 +68,7 @@ def test_an_old_version_conflicts(connection: client.ApiClient, space: str) -> N
 
 
 def test_pages_and_watches(connection: client.ApiClient, space: str) -> None:
-    core = client.CoreV1Api(connection)
+    core: Any = client.CoreV1Api(connection)
     for index in range(5):
         core.create_namespaced_config_map(space, {"metadata": {"name": f"c{index}", "labels": {"set": "x"}}})
     page = core.list_namespaced_config_map(space, limit=2, label_selector="set=x")
@@ -94,7 +94,7 @@ def test_pages_and_watches(connection: client.ApiClient, space: str) -> None:
 
 
 def test_server_side_apply_and_the_dynamic_client(connection: client.ApiClient, space: str) -> None:
-    dynamic_client = dynamic.DynamicClient(connection)
+    dynamic_client: Any = dynamic.DynamicClient(connection)
     deployments = dynamic_client.resources.get(api_version="apps/v1", kind="Deployment")
     body = _deployment()
     deployments.server_side_apply(body=body, name="web", namespace=space, field_manager="gitops")
@@ -102,7 +102,7 @@ def test_server_side_apply_and_the_dynamic_client(connection: client.ApiClient, 
     with pytest.raises(ApiException) as conflict:
         deployments.server_side_apply(body=other, name="web", namespace=space, field_manager="someone")
     assert conflict.value.status == 409
-    assert 'conflict with \\"gitops\\": .spec.replicas' in conflict.value.body.decode()
+    assert 'conflict with \\"gitops\\": .spec.replicas' in conflict.value.body
     applied = deployments.server_side_apply(
         body=other, name="web", namespace=space, field_manager="someone", force_conflicts=True
     )
@@ -110,7 +110,7 @@ def test_server_side_apply_and_the_dynamic_client(connection: client.ApiClient, 
 
 
 def test_evictions_respect_budgets(connection: client.ApiClient, api: RunningApi, space: str) -> None:
-    core = client.CoreV1Api(connection)
+    core: Any = client.CoreV1Api(connection)
 
     def fill() -> None:
         pod = {
@@ -132,24 +132,25 @@ def test_evictions_respect_budgets(connection: client.ApiClient, api: RunningApi
 
 def test_a_restricted_token(api: RunningApi, connection: client.ApiClient, space: str) -> None:
     """A ServiceAccount's token may do what its Role says, and is told what it may not."""
-    rbac = client.RbacAuthorizationV1Api(connection)
+    rbac: Any = client.RbacAuthorizationV1Api(connection)
     rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
     rbac.create_namespaced_role(space, {"metadata": {"name": "r"}, "rules": [rule]})
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": space}
     reference = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
     rbac.create_namespaced_role_binding(space, {"metadata": {"name": "b"}, "roleRef": reference, "subjects": [subject]})
-    core = client.CoreV1Api(connection)
+    core: Any = client.CoreV1Api(connection)
     token = core.create_namespaced_service_account_token("default", space, {"spec": {"expirationSeconds": 600}})
     settings = client.Configuration(host=api.url)
     settings.api_key["authorization"] = f"Bearer {token.status.token}"
     with client.ApiClient(settings) as restricted:
-        mine = client.CoreV1Api(restricted)
+        mine: Any = client.CoreV1Api(restricted)
         assert mine.list_namespaced_pod(space).items == []
         with pytest.raises(ApiException) as forbidden:
             mine.delete_namespaced_pod("p", space)
         assert forbidden.value.status == 403
-        assert "cannot delete resource" in forbidden.value.body.decode()
-        review = client.AuthorizationV1Api(restricted).create_self_subject_access_review(
+        assert "cannot delete resource" in forbidden.value.body
+        reviews: Any = client.AuthorizationV1Api(restricted)
+        review = reviews.create_self_subject_access_review(
             {"spec": {"resourceAttributes": {"namespace": space, "verb": "list", "resource": "pods"}}}
         )
         assert review.status.allowed
@@ -160,7 +161,9 @@ def test_events_in_both_groups(connection: client.ApiClient, api: RunningApi, sp
     api.call(
         lambda: api.server.record_event(about, type="Normal", reason="Seen", message="it was seen", component="kubelet")
     )
-    old = client.CoreV1Api(connection).list_namespaced_event(space, field_selector="reason=Seen").items[0]
-    new = client.EventsV1Api(connection).list_namespaced_event(space).items[0]
+    core: Any = client.CoreV1Api(connection)
+    old = core.list_namespaced_event(space, field_selector="reason=Seen").items[0]
     assert (old.message, old.involved_object.name, old.count) == ("it was seen", "c", 1)
-    assert (new.note, new.regarding.name, new.deprecated_count) == ("it was seen", "c", 1)
+    # The client's own model refuses the null eventTime that real servers send here.
+    new = api.http.get(f"/apis/events.k8s.io/v1/namespaces/{space}/events").json()["items"][0]
+    assert (new["note"], new["regarding"]["name"], new["deprecatedCount"]) == ("it was seen", "c", 1)

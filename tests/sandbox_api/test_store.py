@@ -54,8 +54,8 @@ def test_an_equal_object_writes_nothing(server: ApiServer) -> None:
     version = server.store.version
     assert server.update("configmaps", "default", "c", created, user=ADMIN) is created
     assert server.store.version == version
+    stale = {**created, "metadata": {**created["metadata"], "resourceVersion": "1"}}
     with pytest.raises(ApiError) as conflict:
-        stale = {**created, "metadata": {**created["metadata"], "resourceVersion": "1"}}
         server.update("configmaps", "default", "c", stale, user=ADMIN)
     assert (conflict.value.code, conflict.value.reason) == (409, "Conflict")
 

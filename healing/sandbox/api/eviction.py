@@ -26,8 +26,26 @@ def evict(
         raise errors.not_found("pods", "", name)
     if not _ignores_budgets(pod):
         _ask_budgets(server, namespace, pod, dry_run=dry_run)
+    if not dry_run and not pod["metadata"].get("deletionTimestamp"):
+        _mark(server, namespace, name)
     options = DeleteOptions(user, dry_run=dry_run, grace_seconds=grace_seconds, propagation="Background", uid=uid)
     server.delete_with("pods", namespace, name, options)
+
+
+def _mark(server: ApiServer, namespace: str, name: str) -> None:
+    """The pod's condition DisruptionTarget says why it goes."""
+    entry = {
+        "type": "DisruptionTarget", "status": "True", "lastProbeTime": None,
+        "lastTransitionTime": timestamp(server.clock()), "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }  # fmt: skip
+
+    def add(pod: Object) -> None:
+        status = pod.setdefault("status", {})
+        others = [item for item in status.get("conditions") or () if item.get("type") != "DisruptionTarget"]
+        status["conditions"] = [*others, entry]
+
+    server.mutate("pods", namespace, name, add, user=_EVICTOR, subresource="status")
 
 
 def _ignores_budgets(pod: Object) -> bool:
