@@ -22,7 +22,8 @@ class Program:
     stops_after_seconds: float | None = None
     #: (port, path) -> status; any other path is 404, any other port refused
     pages: dict[tuple[int, str], int] = field(default_factory=lambda: {(80, "/"): 200})
-    exec_ok: Callable[[list[str]], ProbeResult] = lambda _command: OK
+    #: the result of an exec probe, by the process' age in seconds
+    exec_result: Callable[[float], ProbeResult] = lambda _age: OK
     usage: Usage = field(default_factory=lambda: Usage(0.01, 10 * 2**20))
 
 
@@ -30,13 +31,14 @@ class ScriptedProcess:
     def __init__(self, program: Program, start: ContainerStart, now: float) -> None:
         self.program = program
         self.start = start
-        self.started_at = now
+        self.started_at = self.now = now
         self.exit: Exit | None = None
         self.terminated_at: float | None = None
         self.lines = [LogLine(now, f"started {start.image} as {start.container} #{start.restart_count}")]
 
     def poll(self, now: float) -> Exit | None:
         program = self.program
+        self.now = now
         if program.start_error and self.exit is None:
             self.exit = Exit(128, "StartError", program.start_error)
         if self.exit is None and program.lives_seconds is not None and now >= self.started_at + program.lives_seconds:
@@ -62,7 +64,7 @@ class ScriptedProcess:
         return ProbeResult(False, f"dial tcp {self.start.pod_ip}:{port}: connect: connection refused")
 
     def exec(self, command: list[str]) -> ProbeResult:
-        return self.program.exec_ok(command)
+        return self.program.exec_result(self.now - self.started_at)
 
     def terminate(self, now: float) -> None:
         self.terminated_at = now

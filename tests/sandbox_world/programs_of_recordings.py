@@ -24,5 +24,5 @@ def programs_for(scenario: str) -> dict[str, Program]:
     if scenario == "job-backofflimit":
         return {busybox: Program(lives_seconds=0.5, exit=Exit(3, "Error"))}
     if scenario == "readiness-lost-while-running":
-        return {busybox: Program(exec_ok=lambda _command: ProbeResult(False, _GONE))}
+        return {busybox: Program(exec_result=lambda age: ProbeResult(age < 10, _GONE if age >= 10 else ""))}
     return {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from healing.sandbox.api.eviction import evict
 from healing.sandbox.api.patches.jsonpatch import apply_json_patch
 from healing.sandbox.api.patches.merge import apply_merge_patch
 from healing.sandbox.api.patches.strategic import apply_strategic_patch
@@ -92,7 +93,10 @@ def _send(lab: Lab, recording: Recording, request: Object) -> None:
         name = made[names.index(name)] if name in names else name
     body, method = request["body"], request["method"]
     if subresource == "eviction":
-        raise NotImplementedError
+        if body["metadata"]["name"] != found["name"]:
+            raise ApiError({"code": 400, "message": "the name of the object does not match the name on the URL"})
+        evict(lab.cluster, namespace, name, user=PERSON, grace_seconds=None, dry_run=False, uid="")
+        return
     if method == "POST":
         lab.cluster.create(resource, namespace, body, user=PERSON)
     elif method == "DELETE":

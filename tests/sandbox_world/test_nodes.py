@@ -199,14 +199,14 @@ def test_sidecars_start_first_and_stop_last() -> None:
 def test_startup_probe_holds_back_the_others() -> None:
     async def scene(lab: Lab) -> None:
         program = lab.runtime.programs["registry.local/web:1.0"]
-        program.exec_ok = lambda _command: ProbeResult(False, "not yet")
+        program.exec_result = lambda _age: ProbeResult(False, "not yet")
         startup = {"exec": {"command": ["check"]}, "periodSeconds": 1, "failureThreshold": 30}
         liveness = {"httpGet": {"port": 81}, "periodSeconds": 1, "failureThreshold": 1}
         lab.deployment(container={"startupProbe": startup, "livenessProbe": liveness})
         await lab.sleep(10)
         status = lab.pods()[0]["status"]["containerStatuses"][0]
         assert (status["started"], status["ready"], status["restartCount"]) == (False, False, 0)
-        program.exec_ok = lambda _command: ProbeResult(True)
+        program.exec_result = lambda _age: ProbeResult(True)
         await lab.until(lambda: lab.pods()[0]["status"]["containerStatuses"][0]["restartCount"] == 1, 20)
 
     in_lab(scene)

@@ -20,10 +20,11 @@ PRESENT = ("registry.local/web:1.0", "registry.local/web:1.1", "registry.local/w
 BEFORE = {"rollout-good": ["deployment-ready"], "scale-to-zero": ["deployment-ready", "rollout-good"]}
 
 SCENARIOS = [
-    "command-not-found", "cordon", "crashloop", "deployment-ready", "init-container-failing", "job-backofflimit",
-    "label-detach", "liveness-wrong-port", "missing-configmap", "missing-secret", "missing-serviceaccount",
-    "node-notready", "oomkilled", "pvc-missing", "pvc-no-class", "pvc-wrong-class", "quota-cpu", "quota-memory",
-    "quota-pods", "readiness-failing", "rollout-bad-image", "rollout-crashing-image", "rollout-good", "scale-to-zero",
+    "command-not-found", "cordon", "crashloop", "deployment-ready", "eviction-pdb", "init-container-failing",
+    "job-backofflimit", "label-detach", "liveness-wrong-port", "missing-configmap", "missing-secret",
+    "missing-serviceaccount", "node-notready", "oomkilled", "pod-delete", "pvc-missing", "pvc-no-class",
+    "pvc-wrong-class", "quota-cpu", "quota-memory", "quota-pods", "readiness-failing", "readiness-lost-while-running",
+    "rollout-bad-image", "rollout-crashing-image", "rollout-good", "scale-to-zero",
     "service-selector-matches-nothing", "service-wrong-targetport", "unschedulable-cpu", "unschedulable-memory",
     "unschedulable-nodeaffinity", "unschedulable-nodeselector", "unschedulable-podantiaffinity", "untolerated-taint",
 ]  # fmt: skip
@@ -90,7 +91,8 @@ def test_conditions_take_the_same_course(scenario: str, resource: str) -> None:
                 assert agree(here, there), f"{name} {type_}: recorded {path}, here {other[type_]}"
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+# In eviction-pdb a pod is evicted before its kubelet's first report; what that says is chance.
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "eviction-pdb"])
 def test_containers_take_the_same_course(scenario: str) -> None:
     recorded, ours = (view.container_paths() for view in views(scenario))
     assert recorded.keys() == ours.keys()
@@ -151,3 +153,13 @@ def test_deadline_of_a_rollout(scenario: str) -> None:
     recorded, ours = views(scenario)
     first = min(seen.t for seen in ours.changes if seen.resource == "deployments")
     assert exceeded(ours) - first == pytest.approx(exceeded(recorded), abs=2)
+
+
+def test_a_budget_takes_the_same_course() -> None:
+    def course(view: View) -> list[tuple[int, int, int]]:
+        seen = [s.object["status"] for s in view.changes if s.resource == "poddisruptionbudgets"]
+        steps = [(s["disruptionsAllowed"], s["currentHealthy"], s["desiredHealthy"]) for s in seen]
+        return [step for number, step in enumerate(steps) if not number or steps[number - 1] != step]
+
+    recorded, ours = views("eviction-pdb")
+    assert course(ours) == course(recorded)

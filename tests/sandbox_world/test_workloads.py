@@ -199,6 +199,8 @@ def test_statefulset_starts_and_updates_in_order_with_its_claims() -> None:
         lab.mutate("statefulsets.apps", "db", scale(1))
         await lab.until(lambda: [p["metadata"]["name"] for p in lab.pods("db")] == ["db-0"])
         assert len(lab.cluster.list("persistentvolumeclaims", NAMESPACE)) == 3, "claims are kept"
+        lab.delete("persistentvolumeclaims", "data-db-2")
+        await lab.until(lambda: len(lab.cluster.list("persistentvolumes")) == 2)
 
     in_lab(scene)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import quantities
+from healing.sandbox.world.context import Context
 from healing.sandbox.world.reconciler import Key, Reconciler, key_of
 from healing.sandbox.world.scheduler.volumes import SELECTED_NODE
 
@@ -19,10 +20,21 @@ class ClaimController(Reconciler):
     component = "persistentvolume-controller"
     account = "persistent-volume-binder"
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        #: volumes whose claims have gone
+        self._orphaned: list[str] = []
+
     def watch(self) -> None:
         self.on_own(CLAIMS)
+        self.on(CLAIMS, self._claim_gone)
         self.on(VOLUMES, self._volume_changed)
         self.on(CLASSES, self._class_changed)
+
+    def _claim_gone(self, event: EventType, claim: Object, _old: Object | None) -> None:
+        if event == "DELETED" and claim["spec"].get("volumeName"):
+            self._orphaned.append(claim["spec"]["volumeName"])
+            self.queue.add(key_of(claim))
 
     def _volume_changed(self, event: EventType, volume: Object, _old: Object | None) -> None:
         reference = volume["spec"].get("claimRef")
@@ -41,11 +53,10 @@ class ClaimController(Reconciler):
                 self.queue.add(key_of(claim))
 
     def reconcile(self, key: Key) -> None:
+        while self._orphaned:
+            self._release(self._orphaned.pop())
         claim = self.cluster.get(CLAIMS, *key)
-        if claim is None:
-            return
-        if claim["metadata"].get("deletionTimestamp"):
-            self._release(claim, key)
+        if claim is None or claim["metadata"].get("deletionTimestamp"):
             return
         name = claim["spec"].get("volumeName")
         if (claim.get("status") or {}).get("phase") == "Bound":
@@ -184,34 +195,17 @@ class ClaimController(Reconciler):
             CLAIMS, *key_of(claim), lambda body: body.update(status=status), user=self.user, subresource="status"
         )
 
-    def _release(self, claim: Object, key: Key) -> None:
-        """A claim goes once no pod uses it; its volume then goes or stays as its reclaim policy says."""
-        used = any(
-            (volume.get("persistentVolumeClaim") or {}).get("claimName") == key[1]
-            for pod in self.cluster.list("pods", key[0])
-            for volume in pod["spec"].get("volumes") or ()
-            if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-        )
-        if used:
-            self.queue.add_after(key, 1.0)
-            return
-
-        def unprotect(body: Object) -> None:
-            left = [f for f in body["metadata"].get("finalizers") or () if f != "kubernetes.io/pvc-protection"]
-            body["metadata"]["finalizers"] = left
-
-        self.cluster.mutate(CLAIMS, *key, unprotect, user=self.user)
-        name = claim["spec"].get("volumeName")
-        volume = self.cluster.get(VOLUMES, None, name) if name else None
+    def _release(self, name: str) -> None:
+        """The volume of a claim that is gone: deleted or kept, as its reclaim policy says."""
+        volume = self.cluster.get(VOLUMES, None, name)
         if volume is None:
             return
+        self.cluster.mutate(
+            VOLUMES, None, name, lambda body: body.update(status={"phase": "Released"}), user=self.user,
+            subresource="status",
+        )  # fmt: skip
         if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
             self.cluster.delete(VOLUMES, None, name, user=self.user)
-        else:
-            self.cluster.mutate(
-                VOLUMES, None, name, lambda body: body.update(status={"phase": "Released"}), user=self.user,
-                subresource="status",
-            )  # fmt: skip
 
     def _event(self, claim: Object, type_: str, reason: str, message: str) -> None:
         self.cluster.record_event(

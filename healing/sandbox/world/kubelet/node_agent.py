@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from healing.sandbox.ports import ApiError, Object
-from healing.sandbox.world import conditions, quantities
+from healing.sandbox.world import conditions, pods, quantities
 from healing.sandbox.world.context import Context, format_micro_time, format_time, node_user
 from healing.sandbox.world.kubelet.pod_worker import PodWorker
 from healing.sandbox.world.nodes import FailureKind, NodeSpec
@@ -254,12 +254,7 @@ class NodeAgent:
     # --- pressure
 
     def memory_used_bytes(self) -> int:
-        return sum(
-            container.process.usage().memory_bytes
-            for worker in self.workers.values()
-            for container in worker.every()
-            if container.running and container.process is not None
-        )
+        return sum(worker.memory_bytes() for worker in self.workers.values())
 
     def _look_at_memory(self) -> None:
         available = int(quantities.parse(self.spec.memory)) - self.memory_used_bytes()
@@ -277,7 +272,7 @@ class NodeAgent:
         victims = [w for w in self.workers.values() if w.may_be_evicted]
         if not victims:
             return
-        victim = max(victims, key=lambda worker: worker.excess_memory_bytes())
+        victim = max(victims, key=_excess_memory_bytes)
         resource = "memory" if "memory-pressure" in kinds else "ephemeral-storage"
         self._evicted_at = now
         message = f"The node was low on resource: {resource}. "
@@ -314,3 +309,8 @@ def _condition(old: Object | None, type_: str, verdict: conditions.Verdict, now:
 def _key(worker: PodWorker) -> tuple[str, str]:
     metadata = worker.pod["metadata"]
     return metadata["namespace"], metadata["name"]
+
+
+def _excess_memory_bytes(worker: PodWorker) -> int:
+    """Memory a pod uses beyond what it requested."""
+    return worker.memory_bytes() - int(pods.resource_total(worker.pod, "requests", "memory"))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from healing.sandbox.ports import ApiError, Object
-from healing.sandbox.world import pods
 from healing.sandbox.world.kubelet import mounts, status
 from healing.sandbox.world.kubelet.container import Container
 from healing.sandbox.world.kubelet.mounts import MountError
@@ -22,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: mount retries wait 0.5, 1, 2 ... seconds, at most so long
 MAX_MOUNT_RETRY_SECONDS = 122.0
+#: pods of system-cluster-critical and above are not evicted
+SYSTEM_PRIORITY = 2_000_000_000
 Stage = Literal["mounting", "sandbox", "running", "terminating", "stopped", "gone"]
 
 
@@ -148,8 +149,8 @@ class PodWorker:
 
     def _coast(self, now: float) -> None:
         """The kubelet does not run: the containers go on without it, nobody looks after them."""
-        for container in self.every():
-            if container.running and container.process is not None and self.node.runs_processes:
+        for container in self.every() if self.node.runs_processes else ():
+            if container.running and container.process is not None:
                 container.process.poll(now)
         self.wake_at(now + self.context.settings.relist_seconds)
 
@@ -234,13 +235,12 @@ class PodWorker:
 
     @property
     def may_be_evicted(self) -> bool:
-        critical = int(self.pod["spec"].get("priority") or 0) >= 2_000_000_000
+        critical = int(self.pod["spec"].get("priority") or 0) >= SYSTEM_PRIORITY
         return self._stage == "running" and not critical and any(c.running for c in self.every())
 
-    def excess_memory_bytes(self) -> int:
-        """Memory used beyond what was requested."""
-        used = sum(c.process.usage().memory_bytes for c in self.every() if c.running and c.process is not None)
-        return used - int(pods.resource_total(self.pod, "requests", "memory"))
+    def memory_bytes(self) -> int:
+        """What its containers use now."""
+        return sum(c.process.usage().memory_bytes for c in self.every() if c.running and c.process is not None)
 
     def _begin_termination(self, now: float) -> None:
         self._stage = "terminating"
@@ -277,8 +277,7 @@ class PodWorker:
         if now < self._next_step_at:
             return
         if not self.pod["metadata"].get("deletionTimestamp"):
-            # Evicted: the object stays until someone deletes it.
-            self._next_step_at = 0.0
+            self._next_step_at = 0.0  # evicted: the object stays until someone deletes it
             return
         self._publish(now)
         namespace, name = key_of(self.pod)

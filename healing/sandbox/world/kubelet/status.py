@@ -126,7 +126,7 @@ def _conditions(pod: Object, facts: PodFacts, phase: str, now: float) -> list[Ob
     if facts.verdict is not None and facts.verdict[1] == "Evicted":
         evicted = ("True", "TerminationByKubelet", facts.verdict[2])
         old["DisruptionTarget"] = _condition("DisruptionTarget", evicted, old.get("DisruptionTarget"), generation, now)
-    others = [{**c, "observedGeneration": generation} for c in old.values() if c["type"] not in OWN]
+    others = [c for c in old.values() if c["type"] not in OWN]
     return [*others, *(_condition(type_, wanted[type_], old.get(type_), generation, now) for type_ in OWN)]
 
 
