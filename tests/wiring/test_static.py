@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.test import Client
 
 from recist_web.environment import PROJECT_DIR
@@ -27,6 +28,7 @@ print(path, response.status_code, response.headers["Cache-Control"], response.he
 """
 
 
+@pytest.mark.django_db
 def test_a_checkout_serves_its_files_without_a_build(client: Client) -> None:
     page = client.get("/login/").content.decode()
     for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page):
