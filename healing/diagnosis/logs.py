@@ -66,6 +66,9 @@ _CONTINUATION = re.compile(
 _STARTS_TRACE = re.compile(
     r"Traceback \(most recent call last\)|^panic:|^fatal error:|Exception in thread|^thread '.*' panicked"
 )
+#: The line of a trace that names the exception: the last one of Python, the first one of Java.
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?::|$)")
+_MORE_TRACE = re.compile(r"^(?:\s+\S|Caused by:|During handling|The above exception|$)")
 _TIMESTAMP = re.compile(
     r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*|^[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d\s+"
 )
@@ -111,24 +114,25 @@ class Repeated:
 
 
 def records(log: str) -> Iterator[Record]:
-    """The log's records, oldest first; a stack trace is one record."""
+    """The log's records, oldest first; a stack trace is one record, with the message it was logged under."""
     lines: list[str] = []
-    in_trace = False
+    in_trace = closed = False
     for line in log[-MAX_CHARACTERS:].splitlines():
         starts_trace = _STARTS_TRACE.search(_TIMESTAMP.sub("", line)) is not None
-        follows = (
-            bool(lines)
-            and (_CONTINUATION.match(line) is not None)
-            and not (starts_trace and not in_trace and not lines)
-        )
-        if follows and len(lines) < _MAX_RECORD_LINES:
-            in_trace = in_trace or starts_trace
-            lines.append(line)
+        follows = bool(lines) and _CONTINUATION.match(line) is not None and len(lines) < _MAX_RECORD_LINES
+        if follows and (starts_trace or _RAISED.match(line)) and not in_trace:
+            # a trace belongs to the error it was logged with, not to whatever was said before it
+            follows = _record(lines[:1]).level in ("error", "fatal", "warning")
+        if follows and closed and not _MORE_TRACE.match(line):
+            follows = False
+        if not follows:
+            if lines:
+                yield _record(lines)
+            lines, in_trace, closed = ([line] if line.strip() else []), starts_trace, False
             continue
-        if lines:
-            yield _record(lines)
-        in_trace = starts_trace
-        lines = [line] if line.strip() else []
+        in_trace = in_trace or starts_trace
+        closed = in_trace and _RAISED.match(line) is not None
+        lines.append(line)
     if lines:
         yield _record(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 
@@ -15,6 +16,7 @@ from healing.diagnosis.scene import Scene, node_of
 from healing.diagnosis.snapshot import Snapshot
 from healing.findings import Diagnosis, Evidence, Finding
 from healing.ports.cluster import ObjectRef
+from healing.redaction import redact
 
 log = structlog.get_logger(__name__)
 
@@ -72,11 +74,29 @@ def _finding(hypothesis: Hypothesis) -> Finding:
         cause=hypothesis.cause,
         object=hypothesis.object,
         confidence=hypothesis.confidence,
-        explanation=hypothesis.explanation,
+        explanation=redact(hypothesis.explanation),
         evidence=tuple(e.id for e in distinct(hypothesis.evidence)),
         suggested_actions=CAUSES[hypothesis.cause].actions,
-        facts={key: value for key, value in hypothesis.facts.items() if value not in (None, "", [], {})},
+        facts=_facts(hypothesis),
     )
+
+
+def _facts(hypothesis: Hypothesis) -> dict[str, Any]:
+    """Without what is empty, and redacted; a value that would be put back must be whole or not there at all."""
+    facts = {key: _redacted(value) for key, value in hypothesis.facts.items() if value not in (None, "", [], {})}
+    if facts.get("suggested_value") != hypothesis.facts.get("suggested_value"):
+        del facts["suggested_value"]
+    return facts
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: _redacted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    return value
 
 
 def _concerns(scene: Scene, hypothesis: Hypothesis, target: ObjectRef) -> bool:

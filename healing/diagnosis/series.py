@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from healing.ports.metrics import Series
 
+#: Squares of larger values leave the range of floats.
+_LARGEST = 1e150
+
 Points = tuple[tuple[float, float], ...]
 
 
@@ -103,9 +106,9 @@ def shift(points: Points, *, recent_points: int = 3) -> Shift | None:
     After has at least ``recent_points`` points: what happens now has lasted for a while, what is over is not now.
     """
     points = _thinned(finite(points), 120)
-    if len(points) < 6:
-        return None
     values = [v for _, v in points]
+    if len(points) < 6 or max(map(abs, values)) > _LARGEST:
+        return None
     best, best_cost = 0, math.inf
     sums, squares = [0.0], [0.0]
     for value in values:

@@ -201,6 +201,14 @@ def test_memory_that_rises_over_each_life_is_a_leak() -> None:
     assert found.facts["growth_bytes_per_second"] == pytest.approx(5 * MI / 15, rel=0.01)
 
 
+def test_a_fast_leak_of_what_ran_well_before() -> None:
+    world = World()
+    world.deployment("cart", failing=crashed(137, "OOMKilled", lived=24, restarts=3), replicas=1)
+    values = [60 * MI] * 40 + [60 * MI, 200 * MI, 60 * MI, 190 * MI, 60 * MI, 210 * MI]
+    world.series("container_memory_working_set_bytes", values, pod="cart-r1-0", container="app")
+    assert named(best(world)) == ("MemoryLeak", "Deployment", "cart")
+
+
 def test_a_leak_is_seen_before_the_kill() -> None:
     world = World()
     world.deployment("gateway", replicas=1)

@@ -103,7 +103,7 @@ def _judge(
             affected=affected,
         )
     elif jumped and jump is not None:
-        brought = past is not None and past.good is not None and _near(past, jump.at)
+        brought = past is not None and past.good is not None and len(hot) == containers and _near(past, jump.at)
         if brought and past is not None:
             proof += change_evidence(past)
             facts |= past.facts()
@@ -170,8 +170,8 @@ def _lowered(past: History | None, container: str) -> tuple[float, float] | None
     return None
 
 
-def _near(past: History, at: float, within_seconds: float = 300.0) -> bool:
-    return past.started is not None and abs(past.started.timestamp() - at) <= within_seconds
+def _near(past: History, at: float) -> bool:
+    return past.started is not None and -30 <= at - past.started.timestamp() <= 90
 
 
 def _series_evidence(

@@ -20,6 +20,8 @@ _METRICS = ("container_memory_working_set_bytes", "container_memory_rss", "conta
 _AT_START_SECONDS = 30.0
 #: A life that took at least this long shows whether memory grows.
 _LIFE_SECONDS = 60.0
+#: So long below its limit, a program had what it needed.
+_STEADY_SECONDS = 120.0
 #: Not killed yet, but so near to its limit while growing that it will be.
 _NEAR_LIMIT = 0.8
 _HEADROOM = 1.5
@@ -102,6 +104,8 @@ def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: d
             since=past.started,
         )
     leak = _leak_strength(growth, lifetime, limit)
+    if leak < 0.5 and _was_enough(points, limit):
+        leak = 0.82
     if leak >= 0.5:
         brought = past is not None and blame >= 0.7 and bool(past.changed(".image"))
         facts |= {"growth_bytes_per_second": round(growth.slope, 1) if growth else None}
@@ -195,6 +199,16 @@ def _leak_strength(growth: s.Trend | None, lifetime: float | None, limit: float)
     if lifetime is None or lifetime <= _AT_START_SECONDS:
         return 0.0
     return 0.62 if lifetime > 300 else 0.56 if lifetime > 90 else 0.3
+
+
+def _was_enough(points: dict[str, s.Points], limit: float) -> bool:
+    """An earlier life of the same pods stayed well below the limit for minutes: then the limit is not what changed."""
+    for one in points.values():
+        for life in s.split_at_resets(one):
+            steady = [v for _, v in life[: max(4, len(life) // 2)]]
+            if life[-1][0] - life[0][0] >= _STEADY_SECONDS and max(steady) < 0.7 * limit:
+                return True
+    return False
 
 
 def _still_rising(life: s.Points) -> bool:

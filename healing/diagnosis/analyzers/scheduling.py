@@ -39,7 +39,8 @@ _REASONS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
     )
 )
 _PART = re.compile(
-    r"(?P<count>\d+) (?P<reason>(?:node\(s\)|Insufficient|Too many)[^.]*?)(?=, \d+ (?:node|Insuff|Too)|\. |\.$|$)"
+    r"(?P<count>\d+) (?P<reason>(?:node\(s\)|Insufficient|Too many)(?:\{[^}]*\}|\.(?=\w)|[^.{])*?)"
+    r"(?=, \d+ (?:node|Insuff|Too)|\. |\.$|$)"
 )
 _TAINT = re.compile(r"\{(?P<key>[^:}]+): ?(?P<value>[^}]*)\}")
 _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
