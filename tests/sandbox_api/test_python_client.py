@@ -14,14 +14,8 @@ from tests.sandbox_api.running import ADMIN, RunningApi
 @pytest.fixture(scope="module")
 def connection(api: RunningApi, tmp_path_factory: pytest.TempPathFactory) -> client.ApiClient:
     path = api.kubeconfig(tmp_path_factory.mktemp("client"))
-    return config.new_client_from_config(config_file=str(path))
-
-
-@pytest.fixture
-def space(api: RunningApi, request: pytest.FixtureRequest) -> str:
-    name: str = request.node.name.removeprefix("test_").replace("_", "-")[:60].rstrip("-")
-    api.namespace(name)
-    return name
+    made: client.ApiClient = config.new_client_from_config(config_file=str(path))
+    return made
 
 
 def _deployment(name: str = "web") -> dict[str, Any]:
@@ -102,7 +96,7 @@ def test_server_side_apply_and_the_dynamic_client(connection: client.ApiClient, 
     with pytest.raises(ApiException) as conflict:
         deployments.server_side_apply(body=other, name="web", namespace=space, field_manager="someone")
     assert conflict.value.status == 409
-    assert 'conflict with \\"gitops\\": .spec.replicas' in conflict.value.body
+    assert 'conflict with \\"gitops\\": .spec.replicas' in str(conflict.value.body)
     applied = deployments.server_side_apply(
         body=other, name="web", namespace=space, field_manager="someone", force_conflicts=True
     )
@@ -148,7 +142,7 @@ def test_a_restricted_token(api: RunningApi, connection: client.ApiClient, space
         with pytest.raises(ApiException) as forbidden:
             mine.delete_namespaced_pod("p", space)
         assert forbidden.value.status == 403
-        assert "cannot delete resource" in forbidden.value.body
+        assert "cannot delete resource" in str(forbidden.value.body)
         reviews: Any = client.AuthorizationV1Api(restricted)
         review = reviews.create_self_subject_access_review(
             {"spec": {"resourceAttributes": {"namespace": space, "verb": "list", "resource": "pods"}}}
