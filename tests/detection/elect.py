@@ -1,6 +1,6 @@
-"""A candidate for the Lease as a process: `python -m tests.detection.elect KUBECONFIG NAMESPACE IDENTITY LEASE_SECONDS`.
+"""A candidate for the Lease as a process.
 
-Prints each change of its leadership."""
+`python -m tests.detection.elect KUBECONFIG NAMESPACE IDENTITY LEASE_SECONDS` prints each change of its leadership."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from healing.ports.cluster import ObjectRef
 from healing.ports.errors import NotFound
 from tests.cluster.sandbox import RunningSandbox
 from tests.cluster.server import Answer, running
+from tests.parts.kubectl import Kubectl
 
 pytestmark = pytest.mark.django_db
 
@@ -81,14 +82,6 @@ def test_a_row_becomes_a_resource_and_follows_it_to_its_end(live: KubernetesClus
     assert (status["duration"], status["durationSeconds"], status["waitedSeconds"]) == ("32s", 32, 8)
     assert [entry["seq"] for entry in status["timeline"]] == [1, 2]
     assert {c["type"]: c["status"] for c in status["conditions"]}["Healed"] == "True"
-
-
-def test_kubectls_columns(live: KubernetesCluster, namespace: str) -> None:
-    event = event_in(namespace)
-    mirror.mirror_event(event.pk, Ports("default", live))
-    definition = live.get("CustomResourceDefinition", "", "healingevents.recist.io")
-    columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
-    assert [column["name"] for column in columns][:6] == ["Phase", "Target", "Reason", "Outcome", "Duration", "Age"]
 
 
 def test_an_event_of_a_node_is_kept_in_our_own_namespace(
@@ -181,3 +174,11 @@ def test_the_shipped_definitions_are_up_to_date(capsys: pytest.CaptureFixture[st
             call_command("crds", "--check")
     finally:
         stale.write_text(before)
+
+
+def test_what_kubectl_prints(sandbox: RunningSandbox, live: KubernetesCluster, namespace: str) -> None:
+    event = event_in(namespace)
+    mirror.mirror_event(event.pk, Ports("default", live))
+    lines = Kubectl(sandbox.kubeconfig)("get", "he", "-n", namespace).splitlines()
+    assert lines[0].split() == ["NAME", "PHASE", "TARGET", "REASON", "OUTCOME", "DURATION", "AGE"]
+    assert lines[1].split()[:5] == [event.name, "Pending", "Deployment", f"{namespace}/web", "CrashLoopBackOff"]
