@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import pairwise
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 _URL_PASSWORD = re.compile(r"\b([a-z][a-z0-9+.\-]{1,30}://)([^\s:/?#@\"']*):([^\s\"']+)@(?=[^\s@])", re.IGNORECASE)
@@ -79,11 +80,11 @@ def redact(text: str, *, addresses: bool = False) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Whether a variable, key or option of this name holds a secret (``DB_PASSWORD``, ``apiKey``; not ``secretName``)."""
+    """Whether a variable or option of this name holds a secret (``DB_PASSWORD``, ``apiKey``; not ``secretName``)."""
     words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[-1] in _ABOUT and tuple(words[-2:]) not in _SECRET_PAIRS:
+    if not words or (words[-1] in _ABOUT and tuple(words[-2:]) not in _SECRET_PAIRS):
         return False
-    if _SECRET_WORDS.intersection(words) or _SECRET_PAIRS.intersection(zip(words, words[1:], strict=False)):
+    if _SECRET_WORDS.intersection(words) or _SECRET_PAIRS.intersection(pairwise(words)):
         return True
     return any(_SECRET_PARTS.search(word) for word in words)
 

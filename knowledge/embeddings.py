@@ -3,12 +3,14 @@
 A model is known by its name; a vector may be compared only with vectors of the same name and length.
 """
 
+# ruff: noqa: PLC0415 - numpy and the model are loaded in workers only
 from __future__ import annotations
 
 import functools
 import hashlib
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,7 +68,7 @@ class HashingEmbedder:
         vectors = np.zeros((len(texts), self.dims), dtype=np.float32)
         for row, text in enumerate(texts):
             words = [word.lower() for word in _WORD.findall(_prepared(text))]
-            for token in (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))):
+            for token in (*words, *(f"{a} {b}" for a, b in pairwise(words))):
                 digest = hashlib.blake2b(token.encode(), digest_size=8).digest()
                 sign = 1.0 if digest[7] & 1 else -1.0
                 vectors[row, int.from_bytes(digest[:4], "little") % self.dims] += sign

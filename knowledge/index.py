@@ -4,6 +4,7 @@ Embedded, the directory belongs to one process (the worker); others get `IndexUn
 A collection is named after model and dimension, so that vectors of two models can never meet.
 """
 
+# ruff: noqa: PLC0415 - qdrant-client is loaded in workers only
 from __future__ import annotations
 
 import functools
@@ -113,7 +114,7 @@ class Index:
             if self._path is None:
                 return call(self._connect(timeout), timeout)
             if not self._lock.acquire(timeout=timeout_seconds):
-                raise TimeoutError("the embedded Qdrant is busy")
+                raise TimeoutError("the embedded Qdrant is busy")  # noqa: TRY301 - fails like a server that is slow
             try:
                 return call(self._connect(timeout), timeout)
             finally:

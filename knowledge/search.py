@@ -1,5 +1,6 @@
 """Nearest entries: from Qdrant, completed by what is not indexed yet; from the database alone where Qdrant is down."""
 
+# ruff: noqa: PLC0415 - numpy is loaded in workers only
 from __future__ import annotations
 
 import threading
@@ -40,10 +41,8 @@ def nearest(
     same_model = KnowledgeEntry.objects.filter(
         embedding_model=embedder.name, embedding_dims=embedder.dims, embedding__isnull=False, **where
     )
+    left = max(0.0, until - time.monotonic())
     try:
-        left = until - time.monotonic()
-        if left <= 0:
-            raise IndexUnavailable("no time left")
         hits = (index or default_index()).search(
             vector, model=embedder.name, where=where, limit=limit, timeout_seconds=left
         )

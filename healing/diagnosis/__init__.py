@@ -12,6 +12,6 @@ from healing.phase import PhaseContext, PhaseResult
 def run(context: PhaseContext) -> PhaseResult:
     """See `healing.diagnosis.phase.run`."""
     # Imported late: `manage.py diagnose` needs the core only, and models import nothing of ours.
-    from healing.diagnosis import phase
+    from healing.diagnosis import phase  # noqa: PLC0415
 
     return phase.run(context)

@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from healing.diagnosis import log_rules, logs
-from healing.diagnosis import reading as r
+from healing.diagnosis import log_rules, logs, reading as r
 from healing.diagnosis.reading import Object
 from healing.diagnosis.snapshot import Snapshot
 from healing.ports.cluster import ObjectRef
@@ -19,7 +18,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS_NAME = re.compile(
-    r"HOST|ADDR|URL|URI|ENDPOINT|SERVER|SERVICE|UPSTREAM|BACKEND|BROKER|DSN|DEPEND|TARGET|API", re.I
+    r"HOST|ADDR|URL|URI|ENDPOINT|SERVER|SERVICE|UPSTREAM|BACKEND|BROKER|DSN|DEPEND|TARGET|API", re.IGNORECASE
 )
 _MAX_VALUE = 2000
 _DEFAULT_PORTS = {"http": "80", "https": "443", "postgres": "5432", "postgresql": "5432", "redis": "6379"}
@@ -40,7 +39,7 @@ _CALLEE_LABELS = (
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address some program is configured with. ``source`` says where it stands (``env DB_HOST``, ``ConfigMap x key y``)."""
+    """An address some program is configured with. ``source`` says where (``env DB_HOST``)."""
 
     host: str
     port: str = ""
@@ -71,6 +70,10 @@ class Calls:
         """Workloads that call a Service in front of it."""
         mine = {service for service, backends in self.backends.items() if workload in backends}
         return {caller for service in mine for caller in self.callers(service)} - {workload}
+
+    def add_ip(self, ip: str, owner: ObjectRef) -> None:
+        """Whose address it is; the first owner counts."""
+        self._by_ip.setdefault(ip, owner)
 
     def by_ip(self, ip: str) -> ObjectRef | None:
         """The Service or Pod that has the address."""
@@ -113,7 +116,7 @@ def call_graph(snapshot: Snapshot) -> Calls:
         selector = r.labels(service, "spec", "selector")
         ip = r.text(service, "spec", "clusterIP")
         if ip and ip != "None":
-            calls._by_ip[ip] = ref
+            calls.add_ip(ip, ref)
         if selector:
             for workload, labels in by_namespace.get(ref.namespace, ()):
                 if selector.items() <= labels.items():
@@ -121,7 +124,7 @@ def call_graph(snapshot: Snapshot) -> Calls:
     for pod in snapshot.of_kind("Pod"):
         ip = r.text(pod, "status", "podIP")
         if ip and not r.at(pod, "spec", "hostNetwork"):
-            calls._by_ip.setdefault(ip, _bare(pod))
+            calls.add_ip(ip, _bare(pod))
     for obj in (*workloads, *naked):
         ref = _bare(obj)
         calls.addresses[ref] = list(addresses(snapshot, obj))
@@ -173,7 +176,10 @@ def _in_value(
         is_service = resolve(snapshot, host, namespace) is not None
         whole = match.span() == (0, len(value))
         if not (
-            scheme or is_service and (port or named_so or whole) or port and (named_so or whole) or named_so and whole
+            scheme
+            or (is_service and (port or named_so or whole))
+            or (port and (named_so or whole))
+            or (named_so and whole)
         ):
             continue
         yield Address(host.lower(), port or _DEFAULT_PORTS.get(scheme, ""), source, variable, config_map, key)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from healing.diagnosis import reading as r
-from healing.diagnosis import series as s
+from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers import memory
 from healing.diagnosis.hypothesis import bare
 from healing.diagnosis.requests import served

@@ -96,9 +96,12 @@ RULES: tuple[Rule, ...] = (
         rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}",
         rf"UnknownHostException: {_HOST}",
         rf"could not translate host name \"{_HOST}\"",
-        rf"(?:could not|couldn't|cannot|unable to|failed to) resolve (?!placeholder|class|symbol|module|type|reference|property|dependenc)(?:host(?:name)?|address|name)?:? ?[\"']?{_HOST}",
-        rf"host=['\"]{_HOST}['\"], port={_PORT}.{{0,300}}(?:NameResolutionError|Name or service not known|name resolution)",
-        rf"[\"'/@(\s]{_HOST}(?::{_PORT})?[\"')]?.{{0,80}}?(?:Name or service not known|Name does not resolve|name resolution)",
+        rf"(?:could not|couldn't|cannot|unable to|failed to) resolve (?!placeholder|class|symbol|module|type"
+        rf"|reference|property|dependenc)(?:host(?:name)?|address|name)?:? ?[\"']?{_HOST}",
+        rf"host=['\"]{_HOST}['\"], port={_PORT}.{{0,300}}(?:NameResolutionError|Name or service not known|name"
+        rf" resolution)",
+        rf"[\"'/@(\s]{_HOST}(?::{_PORT})?[\"')]?.{{0,80}}?(?:Name or service not known|Name does not resolve|name"
+        rf" resolution)",
         rf"host not found in upstream \"{_HOST}",
         rf"(?:unknown host|no such host|host not found|nxdomain)[: ]+[\"']?{_HOST}",
         r"Name or service not known|no such host|Temporary failure in name resolution|nodename nor servname",
@@ -115,29 +118,41 @@ RULES: tuple[Rule, ...] = (
         rf"can't connect to (?:\w+ )*server on '{_HOST}(?::{_PORT})?'",
         rf"https?://{_HOST}(?::{_PORT})?(?:/[^\s\"']*)?[\"']?.{{0,80}}?(?:{_NO_ANSWER}|connection error)",
         rf"https?://{_HOST}(?::{_PORT})?(?:/[^\s\"']*)?[\"']?.{{0,60}}?(?:\b50[234]\b|unavailable)",
-        rf"(?:connect|reach|contact|dial|call|talk|request|upstream|dependency|backend)\w*[^\n]{{0,60}}?[\s\"'(/@=]{_HOST}:{_PORT}\b"
+        rf"(?:connect|reach|contact|dial|call|talk|request|upstream|dependency"
+        rf"|backend)\w*[^\n]{{0,60}}?[\s\"'(/@=]{_HOST}:{_PORT}\b"
         rf".{{0,120}}?(?:{_NO_ANSWER}|fail|unavailable|error)",
         rf"(?:{_NO_ANSWER}|fail\w*|unable|cannot|could not)\b[^\n]{{0,80}}?[\s\"'(/@=]{_HOST}:{_PORT}\b",
-        rf"(?:could not|cannot|can't|unable to|failed to) (?:connect|reach|contact)(?: to| the| database| db| cache| broker| server| service| host| upstream)* [\"']?{_HOST}\b",
-        rf"(?:dependency|upstream|backend|service) [\"'`]?{_HOST}[\"'`]? (?:is )?(?:unavailable|unreachable|not (?:reachable|available)|down|{_NO_ANSWER})",
-        r"connection (?:was )?refused|ECONNREFUSED|ConnectException|rpc error: code = Unavailable|upstream connect error",
+        rf"(?:could not|cannot|can't|unable to|failed to) (?:connect|reach|contact)(?: to| the| database| db| cache|"
+        rf" broker| server| service| host| upstream)* [\"']?{_HOST}\b",
+        rf"(?:dependency|upstream|backend|service) [\"'`]?{_HOST}[\"'`]? (?:is )?(?:unavailable|unreachable|not "
+        rf"(?:reachable|available)|down|{_NO_ANSWER})",
+        r"connection (?:was )?refused|ECONNREFUSED|ConnectException|rpc error: code = Unavailable|upstream connect"
+        r" error",
     ),
     _cased(
         "MissingEnvironmentVariable",
-        rf"(?i:environment variable|env(?:ironment)? var(?:iable)?|\benv|variable|setting|config(?:uration)?(?: key)?|option)s?:?"
-        rf" {_VARIABLE}[^\n]{{0,40}}(?i:not set|missing|required|undefined|must be set|is empty|not defined|unset|not found)",
+        rf"(?i:environment variable|env(?:ironment)? var(?:iable)?|\benv|variable|setting|config(?:uration)?(?: key)?"
+        rf"|option)s?:?"
+        rf" {_VARIABLE}[^\n]{{0,40}}(?i:not set|missing|required|undefined|must be set|is empty|not defined|unset|not"
+        rf" found)",
         rf"(?i:missing|required|undefined|unset|need|requires|expected)\b[^\n]{{0,60}}?"
-        rf"(?i:environment variables?|env(?: vars?)?|settings?|variables?|config(?:uration)?(?: keys?)?|options?|keys?)?:? {_VARIABLE}",
-        rf"{_VARIABLE}(?: environment variable)?:? (?i:(?:is |was |env )?(?:not set|required|missing|must be set|must be provided|undefined|unset|not defined|empty))",
+        rf"(?i:environment variables?|env(?: vars?)?|settings?|variables?|config(?:uration)?(?: keys?)?|options?"
+        rf"|keys?)?:? {_VARIABLE}",
+        rf"{_VARIABLE}(?: environment variable)?:? (?i:(?:is |was |env )?(?:not set|required|missing|must be set|must"
+        rf" be provided|undefined|unset|not defined|empty))",
         r"KeyError: ['\"](?P<variable>[A-Z][A-Z0-9_]{2,})['\"]",
         r"Could not resolve placeholder '(?P<variable>[^']{1,80})'",
-        r"(?i:missing|required) (?i:required )?(?i:configuration|config|setting|property|parameter|option|key)(?i: key| value| entry)?:? [\"'`]?(?P<variable>[a-zA-Z][\w.\-]{2,80})",
+        r"(?i:missing|required) (?i:required )?(?i:configuration|config|setting|property|parameter|option|key)(?i:"
+        r" key| value| entry)?:? [\"'`]?(?P<variable>[a-zA-Z][\w.\-]{2,80})",
     ),
     _rule(
         "MissingFile",
-        r"(?:open|stat|read|load|opening|loading|reading)\w* [\"']?(?P<path>/[\w./\-]+)[\"']?: no such file or directory",
-        r"(?:no such file or directory|FileNotFound\w*|ENOENT|cannot open|can't open|not found)[^\n]{0,60}?[\s'\":(](?P<path>/[\w./\-]+)",
-        r"(?:config\w*|file|certificate|key) (?:file )?[\"']?(?P<path>/[\w./\-]+)[\"']? (?:does not exist|not found|is missing)",
+        r"(?:open|stat|read|load|opening|loading|reading)\w* [\"']?(?P<path>/[\w./\-]+)[\"']?: no such file or"
+        r" directory",
+        r"(?:no such file or directory|FileNotFound\w*|ENOENT|cannot open|can't open|not found)[^\n]{0,60}?[\s'\":(]"
+        r"(?P<path>/[\w./\-]+)",
+        r"(?:config\w*|file|certificate|key) (?:file )?[\"']?(?P<path>/[\w./\-]+)[\"']? (?:does not exist|not found"
+        r"|is missing)",
         r"(?P<path>/[\w./\-]+)[\"']?: no such file or directory",
         r"FileNotFoundError|FileNotFoundException|\bENOENT\b",
     ),
@@ -151,7 +166,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "WrongConfiguration",
         r"(?:invalid|illegal|bad|malformed|unsupported|unknown|unrecognized|unexpected)\b[^\n]{0,40}"
-        r"\b(?:config\w*|values?|options?|settings?|log ?level|mode|flag|argument|directive|parameter|port|duration|url|uri|dsn|scheme)\b",
+        r"\b(?:config\w*|values?|options?|settings?|log ?level|mode|flag|argument|directive|parameter|port|duration"
+        r"|url|uri|dsn|scheme)\b",
         r"(?:parse|parsing|decode|decoding|unmarshal|validate|validation|load|loading|read|reading)\w*"
         r"[^\n]{0,40}\b(?:config\w*|settings|ya?ml|toml|properties)\b",
         r"\b(?:config\w*|settings?)\b[^\n]{0,40}\b(?:invalid|error|failed|malformed|wrong|not valid|out of range)",

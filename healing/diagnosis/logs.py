@@ -51,16 +51,21 @@ _UPPER_LEVEL = re.compile(rf"(?:^|[\s|\-])({'|'.join(n.upper() for n in _LEVELS)
 _KLOG = re.compile(r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ \S+\] ")
 _KLOG_LEVELS: dict[str, Level] = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
 _WORDS_OF_FAILURE = re.compile(
-    r"\b(?:panic:|fatal error|fatal:|traceback \(most recent call last\)|uncaught|unhandled (?:exception|rejection|promise)"
-    r"|exception in thread|segmentation fault|core dumped|assertion failed|[A-Za-z.]*(?:Error|Exception)(?::| \[)|error:"
+    r"\b(?:panic:|fatal error|fatal:|traceback \(most recent call last\)|uncaught|unhandled (?:exception|rejection"
+    r"|promise)"
+    r"|exception in thread|segmentation fault|core dumped|assertion failed|[A-Za-z.]*(?:Error|Exception)(?::| \[)"
+    r"|error:"
     r"|failed to|cannot|can't|could not|unable to|refused|denied|no such|in use|missing"
-    r"|invalid|not set|required|fail(?:ed|ure)|expired|x509|exhausted|too many|read-?only|illegal|malformed|unknown|abort"
+    r"|invalid|not set|required|fail(?:ed|ure)|expired|x509|exhausted|too many|read-?only|illegal|malformed|unknown"
+    r"|abort"
     r"|not found|timed out|timeout|unavailable|unauthorized|forbidden|out of memory|no space)",
     re.IGNORECASE,
 )
 _CONTINUATION = re.compile(
-    r"^(?:\s+\S|\tat |Caused by:|Suppressed:|\.\.\. \d+ more|goroutine \d+ \[|created by |main\.|runtime\.|[\w./*()]+\(0x"
-    r"|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Warning|Exit)(?::|$)|\[signal |exit status \d|During handling of the above"
+    r"^(?:\s+\S|\tat |Caused by:|Suppressed:|\.\.\. \d+ more|goroutine \d+ \[|created by |main\.|runtime\."
+    r"|[\w./*()]+\(0x"
+    r"|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Warning|Exit)(?::|$)|\[signal |exit status \d|During handling of"
+    r" the above"
     r"|The above exception was|Traceback \(most recent call last\)|stack backtrace:|$)"
 )
 _STARTS_TRACE = re.compile(
@@ -70,10 +75,12 @@ _STARTS_TRACE = re.compile(
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?::|$)")
 _MORE_TRACE = re.compile(r"^(?:\s+\S|Caused by:|During handling|The above exception|$)")
 _TIMESTAMP = re.compile(
-    r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*|^[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d\s+"
+    r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*|^[A-Z][a-z]{2} +\d+"
+    r" \d\d:\d\d:\d\d\s+"
 )
 _MASKED = re.compile(
-    r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+(?:\.\d+)*(?:ns|us|µs|ms|s|m|h|%|B|KB|MB|GB)?"
+    r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+(?:\.\d+)*(?:ns|us|µs|ms|s|m|h"
+    r"|%|B|KB|MB|GB)?"
 )
 
 
@@ -175,7 +182,9 @@ def tail(log: str, lines: int = 20) -> str:
 
 def excerpt(repeated: Iterable[Repeated]) -> str:
     """Records as text for a person, each with how often it came."""
-    return "\n".join(f"{item.record.raw.rstrip()}{f'  (×{item.count})' if item.count > 1 else ''}" for item in repeated)
+    return "\n".join(
+        f"{item.record.raw.rstrip()}{f'  ({item.count} times)' if item.count > 1 else ''}" for item in repeated
+    )
 
 
 def _rank(record: Record, rank: dict[str, int]) -> int:

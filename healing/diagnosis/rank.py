@@ -55,9 +55,11 @@ def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, s
     reach = {h.key: _reach(scene, subject(scene, h)) for h in merged}
     for one in merged:
         for other in merged:
-            if one is not other and explains(scene, other, one, merged, reach):
-                if not (explains(scene, one, other, merged, reach) and _stronger(one, other)):
-                    one.explained_by.append(other)
+            if one is other or not explains(scene, other, one, merged, reach):
+                continue
+            mutual = explains(scene, one, other, merged, reach)
+            if not mutual or _stronger(other, one):
+                one.explained_by.append(other)
     lacking = {_GIVES[source] for source in missing if source in _GIVES}
     for one in merged:
         explained = sum(one in h.explained_by for h in merged)
@@ -109,7 +111,7 @@ def explains(
     reach: Mapping[tuple[str, ObjectRef], set[ObjectRef]],
 ) -> bool:
     """Whether ``cause`` would bring ``effect`` about."""
-    if cause.strength < 0.5 or _is_symptom(cause) and not _is_symptom(effect):
+    if cause.strength < 0.5 or (_is_symptom(cause) and not _is_symptom(effect)):
         return False
     source, target = subject(scene, cause), subject(scene, effect)
     if bare(cause.object) in effect.blames or source in effect.blames:

@@ -1,5 +1,6 @@
 """Past events that resemble the present one, as evidence."""
 
+# ruff: noqa: PLC0415 - the memory is loaded in workers only
 from __future__ import annotations
 
 import structlog

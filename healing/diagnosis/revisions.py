@@ -204,9 +204,11 @@ def _compare_container(path: str, old: Object, new: Object, changes: list[Change
 
 def _by_name(path: str, old: list[Object], new: list[Object], changes: list[Change]) -> None:
     before, after = r.named(old), r.named(new)
-    for name in [*before, *(n for n in after if n not in before)]:
-        if before.get(name) != after.get(name):
-            changes.append(Change(f"{path}[{name}]", _value(before.get(name)), _value(after.get(name))))
+    changes.extend(
+        Change(f"{path}[{name}]", _value(before.get(name)), _value(after.get(name)))
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    )
 
 
 def _leaves(path: str, old: Any, new: Any, changes: list[Change]) -> None:

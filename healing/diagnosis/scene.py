@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from healing.diagnosis import logs
-from healing.diagnosis import reading as r
+from healing.diagnosis import logs, reading as r
 from healing.diagnosis.calls import Calls, call_graph
 from healing.diagnosis.hypothesis import bare, evidence
 from healing.diagnosis.links import loki_query

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from healing.ports.metrics import Series
 
@@ -52,7 +53,7 @@ def finite(points: Points) -> Points:
 def rate(points: Points) -> Points:
     """Per-second increase of a counter between neighbouring points; a fall is a reset and counts from zero."""
     found = []
-    for (t0, v0), (t1, v1) in zip(points, points[1:], strict=False):
+    for (t0, v0), (t1, v1) in pairwise(points):
         if t1 > t0 and math.isfinite(v0) and math.isfinite(v1):
             found.append((t1, (v1 - v0 if v1 >= v0 else v1) / (t1 - t0)))
     return tuple(found)
@@ -94,7 +95,7 @@ def trend(points: Points) -> Trend | None:
     if not slopes:
         return None
     slope = statistics.median(slopes)
-    moves = [v1 - v0 for (_, v0), (_, v1) in zip(points, points[1:], strict=False)]
+    moves = [v1 - v0 for (_, v0), (_, v1) in pairwise(points)]
     size = sum(abs(move) for move in moves)
     along = sum(move for move in moves if move > 0) if slope > 0 else -sum(move for move in moves if move < 0)
     return Trend(slope, along / size if size else 0.0, points[0][1], points[-1][1], points[-1][0] - points[0][0])

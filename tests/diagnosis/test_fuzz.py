@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import functools
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from healing.diagnosis import log_rules, logs
-from healing.diagnosis import reading as r
-from healing.diagnosis import series as s
+from healing.diagnosis import analyzers, log_rules, logs, reading as r, series as s
 from healing.diagnosis.analyzers import admission, config, images, scheduling
+from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.reasoner import diagnose
 from tests.diagnosis import recorded
 from tests.diagnosis.test_network import _chain, _latency, refused
@@ -134,8 +134,8 @@ def test_quantities(raw: object, value: float | None) -> None:
     ("message", "expected"),
     [
         (
-            "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 4 Insufficient cpu."
-            " preemption: 0/5 nodes are available: 1 Preemption is not helpful for scheduling, 4 No preemption victims found.",
+            "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: },"
+            " 4 Insufficient cpu. preemption: 0/5 nodes are available: 1 Preemption is not helpful for scheduling.",
             ["UntoleratedTaint", "InsufficientCPU"],
         ),
         ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", ["InsufficientResource"]),
@@ -156,24 +156,23 @@ def test_the_schedulers_words(message: str, expected: list[str]) -> None:
 
 
 def test_levels_and_records_of_common_formats() -> None:
-    text = "\n".join(
-        [
-            '{"level":"error","msg":"json broke","error":"why"}',
-            '{"level":50,"msg":"pino broke"}',
-            'ts=2026-01-01T00:00:00Z level=error msg="logfmt broke"',
-            "E0504 10:00:00.000000       1 main.go:7] klog broke",
-            "2026-05-04 10:00:00,123 ERROR worker: python broke",
-            "[ERROR] brackets broke",
-            "2026/05/04 10:00:00 INFO all is well",
-            "Traceback (most recent call last):",
-            '  File "a.py", line 1, in <module>',
-            "ValueError: traceback broke",
-            "java.lang.IllegalStateException: java broke",
-            "\tat com.example.A.b(A.java:1)",
-            "Caused by: java.io.IOException: deeper",
-            "\t... 3 more",
-        ]
-    )
+    lines = [
+        '{"level":"error","msg":"json broke","error":"why"}',
+        '{"level":50,"msg":"pino broke"}',
+        'ts=2026-01-01T00:00:00Z level=error msg="logfmt broke"',
+        "E0504 10:00:00.000000       1 main.go:7] klog broke",
+        "2026-05-04 10:00:00,123 ERROR worker: python broke",
+        "[ERROR] brackets broke",
+        "2026/05/04 10:00:00 INFO all is well",
+        "Traceback (most recent call last):",
+        '  File "a.py", line 1, in <module>',
+        "ValueError: traceback broke",
+        "java.lang.IllegalStateException: java broke",
+        "\tat com.example.A.b(A.java:1)",
+        "Caused by: java.io.IOException: deeper",
+        "\t... 3 more",
+    ]
+    text = "\n".join(lines)
     found = [item.record for item in logs.failures(text, 20)]
     assert {"json broke: why", "pino broke", "klog broke"} <= {record.message for record in found}
     broken = [record.raw for record in found]
@@ -209,3 +208,13 @@ def test_large_clusters_take_little_time() -> None:
     started = time.process_time()
     assert diagnose(world.snapshot).best is not None
     assert time.process_time() - started < 2.0
+
+
+def test_analyzers_name_only_what_the_catalogue_has() -> None:
+    folder = Path(analyzers.__file__).parent
+    named = {
+        c for f in folder.glob("*.py") for c in re.findall(r'Hypothesis\(\s*"(\w+)"|cause = "(\w+)"', f.read_text())
+    }
+    codes = {a or b for a, b in named}
+    assert len(codes) > 30
+    assert codes <= CAUSES.keys()

@@ -163,7 +163,7 @@ def test_a_dependency_outside_of_the_cluster() -> None:
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_network_policies(allowed: bool) -> None:
+def test_network_policies(*, allowed: bool) -> None:
     world = World()
     world.complete("Service")
     world.deployment("db", [container(ports=[{"containerPort": 5432}])])

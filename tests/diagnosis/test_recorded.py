@@ -1,4 +1,4 @@
-"""Real clusters' words: every recorded scenario, at the moment of its fault and when it was over, under several names."""
+"""Real clusters' words: every recorded scenario at the moment of its fault and after it, under several names."""
 
 from __future__ import annotations
 

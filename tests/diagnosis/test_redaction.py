@@ -3,8 +3,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from healing.redaction import is_secret_name, redact
 

@@ -26,7 +26,12 @@ def all_of(world: World) -> Diagnosis:
     return diagnose(world.snapshot)
 
 
-PANIC = "2026-05-04T09:59:38Z INFO starting\npanic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d"
+PANIC = """2026-05-04T09:59:38Z INFO starting
+panic: runtime error: invalid memory address
+
+goroutine 1 [running]:
+main.main()
+\t/src/main.go:12 +0x1d"""
 
 
 def test_a_new_image_that_panics_is_a_bad_rollout() -> None:

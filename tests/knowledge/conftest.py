@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from knowledge import index as index_module
-from knowledge import search, tasks
+from knowledge import index as index_module, search, tasks
 from knowledge.index import Index
 from knowledge.memory import Experience, TriedStrategy
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from knowledge.embeddings import HashingEmbedder, WordLlamaEmbedder, default_embedder, from_bytes, to_bytes
 from knowledge.index import Index, IndexUnavailable, Point
@@ -46,7 +45,7 @@ def test_the_most_similar_event_comes_first(which: str, request: pytest.FixtureR
     _remember_three()
     index_pending()
     found = recall("OOMKilled: container orders reached its memory limit of 512Mi after growing for two hours")
-    assert [r.event_ref for r in found][0] == "he-oom"
+    assert found[0].event_ref == "he-oom"
     assert len(found) == 3
     assert found[0].similarity > found[1].similarity
     assert found[0].strategies[1] == TriedStrategy("rollback", "succeeded", actions=("rollback",))

@@ -15,20 +15,24 @@ from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
 _QUOTA = re.compile(
-    r"exceeded quota: (?P<quota>[\w.\-]+), requested: (?P<requested>\S+), used: (?P<used>\S+), limited: (?P<limited>\S+)"
+    r"exceeded quota: (?P<quota>[\w.\-]+), requested: (?P<requested>\S+), used: (?P<used>\S+), limited: "
+    r"(?P<limited>\S+)"
 )
 _UNSPECIFIED = re.compile(r"failed quota: (?P<quota>[\w.\-]+): must specify (?P<resources>[^\n]+)")
 _RANGE = re.compile(
-    r"(?P<bound>maximum|minimum) (?P<resource>\S+) usage per (?P<scope>\w+) is (?P<allowed>[^,\s]+)(?:, but (?:limit|request) is (?P<requested>[^,.\s]+))?"
+    r"(?P<bound>maximum|minimum) (?P<resource>\S+) usage per (?P<scope>\w+) is (?P<allowed>[^,\s]+)(?:, but (?:limit"
+    r"|request) is (?P<requested>[^,.\s]+))?"
 )
 _RATIO = re.compile(r"(?P<resource>\S+) max limit to request ratio per \w+ is (?P<allowed>[^,\s]+)")
 _ACCOUNT = re.compile(
-    r"service account (?P<name>\S+): serviceaccount \"(?P<account>[^\"]+)\" not found|error looking up service account (?P<path>\S+):"
+    r"service account (?P<name>\S+): serviceaccount \"(?P<account>[^\"]+)\" not found|error looking up service"
+    r" account (?P<path>\S+):"
 )
 _SECURITY = re.compile(r"violates PodSecurity \"(?P<level>[^\"]+)\": (?P<violations>[^\n]+)")
 _DENIED = re.compile(r"admission webhook \"(?P<webhook>[^\"]+)\" denied the request(?:: (?P<why>[^\n]+))?")
 _CALLING = re.compile(
-    r"failed calling webhook \"(?P<webhook>[^\"]+)\"(?:[^\n]*?https?://(?P<service>[\w\-]+)\.(?P<namespace>[\w\-]+)\.svc)?"
+    r"failed calling webhook \"(?P<webhook>[^\"]+)\"(?:[^\n]*?https?://(?P<service>[\w\-]+)\."
+    r"(?P<namespace>[\w\-]+)\.svc)?"
 )
 _PRIORITY = re.compile(r"no PriorityClass with name (?P<name>\S+) was found")
 

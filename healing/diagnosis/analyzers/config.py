@@ -16,13 +16,13 @@ from healing.diagnosis.snapshot import Event
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
-_MISSING = re.compile(r"(?P<kind>configmap|secret)s? \"(?P<name>[^\"]+)\" (?:is forbidden.*)?not found", re.I)
+_MISSING = re.compile(r"(?P<kind>configmap|secret)s? \"(?P<name>[^\"]+)\" (?:is forbidden.*)?not found", re.IGNORECASE)
 _MISSING_KEY = re.compile(
     r"couldn't find key (?P<key>\S+) in (?P<kind>ConfigMap|Secret) (?:[\w.\-]+/)?(?P<name>[\w.\-]+)"
     r"|references non-existent (?P<what>config|secret) key: (?P<path>\S+)",
-    re.I,
+    re.IGNORECASE,
 )
-_SYNC = re.compile(r"failed to sync (?:configmap|secret) cache", re.I)
+_SYNC = re.compile(r"failed to sync (?:configmap|secret) cache", re.IGNORECASE)
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:

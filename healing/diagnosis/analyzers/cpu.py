@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from healing.diagnosis import reading as r
-from healing.diagnosis import series as s
+from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.links import prometheus_graph

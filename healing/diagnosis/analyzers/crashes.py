@@ -25,12 +25,12 @@ from healing.ports.cluster import ObjectRef
 _NO_EXECUTABLE = re.compile(
     r"executable file not found|stat \S+: no such file or directory|exec: \"?(?P<command>[^\":]+)\"?: .*no such file"
     r"|fork/exec \S+: no such file|no such file or directory: unknown",
-    re.I,
+    re.IGNORECASE,
 )
 _COMMAND = re.compile(r"exec: \"(?P<command>[^\"]+)\"")
-_NOT_EXECUTABLE = re.compile(r"permission denied|operation not permitted", re.I)
-_MOUNT = re.compile(r"error mounting|not a directory|mountpoint|are you trying to mount a directory", re.I)
-_LIVENESS = re.compile(r"failed (?:liveness|startup) probe", re.I)
+_NOT_EXECUTABLE = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
+_MOUNT = re.compile(r"error mounting|not a directory|mountpoint|are you trying to mount a directory", re.IGNORECASE)
+_LIVENESS = re.compile(r"failed (?:liveness|startup) probe", re.IGNORECASE)
 #: causes a program's log proves by itself, with how surely it does
 _FROM_LOG = {
     "MissingEnvironmentVariable": 0.86,

@@ -6,8 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from healing.diagnosis import reading as r
-from healing.diagnosis import series as s
+from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.calls import Address, is_cluster_name, resolve
 from healing.diagnosis.hypothesis import Hypothesis, bare
@@ -32,7 +31,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                 key = (match.kind, host, port)
                 if match.kind in ("Unreachable", "UnknownHost") and key not in seen:
                     seen.add(key)
-                    if host and _is_own(container, host) or _is_accident(scene, workload, container, match):
+                    if (host and _is_own(container, host)) or _is_accident(scene, workload, container, match):
                         continue
                     yield _judge(scene, workload, container, match, host, port)
         yield from _from_running(scene, workload, containers)
@@ -41,8 +40,8 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
 
 def _is_own(container: Container, host: str) -> bool:
     return (
-        host in ("localhost", "0.0.0.0", "::1")
-        or host.startswith("127.")
+        host in ("localhost", "::1")
+        or host.startswith(("127.", "0."))
         or host == r.text(container.pod, "status", "podIP")
     )
 
@@ -88,7 +87,7 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
     if wrong is not None:
         strength, more, suggestion = wrong
         facts |= suggestion
-        past, blame = rollout_blame(scene, workload, [container])
+        past, _ = rollout_blame(scene, workload, [container])
         changed = (
             [c for c in past.changes if host in f"{c.before}{c.after}" or (port and port in f"{c.after}")]
             if past and host
@@ -141,9 +140,9 @@ def _wrong_address(
         names = [
             r.text(service, "metadata", "name") for service in scene.snapshot.of_kind("Service", workload.namespace)
         ]
-        similar = r.closest(host.split(".")[0], names, 0.6)
+        similar = r.closest(host.split(".", maxsplit=1)[0], names, 0.6)
         suggestion = {"suggested_host": similar} if similar else {}
-        more = f" No Service is called {host.split('.')[0]}." + (f" There is {similar}." if similar else "")
+        more = f" No Service is called {host.split('.', maxsplit=1)[0]}." + (f" There is {similar}." if similar else "")
         return (0.92 if similar else 0.8), more, suggestion
     if target.kind == "Service" and port:
         service = scene.snapshot.find(target) or {}
@@ -230,7 +229,8 @@ def _configured(scene: Scene) -> Iterator[Hypothesis]:
                     "variable": address.variable,
                 }
                 facts |= {"config_map": address.config_map, "key": address.key}
-                words = f"{workload.kind} {workload.name} calls {address.host} ({address.source}); no Service has that name, but {similar} does."
+                words = f"{workload.kind} {workload.name} calls {address.host} ({address.source}); no Service has that name,"
+                words += f" but {similar} does."
                 yield Hypothesis(
                     "WrongDependencyAddress",
                     workload_ref(scene, workload),

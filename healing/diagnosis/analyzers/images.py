@@ -24,14 +24,18 @@ _WAITING = frozenset(
 )
 # Order matters: a registry that denies access to what does not exist says both.
 _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
-    ("InvalidImageName", 0.97, re.compile(r"InvalidImageName|invalid reference format|couldn't parse image", re.I)),
+    (
+        "InvalidImageName",
+        0.97,
+        re.compile(r"InvalidImageName|invalid reference format|couldn't parse image", re.IGNORECASE),
+    ),
     (
         "RegistryUnreachable",
         0.9,
         re.compile(
             r"dial tcp|no such host|i/o timeout|connection refused|TLS handshake|x509:|network is unreachable"
             r"|toomanyrequests|rate limit|429 Too Many|50[0234] |server misbehaving|deadline exceeded|EOF$",
-            re.I,
+            re.IGNORECASE,
         ),
     ),
     (
@@ -40,19 +44,20 @@ _RULES: tuple[tuple[str, float, re.Pattern[str]], ...] = (
         re.compile(
             r"manifest unknown|not found|name unknown|repository does not exist|does not exist or no pull access"
             r"|no match for platform|no matching manifest|404",
-            re.I,
+            re.IGNORECASE,
         ),
     ),
     (
         "ImagePullUnauthorized",
         0.95,
         re.compile(
-            r"unauthorized|authentication required|denied|401|403 Forbidden|authorization failed|no basic auth", re.I
+            r"unauthorized|authentication required|denied|401|403 Forbidden|authorization failed|no basic auth",
+            re.IGNORECASE,
         ),
     ),
 )
 _AUTH = re.compile(
-    r"unauthorized|authentication required|authorization failed|no basic auth|\b401\b|403 Forbidden", re.I
+    r"unauthorized|authentication required|authorization failed|no basic auth|\b401\b|403 Forbidden", re.IGNORECASE
 )
 
 
@@ -103,7 +108,7 @@ def _judge(scene: Scene, workload: ObjectRef, image: str, waiting: list[Containe
 def classify(message: str) -> tuple[str, float]:
     """(cause, strength) of a kubelet's pull message."""
     # "pull access denied, repository does not exist or may require authorization": Docker Hub's way to say not found
-    if re.search(r"repository does not exist or may require", message, re.I):
+    if re.search(r"repository does not exist or may require", message, re.IGNORECASE):
         return "ImageNotFound", 0.8
     for cause, strength, pattern in _RULES:
         if pattern.search(message):

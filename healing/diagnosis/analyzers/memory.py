@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from healing.diagnosis import reading as r
-from healing.diagnosis import series as s
+from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.links import prometheus_graph
@@ -254,7 +253,8 @@ def _series_evidence(
     mine = points.get(pod.name, ())
     if not mine:
         return []
-    query = f'container_memory_working_set_bytes{{namespace="{pod.namespace}",pod="{pod.name}",container="{container.name}"}}'
+    selector = f'namespace="{pod.namespace}",pod="{pod.name}",container="{container.name}"'
+    query = f"container_memory_working_set_bytes{{{selector}}}"
     high = max(v for _, v in mine)
     text = f"{r.as_memory(mine[0][1])} → {r.as_memory(mine[-1][1])}, highest {r.as_memory(high)}"
     if limit:

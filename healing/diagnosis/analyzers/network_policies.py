@@ -167,7 +167,7 @@ def matches(selector: Object, labels: dict[str, str]) -> bool:
             return False
         if operator == "NotIn" and present and labels[key] in values:
             return False
-        if operator == "Exists" and not present or operator == "DoesNotExist" and present:
+        if (operator == "Exists" and not present) or (operator == "DoesNotExist" and present):
             return False
     return True
 

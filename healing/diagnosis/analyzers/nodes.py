@@ -18,8 +18,10 @@ _PRESSURES = {
     "PIDPressure": "NodePIDPressure",
     "NetworkUnavailable": "NodeNetworkUnavailable",
 }
-_NEWS = ("NodeNotReady", "SystemOOM", "OOMKilling", "EvictionThresholdMet", "FreeDiskSpaceFailed", "ContainerGCFailed")
-_NEWS += ("KubeletNotReady", "NodeHasDiskPressure", "NodeHasInsufficientMemory", "NodeHasInsufficientPID", "Rebooted")
+_NEWS = tuple(
+    "NodeNotReady SystemOOM OOMKilling EvictionThresholdMet FreeDiskSpaceFailed ContainerGCFailed"
+    " KubeletNotReady NodeHasDiskPressure NodeHasInsufficientMemory NodeHasInsufficientPID Rebooted".split()
+)
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:

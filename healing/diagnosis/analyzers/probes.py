@@ -17,19 +17,25 @@ from healing.ports.cluster import ObjectRef
 
 _FAILED = re.compile(
     r"^(?P<probe>Liveness|Readiness|Startup) probe (?:failed|errored)(?: and resulted in .*?)?:? ?(?P<rest>.*)",
-    re.I | re.S,
+    re.IGNORECASE | re.DOTALL,
 )
 _PORT = re.compile(r"(?:dial tcp \S*?|https?://[^\s/\"]+?|timeout: failed to connect service \"\S*?):(?P<port>\d+)")
 _PATH = re.compile(r"https?://[^/\s\"]+(?P<path>/[^\s\"]*)")
-_REFUSED = re.compile(r"connection refused|connect: no route|failed to connect service|connection reset by peer", re.I)
-_STATUS = re.compile(r"statuscode: (?P<code>\d{3})", re.I)
-_SCHEME = re.compile(
-    r"server gave HTTP response to HTTPS client|malformed HTTP (?:response|status)|first record does not look like a TLS",
-    re.I,
+_REFUSED = re.compile(
+    r"connection refused|connect: no route|failed to connect service|connection reset by peer", re.IGNORECASE
 )
-_TIMEOUT = re.compile(r"context deadline exceeded|Client\.Timeout|i/o timeout|command timed out|timeout:", re.I)
+_STATUS = re.compile(r"statuscode: (?P<code>\d{3})", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"server gave HTTP response to HTTPS client|malformed HTTP (?:response|status)|first record does not look like a"
+    r" TLS",
+    re.IGNORECASE,
+)
+_TIMEOUT = re.compile(
+    r"context deadline exceeded|Client\.Timeout|i/o timeout|command timed out|timeout:", re.IGNORECASE
+)
 _LISTENING = re.compile(
-    r"(?:listen\w*|serving|started|running|bound|ready|bind)\b[^\n]{0,60}?(?:port[ =:]+|:)(?P<port>\d{2,5})\b", re.I
+    r"(?:listen\w*|serving|started|running|bound|ready|bind)\b[^\n]{0,60}?(?:port[ =:]+|:)(?P<port>\d{2,5})\b",
+    re.IGNORECASE,
 )
 
 
@@ -146,7 +152,9 @@ def _judge(scene: Scene, workload: ObjectRef, failure: _Failure, all_failures: l
     )
 
 
-def _what_is_wrong(scene: Scene, container: Container, key: str, rest: str) -> tuple[str, float, str, int | None]:
+def _what_is_wrong(  # noqa: PLR0912 - one decision, read from top to bottom
+    scene: Scene, container: Container, key: str, rest: str
+) -> tuple[str, float, str, int | None]:
     """(field of the probe that is wrong or empty, strength, words, port to ask instead)"""
     declared = [r.number(p, "containerPort") for p in r.dicts(container.spec, "ports")]
     port = probe_port(container, key)

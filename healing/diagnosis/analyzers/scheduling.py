@@ -16,7 +16,7 @@ from healing.ports.cluster import ObjectRef
 
 #: (pattern, cause, rank): of several reasons the one that is nearest to a mistake comes first.
 _REASONS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
-    (re.compile(pattern, re.I), cause, rank)
+    (re.compile(pattern, re.IGNORECASE), cause, rank)
     for pattern, cause, rank in (
         (r"persistentvolumeclaim \"[^\"]+\" (?:not found|is being deleted)", "", 0),  # analyzers.storage
         (r"unbound immediate PersistentVolumeClaims|didn't find available persistent volumes", "", 0),
@@ -44,11 +44,9 @@ _PART = re.compile(
 )
 _TAINT = re.compile(r"\{(?P<key>[^:}]+): ?(?P<value>[^}]*)\}")
 _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
-_NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/memory-pressure")
-_NODE_TROUBLE += (
-    "node.kubernetes.io/disk-pressure",
-    "node.kubernetes.io/pid-pressure",
-    "node.kubernetes.io/network-unavailable",
+_NODE_TROUBLE = tuple(
+    f"node.kubernetes.io/{what}"
+    for what in "not-ready unreachable memory-pressure disk-pressure pid-pressure network-unavailable".split()
 )
 #: set by ReCiSt's own containment; not a cause
 _OUR_CORDON = "recist.io/cordoned-by"
@@ -93,6 +91,8 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
     target = workload_ref(scene, workload)
     affected = {*scene.around(workload), bare(workload)}
     facts: dict[str, Any] = {"workload": target.as_json(), "message": message[:500]}
+    if resource := re.search(r"Insufficient ([\w.\-/]+)", message):
+        facts["resource"] = resource[1].rstrip(".")
     if not found:
         return Hypothesis("Unschedulable", target, 0.6, f"No node takes pod: {message[:200]}", proof, facts, affected)
     cause, _, words = min(found, key=lambda f: (rank.get(f[0], 9), -f[1]))
@@ -101,23 +101,14 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
         cause, explanation = _placement(scene, pod, facts, explanation)
     elif cause in ("InsufficientCPU", "InsufficientMemory"):
         explanation += _capacity(scene, pod, "cpu" if cause == "InsufficientCPU" else "memory", facts)
-    elif cause == "InsufficientResource":
-        match = re.search(r"Insufficient ([\w.\-/]+)", words)
-        facts["resource"] = match[1] if match else ""
     elif cause == "NodeCordoned":
-        cordoned = [n for n in scene.snapshot.of_kind("Node") if r.at(n, "spec", "unschedulable") is True]
-        theirs = [n for n in cordoned if not r.text(n, "metadata", "annotations", _OUR_CORDON)]
+        theirs = _cordoned_by_others(scene)
+        if theirs is None:
+            return None
         if theirs:
-            about = ObjectRef.of(theirs[0], "Node")
-            facts |= {"node": about.name, "nodes": [r.text(n, "metadata", "name") for n in theirs]}
-            explanation += f" {', '.join(facts['nodes'])} {'is' if len(theirs) == 1 else 'are'} cordoned."
-        elif cordoned:
-            return None
-        not_ready = [
-            n for n in scene.snapshot.of_kind("Node") if r.condition(n, "Ready").get("status") in ("False", "Unknown")
-        ]
-        if not_ready and not theirs:
-            return None
+            about = ObjectRef("Node", "", theirs[0])
+            facts |= {"node": theirs[0], "nodes": theirs}
+            explanation += f" {', '.join(theirs)} {'is' if len(theirs) == 1 else 'are'} cordoned."
     elif cause == "UntoleratedTaint":
         node, taint = _tainted(scene, words)
         if taint.startswith(_NODE_TROUBLE):
@@ -128,18 +119,30 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
         explanation += f" Taint: {taint}." if taint else ""
     elif cause == "PodAntiAffinityConflict":
         facts["suggested_replicas"] = max(1, scene.ready_pods(workload))
+    found_here = Hypothesis(cause, about, strength, explanation, proof, facts, affected)
+    _brought_by_rollout(scene, workload, found_here)
+    return found_here
+
+
+def _cordoned_by_others(scene: Scene) -> list[str] | None:
+    """Nodes that people cordoned; None where it was ReCiSt itself, or where nodes are ill: that is the cause then."""
+    nodes = scene.snapshot.of_kind("Node")
+    cordoned = [n for n in nodes if r.at(n, "spec", "unschedulable") is True]
+    theirs = [r.text(n, "metadata", "name") for n in cordoned if not r.text(n, "metadata", "annotations", _OUR_CORDON)]
+    ill = any(r.condition(n, "Ready").get("status") in ("False", "Unknown") for n in nodes)
+    return theirs if theirs or not (cordoned or ill) else None
+
+
+def _brought_by_rollout(scene: Scene, workload: ObjectRef, found: Hypothesis) -> None:
     past = scene.history(workload)
-    relevant = (
-        past.changed("affinity", "nodeSelector", "resources", "tolerations", "topologySpread", "replicas")
-        if past
-        else []
-    )
-    if past is not None and past.good is not None and relevant:
-        facts |= past.facts()
-        proof += change_evidence(past, relevant)
-        strength = 0.95
-        explanation += f" Revision {past.current.number} changed {relevant[0].path}."
-    return Hypothesis(cause, about, strength, explanation, proof, facts, affected)
+    if past is None or past.good is None:
+        return
+    relevant = past.changed("affinity", "nodeSelector", "resources", "tolerations", "topologySpread")
+    if relevant:
+        found.facts |= past.facts()
+        found.evidence += change_evidence(past, relevant)
+        found.strength = 0.95
+        found.explanation += f" Revision {past.current.number} changed {relevant[0].path}."
 
 
 def _status(pod: Object, message: str) -> Evidence:
@@ -184,7 +187,7 @@ def _capacity(scene: Scene, pod: Object, resource: str, facts: dict[str, Any]) -
     facts |= {
         "resource": resource,
         "requested": wanted,
-        "container": max(requests, key=lambda n: requests[n], default=""),
+        "container": max(requests, key=requests.__getitem__, default=""),
     }
     if not nodes:
         return f" It requests {show(wanted)}."
@@ -202,8 +205,7 @@ def _tainted(scene: Scene, words: str) -> tuple[str, str]:
         for taint in r.dicts(node, "spec", "taints"):
             key, value = r.text(taint, "key"), r.text(taint, "value")
             if (
-                named
-                and named["key"].strip() != key
+                (named and named["key"].strip() != key)
                 or key.startswith(_CONTROL_PLANE)
                 or key == "node.kubernetes.io/unschedulable"
             ):

@@ -81,7 +81,7 @@ def _nothing_selected(scene: Scene, service: Object, selector: dict[str, str]) -
 
 
 def suggest(selector: dict[str, str], labels: dict[str, str]) -> dict[str, str] | None:
-    """The selector, corrected so that it matches ``labels`` with as few changes as possible; None: nothing in common."""
+    """The selector with as few changes as possible so that it matches ``labels``; None: nothing in common."""
     corrected: dict[str, str] = {}
     for key, value in selector.items():
         if labels.get(key) == value:
@@ -157,7 +157,8 @@ def _ports(scene: Scene, service: Object, pods: list[Object]) -> Iterator[Hypoth
             if not refused and len(numbers) > 1 and not probed:
                 continue
             facts["suggested_target_port"] = _likely(r.text(port, "name"), number, names, numbers, probed)
-            words = f"Service {ref.name} sends port {number} to {asked}; the pods listen on {', '.join(map(str, sorted(numbers)))}."
+            listening = ", ".join(map(str, sorted(numbers)))
+            words = f"Service {ref.name} sends port {number} to {asked}; the pods listen on {listening}."
             strength = 0.93 if refused else 0.78
         else:
             continue

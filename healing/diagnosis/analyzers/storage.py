@@ -14,11 +14,11 @@ from healing.diagnosis.reading import Object
 from healing.diagnosis.scene import Scene
 from healing.ports.cluster import ObjectRef
 
-_NO_CLASS = re.compile(r"storageclass(?:\.storage\.k8s\.io)? \"(?P<name>[^\"]+)\" not found", re.I)
-_NO_DEFAULT = re.compile(r"no persistent volumes available for this claim and no storage class is set", re.I)
+_NO_CLASS = re.compile(r"storageclass(?:\.storage\.k8s\.io)? \"(?P<name>[^\"]+)\" not found", re.IGNORECASE)
+_NO_DEFAULT = re.compile(r"no persistent volumes available for this claim and no storage class is set", re.IGNORECASE)
 _PROVISIONER = re.compile(r"provisioner '(?P<name>[^']+)'|provisioner \"(?P<other>[^\"]+)\"")
-_CLAIM = re.compile(r"persistentvolumeclaim \"(?P<name>[^\"]+)\" (?:not found|is being deleted)", re.I)
-_BENIGN = re.compile(r"failed to sync (?:configmap|secret) cache", re.I)
+_CLAIM = re.compile(r"persistentvolumeclaim \"(?P<name>[^\"]+)\" (?:not found|is being deleted)", re.IGNORECASE)
+_BENIGN = re.compile(r"failed to sync (?:configmap|secret) cache", re.IGNORECASE)
 _VOLUME = re.compile(r"volume \"(?P<volume>[^\"]+)\"")
 
 

@@ -20,7 +20,7 @@ _OUR_PAUSE = "recist.io/paused-by"
 _ZERO_IS_FINE = ("scaledobject.keda.sh", "serving.knative.dev", "autoscaling.keda.sh")
 
 
-def analyze(scene: Scene) -> Iterator[Hypothesis]:
+def analyze(scene: Scene) -> Iterator[Hypothesis]:  # noqa: PLR0912 - one branch a kind
     """ScaledToZero, RolloutStuck, RolloutPaused, PodsUnavailable, JobFailed, AutoscalerAtMaximum and others."""
     for workload in scene.snapshot.workloads():
         ref = ObjectRef.of(workload)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing.diagnosis.catalogue import platform, workloads
+from healing.diagnosis.catalogue import network, platform, workloads
 from healing.diagnosis.catalogue.model import Cause
 
 __all__ = ["CAUSES", "Cause", "markdown"]
 
 #: code -> entry
-CAUSES: Mapping[str, Cause] = MappingProxyType({cause.code: cause for cause in (*workloads.CAUSES, *platform.CAUSES)})
+CAUSES: Mapping[str, Cause] = MappingProxyType(
+    {cause.code: cause for cause in (*workloads.CAUSES, *platform.CAUSES, *network.CAUSES)}
+)
 
 
 def markdown() -> str:

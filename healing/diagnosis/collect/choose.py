@@ -59,7 +59,7 @@ def other_namespaces(scene: Scene, target: ObjectRef) -> list[str]:
     for workload, addresses in scene.calls.addresses.items():
         for address in addresses:
             parts = address.host.split(".")
-            if len(parts) >= 2 and (is_cluster_name(address.host) or len(parts) == 2 and not parts[1].isdigit()):
+            if len(parts) >= 2 and (is_cluster_name(address.host) or (len(parts) == 2 and not parts[1].isdigit())):
                 namespace = parts[1]
                 known = scene.snapshot.get("Namespace", "", namespace) is not None
                 if known and namespace not in (workload.namespace, target.namespace, "kube-system"):

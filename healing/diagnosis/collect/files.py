@@ -153,7 +153,7 @@ def _parse(file: _File) -> list[Any]:
         text = data.decode("utf-8-sig")
         if file.path.suffix.lower() == ".json":
             return [json.loads(text)] if text.strip() else [None]
-        return list(yaml.load_all(io.StringIO(text), Loader=_Loader))  # noqa: S506 - a safe loader
+        return list(yaml.load_all(io.StringIO(text), Loader=_Loader))
     except UnicodeDecodeError as error:
         raise SnapshotError(f"{file.path}: not text ({error})") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
@@ -169,7 +169,7 @@ def _add(snapshot: Snapshot, document: Any, kind_of_file: str, path: PurePosixPa
     if not isinstance(document, dict):
         raise SnapshotError(f"{path}: holds {type(document).__name__}, not Kubernetes objects")
     kind = r.text(document, "kind")
-    if isinstance(document.get("items", ()), list) and "items" in document or kind.endswith("List"):
+    if (isinstance(document.get("items", ()), list) and "items" in document) or kind.endswith("List"):
         items = r.dicts(document, "items")
         item_kind = kind.removesuffix("List") or kind_of_file
         if item_kind and (kind != "List" or not items or all(r.text(i, "kind") == item_kind for i in items)):

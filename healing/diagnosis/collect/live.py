@@ -1,7 +1,6 @@
-"""A snapshot of a live cluster, read side by side: what is late or refused is named as missing, and never waited for."""
+"""A snapshot of a live cluster, read side by side: what is late or refused is named as missing, not waited for."""
 
 from __future__ import annotations
-
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,8 +23,9 @@ log = structlog.get_logger(__name__)
 
 #: Secrets are left out on purpose: the kubelet's messages name what is missing in them.
 NAMESPACED = (
-    "Pod Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision Job CronJob Service EndpointSlice Event ConfigMap"
-    " NetworkPolicy Ingress ResourceQuota LimitRange PersistentVolumeClaim HorizontalPodAutoscaler PodDisruptionBudget"
+    "Pod Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision Job CronJob Service EndpointSlice Event"
+    " ConfigMap NetworkPolicy Ingress ResourceQuota LimitRange PersistentVolumeClaim HorizontalPodAutoscaler"
+    " PodDisruptionBudget"
 ).split()
 CLUSTER_WIDE = ("Node", "StorageClass", "Namespace")
 #: Without these nothing can be said.

@@ -16,7 +16,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="Only say whether the file is current (exit code 1: no).")
+        parser.add_argument(
+            "--check", action="store_true", help="Only say whether the file is current (exit code 1: no)."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = Path(settings.BASE_DIR) / "docs" / "causes.md"

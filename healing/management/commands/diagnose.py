@@ -16,8 +16,8 @@ from healing.findings import Diagnosis
 
 class Command(BaseCommand):
     help = (
-        "Diagnose a snapshot: a directory or .tar.gz of Kubernetes objects as kubectl prints them, with logs, metrics.json"
-        " and alerts.json where there are any. Exit code 0, or 2 where the input cannot be used."
+        "Diagnose a snapshot: a directory or .tar.gz of Kubernetes objects as kubectl prints them, with logs,"
+        " metrics.json and alerts.json if there are any. Exit code 0, or 2 where the input cannot be used."
     )
     requires_system_checks = ()
     requires_migrations_checks = False
