@@ -1,7 +1,7 @@
 """Metric evidence as small charts, with the fault, the action and the recovery marked.
 
-Reads the ``data`` of metric evidence: ``values`` ([[unix seconds, number], ...]) or ``series`` (a list of such under
-``values``, as Prometheus answers), and optionally ``threshold`` and ``unit``.
+Reads the ``data`` of metric evidence: ``points`` or ``values`` ([[unix seconds, number], ...]) or ``series`` (a list of
+such under ``values``, as Prometheus answers), and optionally ``threshold`` and ``unit``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ def charts(
 
 def _series(data: dict[str, Any]) -> list[Points]:
     raw = data.get("series")
-    lists = [s.get("values") for s in raw if isinstance(s, dict)] if isinstance(raw, list) else [data.get("values")]
+    lists = (
+        [s.get("values") for s in raw if isinstance(s, dict)]
+        if isinstance(raw, list)
+        else [data.get("points") or data.get("values")]
+    )
     parsed = [_points(values) for values in lists if isinstance(values, list)]
     return [points for points in parsed if len(points) > 1][:_MAX_SERIES]
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from healing.approvals.permissions import why_not_decide
 from healing.clocks import WoundClock, healing_seconds, wound_clocks
-from healing.dashboard import charts, graph, story
+from healing.dashboard import charts, graph, story, words
 from healing.dashboard.evidence import EvidenceView, evidence_views
 from healing.dashboard.plans import ObjectDiff, StrategyView, diffs_of
 from healing.dashboard.rows import FOLLOWED
@@ -57,12 +57,11 @@ class ActionView:
 
 
 @dataclass(frozen=True, slots=True)
-class BeforeAfter:
-    """One signal as it was when the alarm was raised and as verification saw it last."""
+class Verification:
+    """What the last look after the strategy found, in sentences."""
 
-    name: str
-    before: str
-    after: str
+    good: list[str]
+    failing: list[str]
 
 
 @dataclass
@@ -180,21 +179,20 @@ class EventView:
         return [ActionView(run, diffs_of(_changes(run))) for run in self.actions]
 
     @cached_property
-    def verification(self) -> list[BeforeAfter]:
-        """What verification compared: ``result.metrics`` of its last run, ``[{"name", "before", "after"}]``."""
-        looks = [run for run in self.runs if run.phase == Phase.VERIFYING]
-        lines = looks[-1].result.get("metrics") if looks else None
-        if not isinstance(lines, list):
-            return []
-        return [
-            BeforeAfter(*(str(line.get(key, "")) for key in ("name", "before", "after")))
-            for line in lines
-            if isinstance(line, dict)
-        ]
+    def verification(self) -> Verification | None:
+        looks = [run.result for run in self.runs if run.phase == Phase.VERIFYING and run.result]
+        if not looks:
+            return None
+        found = Verification(_sentences(looks[-1].get("good")), _sentences(looks[-1].get("failing")))
+        return found if found.good or found.failing else None
 
     @cached_property
     def metric_charts(self) -> list[charts.Chart]:
         return charts.charts(self.event, self.evidence, self.runs, self.actions)
+
+
+def _sentences(value: object) -> list[str]:
+    return [words.capitalize(str(text)) for text in value] if isinstance(value, list) else []
 
 
 def _changes(run: ActionRun) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ class StrategyView:
 
 
 def diffs_of(changes: Iterable[Mapping[str, Any]]) -> list[ObjectDiff]:
-    """Changes (`healing.actions.base.Change` as JSON) grouped by object, in the order given."""
+    """Changes (`healing.actions.base.Change` as JSON, or an `ActionRun.diff`) grouped by object, in the order given."""
     grouped: dict[str, list[DiffLine]] = {}
     for change in changes:
         line = DiffLine(str(change.get("path", "")), _text(change.get("before")), _text(change.get("after")))

@@ -27,6 +27,7 @@ REGIONS = (
     "graph",
     "strategies",
     "actions",
+    "verification",
     "metrics",
     "evidence",
     "similar",

@@ -77,8 +77,10 @@ def target_words(kind: str, namespace: str, name: str) -> str:
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 
 
-def reference_words(reference: Mapping[str, Any] | None) -> str:
-    """An ObjectRef's JSON as text."""
+def reference_words(reference: Mapping[str, Any] | str | None) -> str:
+    """An ObjectRef's JSON as text; text stays as it is."""
+    if isinstance(reference, str):
+        return reference
     if not reference or not reference.get("name"):
         return ""
     return target_words(

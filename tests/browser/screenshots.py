@@ -1,4 +1,5 @@
-"""Pictures of the pages, for docs/screenshots and for looking at: `python -m tests.browser.screenshots DIRECTORY`.
+"""Pictures of the pages. `python -m tests.browser.screenshots docs` makes those of docs/screenshots anew;
+`... DIRECTORY [PAGE ...]` takes every page in each colour and width, to look at.
 
 Runs on a PostgreSQL and a Valkey of its own, with events that the real engine has played (tests/dashboard/story.py).
 """
@@ -7,16 +8,47 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.parts import plugin
 
 PASSWORD = "correct horse battery"
+PAGES = ("login", "now", "event", "healed", "declined", "history", "policies", "policy", "admin", "admin-policy")
 SIZES = {"390": (390, 844), "1280": (1280, 860), "1920": (1920, 1080)}
 
 
-def main(directory: Path, only: set[str]) -> None:
+@dataclass(frozen=True)
+class Shot:
+    """One picture: of a page's visible part, of all of it, or of one element."""
+
+    file: str
+    page: str
+    theme: str
+    size: tuple[int, int]
+    full: bool = False
+    element: str = ""
+
+
+DOCS = (
+    Shot("login.png", "login", "light", (1280, 860)),
+    Shot("now.png", "now", "light", (1280, 1000)),
+    Shot("now-dark.png", "now", "dark", (1920, 1080)),
+    Shot("now-phone.png", "now", "light", (390, 1300)),
+    Shot("event.png", "event", "light", (1280, 1000)),
+    Shot("event-dark.png", "event", "dark", (1280, 1000)),
+    Shot("event-phone.png", "event", "dark", (390, 1500)),
+    Shot("approval.png", "event", "light", (1280, 860), element="#decision"),
+    Shot("approval-dark.png", "event", "dark", (1280, 860), element="#decision"),
+    Shot("graph.png", "event", "light", (1280, 860), element="#graph"),
+    Shot("policy.png", "policy", "light", (1280, 1000)),
+    Shot("admin-policy.png", "admin-policy", "light", (1280, 1000)),
+)
+
+
+def main(directory: Path, shots: Sequence[Shot]) -> None:
     os.environ["DATABASE_URL"] = plugin.parts.new_database("pictures")
     os.environ["DJANGO_SETTINGS_MODULE"] = "recist_web.settings"
     import django
@@ -27,21 +59,27 @@ def main(directory: Path, only: set[str]) -> None:
     from django.core.management import call_command
 
     from healing.detection import heartbeat
+    from tests.browser.engine import elsewhere
     from tests.browser.web import Web
     from tests.dashboard import story
 
     call_command("migrate", verbosity=0)
     User.objects.create_superuser("alice", password=PASSWORD)
     story.viewer()
-    heartbeat.write(
-        settings.CLUSTER_NAME,
-        heartbeat.Heartbeat(
-            datetime.now(UTC).isoformat(), "pictures", is_leader=True, lag_seconds=0.2, objects=143, synced=True
-        ),
-    )
     alice = User.objects.get(username="alice")
     told = story.tell_all(datetime.now(UTC), alice)
+
+    def freshen() -> None:
+        """Running events and the watcher stay as they are, however long taking pictures takes."""
+        now = datetime.now(UTC)
+        story.keep_running(told, now)
+        beat = heartbeat.Heartbeat(
+            now.isoformat(), "pictures", is_leader=True, lag_seconds=0.2, objects=143, synced=True
+        )
+        heartbeat.write(settings.CLUSTER_NAME, beat)
+
     pages = {
+        "login": "/login/",
         "now": "/",
         "event": f"/events/{told['waiting'].name}/",
         "healed": f"/events/{told['healed'].name}/",
@@ -53,10 +91,21 @@ def main(directory: Path, only: set[str]) -> None:
         "admin-policy": f"/admin/healing/policy/{told['waiting'].policy_id}/change/",
     }
     with Web(plugin.parts.directory) as web:
-        take(directory, web.url, {name: path for name, path in pages.items() if not only or name in only}, only)
+        take(directory, web.url, pages, shots, elsewhere(freshen))
 
 
-def take(directory: Path, url: str, pages: dict[str, str], only: set[str]) -> None:
+def every(only: set[str]) -> list[Shot]:
+    """Each page in each colour and width, whole."""
+    return [
+        Shot(f"{page}-{theme}-{name}.png", page, theme, size, full=True)
+        for theme in ("light", "dark")
+        for name, size in SIZES.items()
+        for page in PAGES
+        if not only or page in only
+    ]
+
+
+def take(directory: Path, url: str, pages: dict[str, str], shots: Sequence[Shot], freshen: Callable[[], None]) -> None:
     from playwright.sync_api import sync_playwright
 
     from tests.parts.chromium import chromium_path
@@ -64,33 +113,37 @@ def take(directory: Path, url: str, pages: dict[str, str], only: set[str]) -> No
     directory.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
-        for theme in ("light", "dark"):
-            for size, (width, height) in SIZES.items():
-                context = browser.new_context(
-                    viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=1
-                )
-                page = context.new_page()
-                page.on(
-                    "console",
-                    lambda message: sys.stderr.write(f"{message.text}\n") if message.type == "error" else None,
-                )
+        state = None
+        for shot in sorted(shots, key=lambda shot: shot.page != "login"):
+            width, height = shot.size
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=shot.theme, storage_state=state
+            )
+            page = context.new_page()
+            page.on(
+                "console", lambda message: sys.stderr.write(f"{message.text}\n") if message.type == "error" else None
+            )
+            if shot.page != "login" and state is None:
                 page.goto(f"{url}/login/")
-                if not only or "login" in only:
-                    page.screenshot(path=directory / f"login-{theme}-{size}.png")
                 page.fill("[name=username]", "alice")
                 page.fill("[name=password]", PASSWORD)
                 page.click("button[type=submit]")
                 page.wait_for_load_state()
-                for name, path in pages.items():
-                    page.goto(url + path)
-                    page.wait_for_timeout(400)
-                    page.screenshot(path=directory / f"{name}-{theme}-{size}.png", full_page=True)
-                context.close()
+                state = context.storage_state()
+            freshen()
+            page.goto(url + pages[shot.page])
+            page.wait_for_timeout(500)
+            target = page.locator(shot.element) if shot.element else page
+            target.screenshot(path=directory / shot.file, **({"full_page": True} if shot.full else {}))
+            context.close()
         browser.close()
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), set(sys.argv[2:]))
+        if sys.argv[1] == "docs":
+            main(Path(__file__).parents[2] / "docs" / "screenshots", DOCS)
+        else:
+            main(Path(sys.argv[1]), every(set(sys.argv[2:])))
     finally:
         plugin.parts.stop()

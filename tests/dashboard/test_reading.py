@@ -43,7 +43,7 @@ def test_a_diff_groups_by_object_and_tells_absence_from_emptiness() -> None:
         [
             {"object": one, "path": "spec.replicas", "before": 1, "after": 2},
             {"object": two, "path": "spec.unschedulable", "before": None, "after": True},
-            {"object": one, "path": "env", "before": "", "after": None},
+            {"object": "Deployment a/x", "path": "env", "before": "", "after": None},
         ]
     )
     assert [diff.object for diff in found] == ["Deployment a/x", "Node n"]
