@@ -134,8 +134,7 @@ def test_quantities(raw: object, value: float | None) -> None:
     ("message", "expected"),
     [
         (
-            "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: },"
-            " 4 Insufficient cpu. preemption: 0/5 nodes are available: 1 Preemption is not helpful for scheduling.",
+            "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/x: }, 4 Insufficient cpu.",
             ["UntoleratedTaint", "InsufficientCPU"],
         ),
         ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", ["InsufficientResource"]),

@@ -229,8 +229,8 @@ def _configured(scene: Scene) -> Iterator[Hypothesis]:
                     "variable": address.variable,
                 }
                 facts |= {"config_map": address.config_map, "key": address.key}
-                words = f"{workload.kind} {workload.name} calls {address.host} ({address.source}); no Service has that name,"
-                words += f" but {similar} does."
+                words = f"{workload.kind} {workload.name} calls {address.host} ({address.source}). No Service has that"
+                words += f" name, but {similar} does."
                 yield Hypothesis(
                     "WrongDependencyAddress",
                     workload_ref(scene, workload),

@@ -78,7 +78,7 @@ def reasons(message: str) -> list[tuple[str, int, str]]:
     return found
 
 
-def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypothesis | None:
+def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypothesis | None:  # noqa: PLR0912
     events = scene.snapshot.events(pod, "FailedScheduling")
     if not message and events:
         message = events[-1].message
