@@ -134,7 +134,7 @@ def test_quantities(raw: object, value: float | None) -> None:
     ("message", "expected"),
     [
         (
-            "0/5 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/x: }, 4 Insufficient cpu.",
+            "0/5 nodes are available: 1 node(s) had untolerated taint {kubernetes.io/x: }, 4 Insufficient cpu.",
             ["UntoleratedTaint", "InsufficientCPU"],
         ),
         ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", ["InsufficientResource"]),

@@ -187,7 +187,7 @@ def _capacity(scene: Scene, pod: Object, resource: str, facts: dict[str, Any]) -
     facts |= {
         "resource": resource,
         "requested": wanted,
-        "container": max(requests, key=requests.__getitem__, default=""),
+        "container": max(((value, name) for name, value in requests.items()), default=(0.0, ""))[1],
     }
     if not nodes:
         return f" It requests {show(wanted)}."
