@@ -176,7 +176,8 @@ class Action(Generic[P]):
         return all(operations.is_done(cluster, o, timeout_seconds=timeout_seconds) for o in plan.operations)
 
     def undo(self, cluster: Cluster, plan: Plan, result: dict[str, Any], *, timeout_seconds: float) -> str:
-        """Put back the state found before, where nobody else has changed it since; says what was done.
+        """Put back the state found before, where nobody else has changed it since; says what was done (empty: it was
+        back already).
 
         Works on what is left of a half-executed plan too. Raises `UndoRefused` or `healing.ports.errors`."""
         pairs = list(zip(plan.operations, plan.undo_operations, strict=True)) if plan.undo_operations else []
@@ -190,4 +191,4 @@ class Action(Generic[P]):
                 )
             operations.send(cluster, undo, timeout_seconds=timeout_seconds)
             put_back += 1
-        return plan.undo_summary if put_back or not pairs else "It was put back already."
+        return plan.undo_summary if put_back or not pairs else ""

@@ -57,7 +57,9 @@ def settle(context: PhaseContext) -> None:
     runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
     for row in _open_measures(event):
         if event.outcome in (Outcome.HEALED, Outcome.RECOVERED):
-            note: Note | None = _put_back(runner, row, "the event is over") or _later(row)
+            is_back, note = _put_back(runner, row, "the event is over")
+            if not is_back:
+                note = _later(row)
         else:
             note = _stays(row)
         if note is not None:
@@ -95,10 +97,10 @@ def _upkeep(
     get_ports: Callable[[str], Ports], add_note: Callable[[int, Note], None], row: ActionRun, reason: str
 ) -> bool:
     cluster = get_ports(row.event.cluster).cluster
-    note = _put_back(Runner(cluster, Deadline.after(_CALL_SECONDS), lambda: None), row, reason)
+    is_back, note = _put_back(Runner(cluster, Deadline.after(_CALL_SECONDS), lambda: None), row, reason)
     if note is not None:
         add_note(row.event_id, note)
-    return note is not None
+    return is_back
 
 
 def _open_measures(event: HealingEvent) -> QuerySet[ActionRun]:
@@ -106,20 +108,23 @@ def _open_measures(event: HealingEvent) -> QuerySet[ActionRun]:
     return ActionRun.objects.filter(event=event, strategy=None, state__in=maybe_done).order_by("-pk")
 
 
-def _put_back(runner: Runner, row: ActionRun, reason: str) -> Note | None:
+def _put_back(runner: Runner, row: ActionRun, reason: str) -> tuple[bool, Note | None]:
+    """Whether it is over with, and what there is to say."""
     data = {"actionRun": row.pk}
     try:
         if row.action == ActionName.CORDON and not _is_ready_node(runner, row):
-            return None  # looked at again by upkeep, until the node is back
+            return False, None  # looked at again by upkeep, until the node is back
         message = runner.undo(row)
     except UndoFailed as error:
         _mark_released(row, str(error))
-        return Note("not-released", f"{row.action} was not put back: {error}", data, source="containment")
+        return True, Note("not-released", f"{row.action} was not put back: {error}", data, source="containment")
     except (TryLater, SourceError) as error:
         log.info("not put back yet", action_run=row.pk, error=str(error))
-        return None
+        return False, None
     _mark_released(row, reason)
-    return Note("released", f"{message} Because {reason}.", data, source="containment")
+    if not message:  # the strategy has put it back already
+        return True, None
+    return True, Note("released", f"{message} Because {reason}.", data, source="containment")
 
 
 def _later(row: ActionRun) -> Note:

@@ -46,7 +46,9 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
         )
     )
     finding = case.finding
-    wanted = {key: ("causes", prior) for key, prior in fixes_for(finding.cause, finding.suggested_actions)}
+    is_own = (finding.object.kind, finding.object.name) == (case.target.kind, case.target.name)
+    fixes = fixes_for(finding.cause, finding.suggested_actions, is_own=is_own)
+    wanted = {key: ("causes", prior) for key, prior in fixes}
     for key in case.experience.proven:
         origin, prior = wanted.get(key, ("memory", _FROM_MEMORY))
         wanted[key] = (origin, max(prior, _FROM_MEMORY))

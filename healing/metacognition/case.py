@@ -59,8 +59,9 @@ class Case:
         return default if value in (None, "") else value
 
     def workload(self) -> Workload:
-        """The workload that is ill: the finding's object, else the event's target. Raises `CannotPlan`."""
-        for ref in (self.finding.object, self.target):
+        """The workload that is ill: the finding's object, else the event's target, else the one that the finding
+        names beside its object. Raises `CannotPlan`."""
+        for ref in (self.finding.object, self.target, ObjectRef.from_json(self.fact("workload", {}))):
             if ref.kind in WORKLOAD_KINDS:
                 return Workload.read(self.cluster, ref, timeout_seconds=self.seconds)
         raise CannotPlan(f"{self.finding.object} has no pod template that could be changed.")

@@ -17,7 +17,7 @@ _ROLLOUT: Fixes = (("rollback", 0.85), ("restore-references", 0.3), ("restart", 
 _CONFIG: Fixes = (("restore-keys", 0.8), ("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05))
 _IMAGE: Fixes = (("rollback", 0.85), ("restart", 0.05))
 _PROBE: Fixes = (("rollback", 0.8), ("restart", 0.1))
-_NODE: Fixes = (("move-pods", 0.75),)
+_NODE: Fixes = (("move-pods", 0.75), ("restart-on-node", 0.3))
 _PLACEMENT: Fixes = (("rollback", 0.8), ("restart", 0.05))
 
 FIXES: Mapping[str, Fixes] = MappingProxyType(
@@ -65,9 +65,9 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
             ("rollback", 0.6),
             ("restart", 0.05),
         ),
-        "MemoryLeak": (("rollback", 0.6), ("restart", 0.6), ("raise-memory", 0.25)),
+        "MemoryLeak": (("restart", 0.6), ("rollback", 0.45), ("raise-memory", 0.25)),
         "CPULimitTooLow": (("restore-resources", 0.8), ("raise-cpu", 0.7), ("rollback", 0.6), ("scale-out", 0.4)),
-        "CPUHog": (("evict-pod", 0.6), ("restart", 0.6), ("rollback", 0.5), ("scale-out", 0.4)),
+        "CPUHog": (("evict-pod", 0.6), ("restart", 0.6), ("rollback", 0.35), ("scale-out", 0.35)),
         "TrafficSpike": (("scale-out", 0.75), ("raise-cpu", 0.3)),
         "DiskFull": (("restart", 0.4), ("evict-pod", 0.4)),
         # probes
@@ -93,12 +93,12 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
             ("restart", 0.1),
         ),
         "SlowDependency": (
-            ("rollback-dependency", 0.55),
-            ("restart-dependency", 0.5),
+            ("restart-dependency", 0.6),
+            ("rollback-dependency", 0.4),
             ("scale-out-dependency", 0.35),
             ("restart", 0.1),
         ),
-        "FailingDependency": (("rollback-dependency", 0.6), ("restart-dependency", 0.45), ("restart", 0.1)),
+        "FailingDependency": (("rollback-dependency", 0.55), ("restart-dependency", 0.5), ("restart", 0.1)),
         "ConnectionPoolExhausted": (("restart", 0.6), ("restart-dependency", 0.4)),
         "WrongDependencyAddress": (
             ("restore-references", 0.7),
@@ -141,9 +141,14 @@ GENERIC: Fixes = (("rollback", 0.3), ("restart", 0.2), ("evict-pod", 0.15))
 ALWAYS: Fixes = (("resume-rollout", 0.45),)
 
 
-def fixes_for(cause: str, suggested_actions: tuple[str, ...]) -> Fixes:
-    """The table's entry, then what the finding suggests, then what may always be tried; each strategy once."""
-    found: dict[str, float] = dict(FIXES.get(cause, ()))
+def fixes_for(cause: str, suggested_actions: tuple[str, ...], *, is_own: bool = False) -> Fixes:
+    """The table's entry, then what the finding suggests, then what may always be tried; each strategy once.
+
+    ``is_own``: the event's target is itself the dependency that others suffer from."""
+    found: dict[str, float] = {}
+    for strategy, likely in FIXES.get(cause, ()):
+        key = strategy.removesuffix("-dependency") if is_own else strategy
+        found[key] = max(likely, found.get(key, 0.0))
     for action, likely in zip(suggested_actions, _SUGGESTED, strict=False):
         for strategy in STRATEGIES_OF_ACTION.get(action, ()):
             if cause not in FIXES:

@@ -16,14 +16,15 @@ from pydantic import ValidationError
 
 from healing.actions import guardrails, registry, revisions
 from healing.actions.base import CannotPlan, Plan
-from healing.actions.reading import Workload
+from healing.actions.reading import WORKLOAD_KINDS, Workload
 from healing.metacognition.agents import Agent, Argument, Turn
 from healing.metacognition.case import Case
 from healing.policies.spec import ActionName
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import SourceError
 
-#: A change this shortly before the fault is a suspect; one this long before it is not.
+#: A change this shortly before the fault is the suspect; one within minutes may be; one this long before it is not.
+_JUST_CHANGED_SECONDS = 90
 _FRESH_CHANGE_SECONDS = 15 * 60
 _OLD_CHANGE_SECONDS = 24 * 3600
 
@@ -88,11 +89,10 @@ def _limits(case: Case, agent: Agent, situation: guardrails.Situation) -> list[A
 
 
 def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
-    found = [_restores(agent)]
+    age = _seconds_since_change(case, _changed_workload(case, agent))
+    found = [_restores(agent, age)]
     found += [argument for plan in agent.plans if (argument := _serving(plan))]
-    change = _last_change(case, agent)
-    if change is not None:
-        found.append(change)
+    found += [argument for argument in (_last_change(case, agent, age), _outlier(case, agent)) if argument]
     if case.finding.confidence < case.policy.confidence_threshold:
         text = f"The cause {case.finding.cause} is not certain ({case.finding.confidence:.0%})."
         found.append(Argument("diagnosis", text, -0.3))
@@ -102,10 +102,13 @@ def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
     return found
 
 
-def _restores(agent: Agent) -> Argument:
-    if agent.candidate.blueprint.restores:
-        return Argument("known good", "It goes back to something that worked before.", 0.4)
-    return Argument("known good", "It does not go back to a former state.")
+def _restores(agent: Agent, age: float | None) -> Argument:
+    if not agent.candidate.blueprint.restores:
+        return Argument("known good", "It does not go back to a former state.")
+    is_old = age is not None and age > _JUST_CHANGED_SECONDS and agent.candidate.key in _CHANGES_TEMPLATE_BACK
+    if is_old:
+        return Argument("known good", "It goes back to what worked before; but the present template worked too.", 0.1)
+    return Argument("known good", "It goes back to something that worked before.", 0.4)
 
 
 def _serving(plan: Plan) -> Argument | None:
@@ -119,27 +122,52 @@ def _serving(plan: Plan) -> Argument | None:
     return None
 
 
-def _last_change(case: Case, agent: Agent) -> Argument | None:
+def _changed_workload(case: Case, agent: Agent) -> ObjectRef:
+    """Whose last change matters: that of the workload to be changed, else of the event's target."""
+    return next((plan.target for plan in agent.plans if plan.target.kind in WORKLOAD_KINDS), case.target)
+
+
+def _last_change(case: Case, agent: Agent, age: float | None) -> Argument | None:
     """When the workload's template changed last, seen from the moment the fault was detected."""
-    plan = agent.plans[0]
-    ref = plan.target if plan.target.kind in ("Deployment", "StatefulSet", "DaemonSet") else case.target
-    age = _seconds_since_change(case, ref)
-    key = agent.candidate.key
     if age is None:
         return None
-    when = f"The template of {ref.name} was changed {_duration(age)} before the fault was seen"
+    key = agent.candidate.key
+    when = (
+        f"The template of {_changed_workload(case, agent).name} was changed {_duration(age)} before the fault was seen"
+    )
     data = {"seconds": round(age)}
+    is_just = age <= _JUST_CHANGED_SECONDS
     if age <= _FRESH_CHANGE_SECONDS:
         if key in _CHANGES_TEMPLATE_BACK:
-            return Argument("recent change", f"{when}, and this takes the change back.", 0.8, data)
+            return Argument("recent change", f"{when}, and this takes it back.", 0.8 if is_just else 0.3, data)
         if key in _FRESH_START:
-            return Argument("recent change", f"{when}, and this keeps the change.", -0.5, data)
+            return Argument("recent change", f"{when}, and this keeps it.", -0.5 if is_just else -0.1, data)
         return Argument("recent change", f"{when}.", -0.1, data)
     if age >= _OLD_CHANGE_SECONDS and key in _CHANGES_TEMPLATE_BACK:
         return Argument("recent change", f"{when}: it worked all that time.", -1.2, data)
     if key in _CHANGES_TEMPLATE_BACK:
         return Argument("recent change", f"{when}: not shortly before.", -0.4, data)
     return Argument("recent change", f"{when}: probably not its cause.", 0.2, data)
+
+
+def _outlier(case: Case, agent: Agent) -> Argument | None:
+    """A fault of a few pods is hardly one of the template that all of them share."""
+    named = {str(name).rsplit("/", 1)[-1] for name in case.fact("pods", ())}
+    if not named or case.target.kind not in WORKLOAD_KINDS:
+        return None
+    try:
+        pods = case.target_workload().pods(case.cluster, timeout_seconds=case.seconds)
+    except (CannotPlan, SourceError):
+        return None
+    ill = [pod for pod in pods if pod["metadata"]["name"] in named]
+    if not ill or len(ill) == len(pods):
+        return None
+    text = f"Only {len(ill)} of {len(pods)} pods of the same template show it."
+    if agent.candidate.key in _CHANGES_TEMPLATE_BACK:
+        return Argument("who has it", f"{text} That speaks against the template.", -0.9)
+    if agent.candidate.key == "evict-pod":
+        return Argument("who has it", f"{text} This touches nobody else.", 0.7)
+    return Argument("who has it", text, 0.1)
 
 
 def _seconds_since_change(case: Case, ref: ObjectRef) -> float | None:

@@ -23,7 +23,8 @@ def undo_all(context: PhaseContext, runner: Runner, strategy: Strategy) -> None:
         except UndoFailed as error:
             problems.append(f"{row.action}: {error}")
         else:
-            note = Note("undone", text, {"actionRun": row.pk}, actor_kind=ActorKind.RULE, source="metacognition")
+            said = text or "It was put back already."
+            note = Note("undone", said, {"actionRun": row.pk}, actor_kind=ActorKind.RULE, source="metacognition")
             context.report(note)
     if problems:
         raise UndoFailed("; ".join(problems))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,9 @@ _POLL_SECONDS = 2.0
 _CALL_SECONDS = 1.5
 #: A crash this short before a look counts against it.
 _RECENT = timedelta(seconds=5)
+#: Progress is told this often.
+_QUIET = timedelta(seconds=10)
+_DIGITS = re.compile(r"[0-9]+")
 #: Actions that take room from others, or that others feel: their neighbours are watched too.
 _FELT_BY_OTHERS = frozenset({ActionName.SCALE, ActionName.UPDATE_RESOURCES, ActionName.RESTART_DEPENDENCY})
 
@@ -124,10 +128,12 @@ def _look_again(
 ) -> PhaseResult:
     """Say what has changed since the last look, and come back."""
     notes = []
+    said_at = str(before.get("saidAt", ""))
     if well_since is not None and not before.get("wellSince"):
         notes.append(_note("well", f"All is well; it has to stay so for {stable.total_seconds():.0f} s."))
-    elif well_since is None and found.all != before.get("failing"):
+    elif well_since is None and _is_news(found, before, now):
         notes.append(_note("not-well-yet", f"Not yet: {'; '.join(found.all)}.", {"failing": found.all}))
+        said_at = now.isoformat()
     seconds = _POLL_SECONDS
     if well_since is not None:
         seconds = max(0.2, min(seconds, (well_since + stable - now).total_seconds()))
@@ -136,9 +142,19 @@ def _look_again(
         "wellSince": well_since.isoformat() if well_since else "",
         "failing": found.all,
         "good": found.good,
+        "saidAt": said_at,
         "looks": int(before.get("looks", 0)) + 1,
     }
     return result
+
+
+def _is_news(found: health.Health, before: dict[str, Any], now: datetime) -> bool:
+    """Another problem is news at once, another number only after a while."""
+    failing = before.get("failing", [])
+    if [_DIGITS.sub("", text) for text in found.all] != [_DIGITS.sub("", text) for text in failing]:
+        return True
+    said_at = before.get("saidAt")
+    return found.all != failing and (not said_at or now - datetime.fromisoformat(said_at) > _QUIET)
 
 
 def _note(kind: str, message: str, data: dict[str, Any] | None = None) -> Note:

@@ -1,0 +1,123 @@
+"""Strategies about Services and the workloads behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from healing.actions import labels
+from healing.actions.base import CannotPlan
+from healing.actions.reading import WORKLOAD_KINDS, Workload
+from healing.actions.restart import stamp
+from healing.metacognition.case import Case
+from healing.metacognition.strategies.blueprint import Blueprint, Step
+from healing.policies.spec import ActionName
+from healing.ports.cluster import Object, ObjectRef
+from healing.ports.errors import NotFound
+
+
+def _service(case: Case) -> Object:
+    for ref in (case.finding.object, case.target):
+        if ref.kind == "Service":
+            try:
+                return case.cluster.get("Service", ref.namespace, ref.name, timeout_seconds=case.seconds)
+            except NotFound as error:
+                raise CannotPlan(f"{ref} does not exist.") from error
+    raise CannotPlan("No Service is at fault.")
+
+
+def fix_selector(case: Case) -> Blueprint:
+    service = _service(case)
+    ref = ObjectRef.of(service, "Service")
+    suggested = case.fact("suggested_selector") or _likely_selector(case, service)
+    return Blueprint(
+        f"Correct the selector of Service {ref.name}",
+        f"It selects {_in_words(service['spec'].get('selector') or {})}, which no pod has.",
+        (Step(ActionName.FIX_SERVICE_SELECTOR, ref, {"selector": dict(suggested)}),),
+        restores=False,
+        seconds=5,
+    )
+
+
+def _likely_selector(case: Case, service: Object) -> dict[str, str]:
+    """The labels, under the selector's keys, of the workload that the Service is meant for.
+
+    That is the workload called like the Service, or the only one that agrees with part of the selector.
+    """
+    selector = service["spec"].get("selector") or {}
+    namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+    found = [
+        Workload.of(obj, kind)
+        for kind in sorted(WORKLOAD_KINDS - {"DaemonSet"})
+        for obj in case.cluster.list(kind, namespace, timeout_seconds=case.seconds).items
+    ]
+    named = [w for w in found if w.ref.name == name]
+    partly = [w for w in found if selector.items() & (w.template["metadata"].get("labels") or {}).items()]
+    meant = named or partly
+    if len(meant) != 1:
+        raise CannotPlan(f"It is not clear which workload Service {name} is meant for.")
+    own = meant[0].template["metadata"].get("labels") or {}
+    kept = {key: own[key] for key in selector if key in own}
+    wanted = kept or dict(meant[0].selector.get("matchLabels") or {})
+    if not wanted or labels.service_selects({"spec": {"selector": selector}}, own):
+        raise CannotPlan(f"Service {name} selects the pods of {meant[0].ref} already.")
+    return wanted
+
+
+def _in_words(selector: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(selector.items())) or "nothing"
+
+
+def fix_target_port(case: Case) -> Blueprint:
+    service = _service(case)
+    ref = ObjectRef.of(service, "Service")
+    suggested = case.fact("suggested_target_port")
+    ports = service["spec"].get("ports") or []
+    port = case.fact("port") or (ports[0]["port"] if len(ports) == 1 else None)
+    if suggested is None or port is None:
+        raise CannotPlan("It is not clear which port the pods listen on.")
+    return Blueprint(
+        f"Correct targetPort of Service {ref.name} to {suggested}",
+        "The pods listen on another port than the Service sends to.",
+        (Step(ActionName.FIX_SERVICE_SELECTOR, ref, {"targetPorts": {str(port): str(suggested)}}),),
+        restores=False,
+        seconds=5,
+    )
+
+
+def dependency(case: Case) -> Workload:
+    ref = case.finding.object
+    named = case.fact("dependency") or case.fact("host")
+    if ref.kind not in WORKLOAD_KINDS or (ref.kind, ref.name) == (case.target.kind, case.target.name):
+        ref = _workload_behind(case, str(named or "").split(".", 1)[0])
+    if (ref.kind, ref.namespace, ref.name) == (case.target.kind, case.target.namespace, case.target.name):
+        raise CannotPlan("It is its own dependency.")
+    return Workload.read(case.cluster, ref, timeout_seconds=case.seconds)
+
+
+def _workload_behind(case: Case, name: str) -> ObjectRef:
+    """The workload behind a Service of that name, else the one called like it."""
+    if not name:
+        raise CannotPlan("The finding names no dependency.")
+    selector: dict[str, str] = {}
+    try:
+        service = case.cluster.get("Service", case.target.namespace, name, timeout_seconds=case.seconds)
+        selector = service["spec"].get("selector") or {}
+    except NotFound:
+        pass
+    for kind in sorted(WORKLOAD_KINDS):
+        for obj in case.cluster.list(kind, case.target.namespace, timeout_seconds=case.seconds).items:
+            own = obj["spec"]["template"]["metadata"].get("labels") or {}
+            if (selector and selector.items() <= own.items()) or (not selector and obj["metadata"]["name"] == name):
+                return ObjectRef.of(obj, kind)
+    raise CannotPlan(f"Nothing in {case.target.namespace} is called {name}.")
+
+
+def restart_dependency(case: Case) -> Blueprint:
+    workload = dependency(case)
+    return Blueprint(
+        f"Restart the dependency {workload.ref.name}",
+        f"{case.target.name} suffers from {workload.ref.name}; a fresh start clears what it has piled up.",
+        (Step(ActionName.RESTART_DEPENDENCY, workload.ref, {"at": stamp()}),),
+        restores=False,
+        seconds=25,
+    )

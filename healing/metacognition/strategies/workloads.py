@@ -1,0 +1,103 @@
+"""Strategies that change a workload or replace its pods."""
+
+from __future__ import annotations
+
+from healing.actions import revisions
+from healing.actions.base import CannotPlan
+from healing.actions.reading import Workload
+from healing.actions.restart import stamp
+from healing.metacognition.case import Case
+from healing.metacognition.strategies.blueprint import Blueprint, Step
+from healing.policies.spec import ActionName
+from healing.ports.cluster import ObjectRef
+
+
+def rollback(case: Case, workload: Workload | None = None) -> Blueprint:
+    workload = workload or case.workload()
+    good = case.last_good(workload)
+    ref = workload.ref
+    return Blueprint(
+        f"Roll {ref.name} back to revision {good.revision.number}",
+        f"Revision {good.current.number} is at fault or came with the fault; of revision {good.revision.number}, "
+        f"{good.reason}.",
+        (Step(ActionName.ROLLBACK, ref, {"toRevision": good.revision.number}),),
+        restores=True,
+        seconds=20,
+    )
+
+
+def restart(case: Case, workload: Workload | None = None) -> Blueprint:
+    workload = workload or case.workload()
+    return Blueprint(
+        f"Restart all pods of {workload.ref.name}",
+        "A fresh start clears what a process has piled up; template and configuration stay as they are.",
+        (Step(ActionName.RESTART, workload.ref, {"at": stamp()}),),
+        restores=False,
+        seconds=20,
+    )
+
+
+def evict_pod(case: Case) -> Blueprint:
+    workload = case.target_workload()
+    names = {str(name).rsplit("/", 1)[-1] for name in case.fact("pods", ())}
+    names = names or {case.event.subject.get("name", "")}
+    pods = workload.pods(case.cluster, timeout_seconds=case.seconds)
+    named = [pod for pod in pods if pod["metadata"]["name"] in names]
+    if not named:
+        raise CannotPlan("The pod that showed the fault has gone already.")
+    if len(named) == len(pods) and len(pods) > 1:
+        raise CannotPlan("All pods show the fault: replacing one of them is not enough.")
+    ref = ObjectRef.of(named[0], "Pod")
+    return Blueprint(
+        f"Replace pod {ref.name}",
+        "Only this pod shows the fault; its siblings do not.",
+        (Step(ActionName.EVICT, ref, {}),),
+        restores=False,
+        seconds=10,
+    )
+
+
+def scale_out(case: Case, workload: Workload | None = None) -> Blueprint:
+    workload = workload or case.workload()
+    now = workload.desired
+    if now == 0:
+        raise CannotPlan(f"{workload.ref} is scaled to zero.")
+    suggested = case.fact("suggested_replicas")
+    wanted = max(now + 1, min(int(suggested), now * 3)) if suggested else now + max(1, (now + 1) // 2)
+    return Blueprint(
+        f"Scale {workload.ref.name} out to {wanted} replicas",
+        f"{now} replicas share the load now.",
+        (Step(ActionName.SCALE, workload.ref, {"replicas": wanted}),),
+        restores=False,
+        seconds=15,
+    )
+
+
+def restore_replicas(case: Case) -> Blueprint:
+    workload = case.workload()
+    suggested = case.fact("suggested_replicas")
+    if not suggested:
+        raise CannotPlan(f"Nobody knows how many replicas {workload.ref} had before.")
+    return Blueprint(
+        f"Scale {workload.ref.name} back to {int(suggested)} replicas",
+        f"It had {int(suggested)} before; now it is {workload.desired}.",
+        (Step(ActionName.SCALE, workload.ref, {"replicas": int(suggested)}),),
+        restores=True,
+        seconds=15,
+    )
+
+
+def resume_rollout(case: Case) -> Blueprint:
+    workload = case.workload()
+    if not workload.is_paused:
+        raise CannotPlan(f"The rollout of {workload.ref} is not paused.")
+    kept = revisions.of_workload(case.cluster, workload, timeout_seconds=case.seconds)
+    if workload.paused_by_event and revisions.current(workload, kept).name != revisions.UNRELEASED:
+        raise CannotPlan("We paused it ourselves, because the pods of its template fail.")
+    return Blueprint(
+        f"Let the newest template of {workload.ref.name} roll out",
+        "Somebody has changed the template since its rollout was paused; it has not been tried yet.",
+        (Step(ActionName.RESUME_ROLLOUT, workload.ref, {}),),
+        restores=False,
+        seconds=20,
+    )
