@@ -31,8 +31,8 @@ def send_run(event_id: int, run_id: uuid.UUID, phase: Phase, *, countdown_second
 
 
 def send_mirror(event_id: int) -> None:
-    """Ask a worker to write the event's HealingEvent resource."""
-    current_app.send_task("healing.tasks.mirror_event", args=[event_id], queue="default", retry=False)
+    """Ask a worker to write the event's HealingEvent resource (not one that contains: the cluster may hang)."""
+    current_app.send_task("healing.tasks.mirror_event", args=[event_id], queue="healing", retry=False)
 
 
 def ring_doorbell(event_name: str, seq: int) -> None:

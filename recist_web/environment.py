@@ -71,6 +71,12 @@ def _log_level(value: object) -> object:
     return _RUST_LOG_LEVELS.get(level, level)
 
 
+def _namespace_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise ValueError(f"{value!r} is not the name of a namespace")
+    return value
+
+
 def _host_name(value: str) -> str:
     if "://" in value or "/" in value:
         raise ValueError(f"{value!r} is not a host name: give names without scheme and path")
@@ -128,6 +134,9 @@ class Environment(BaseModel):
     KUBECONFIG: Path | None = None
     KUBE_CONTEXT: str | None = None
     POD_NAMESPACE: str = Field(default="recist-system", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    POLICY_NAMESPACES: Annotated[
+        list[Annotated[str, AfterValidator(_namespace_name)]], BeforeValidator(_comma_separated)
+    ] = []
     PROMETHEUS_URL: HttpUrlOrOff = "http://prometheus:9090"
     LOKI_URL: HttpUrlOrOff = "http://loki:3100"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
@@ -17,24 +18,12 @@ AWAY_SECONDS = 20.0
 _CALL_SECONDS = 2.0
 #: Longer than the pause between two looks, so that a look that found the fault again starts from the beginning.
 _MEMORY_SECONDS = 60
-_LOCK = "withdraw-recovered"
-#: A killed worker leaves the lock behind for this long.
-_LOCK_SECONDS = 60
 
 
 def withdraw_recovered(get_ports: Callable[[str], Ports]) -> int:
     """Look at every event that waits for a person; close those that are well. Returns how many. Beat calls it."""
-    if not cache.add(_LOCK, value=True, timeout=_LOCK_SECONDS):
-        return 0  # the former round is still looking
-    try:
-        return _look_at_all(get_ports)
-    finally:
-        cache.delete(_LOCK)
-
-
-def _look_at_all(get_ports: Callable[[str], Ports]) -> int:
-    waiting = Approval.objects.filter(state=ApprovalState.OPEN).select_related("event")
-    return sum(_look_at(approval, get_ports) for approval in waiting)
+    waiting = Approval.objects.filter(state=ApprovalState.OPEN, event__cluster=settings.CLUSTER_NAME)
+    return sum(_look_at(approval, get_ports) for approval in waiting.select_related("event"))
 
 
 def _look_at(approval: Approval, get_ports: Callable[[str], Ports]) -> bool:

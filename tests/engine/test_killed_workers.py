@@ -142,7 +142,9 @@ def test_every_event_survives_a_worker_killed_in_every_phase(product: Product) -
         assert (event["phase"], event["outcome"]) == ("Completed", "healed"), product.tree.last_words()
         # Each action that is written down was one change of the spec, and there was no other one but the fault.
         # (The rollback ends the pause with the same patch: undoing the pause finds nothing left to do.)
-        actions = product.rows("SELECT action, state, applied_at FROM healing_actionrun WHERE event_id = %s", event["id"])
+        actions = product.rows(
+            "SELECT action, state, applied_at FROM healing_actionrun WHERE event_id = %s", event["id"]
+        )
         applied = [row["action"] for row in actions if row["applied_at"] is not None]
         assert len(applied) == len(set(applied)), actions
         changes = product.deployment(workload)["metadata"]["generation"] - generations[workload]

@@ -135,7 +135,9 @@ def test_a_sweep_while_the_worker_commits_changes_nothing_twice() -> None:
         assert claimed is not None
         late = timezone.now() + timedelta(minutes=5)
         result = PhaseResult(Phase.DIAGNOSING, [Note("contained", "done")])
-        committed, _ = at_once(partial(engine.commit, event.pk, event.run_id, result), partial(engine.sweep, late))
+        committed, _ = at_once(
+            partial(engine.commit, event.pk, event.run_id, result), partial(engine.sweep, "default", late)
+        )
         event.refresh_from_db()
         kinds = list(event.timeline.values_list("kind", flat=True))
         if isinstance(committed, LostRun):

@@ -32,7 +32,7 @@ class Command(BaseCommand):
             ports = get_ports(settings.CLUSTER_NAME)
         except LookupError as error:
             raise CommandError(str(error)) from error
-        namespaces = tuple(getattr(settings, "POLICY_NAMESPACES", ()) or ())
+        namespaces = settings.POLICY_NAMESPACES
         watcher = Watcher(ports, Options(lease_namespace=settings.POD_NAMESPACE, policy_namespaces=namespaces))
         log.info("watching", cluster=settings.CLUSTER_NAME, identity=watcher.elector.identity)
         watcher.run(stop)
