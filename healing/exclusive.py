@@ -1,4 +1,4 @@
-"""One at a time, across processes: for rounds of upkeep that beat starts more often than a slow cluster lets them end."""
+"""One at a time, across processes: for rounds that beat starts more often than a slow cluster lets them end."""
 
 from __future__ import annotations
 

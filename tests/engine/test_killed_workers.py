@@ -122,7 +122,9 @@ def what_happened(product: Product, event: dict[str, Any], phase: str) -> str:
     return " -> ".join(kinds[kinds.index("worker-lost") :])
 
 
-def test_every_event_survives_a_worker_killed_in_every_phase(product: Product) -> None:
+def test_every_event_survives_a_worker_killed_in_every_phase(
+    product: Product, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Prints one line for each phase: where the worker died, what came next, how the event ended."""
     generations = {name: product.deployment(name)["metadata"]["generation"] for name, _ in DEATHS.values()}
     slow_api(product, 0.05)
@@ -138,7 +140,8 @@ def test_every_event_survives_a_worker_killed_in_every_phase(product: Product) -
         event = product.tree.wait_for(finished, f"{workload} ends after a kill in {phase}", seconds=150)
         took = (event["finished_at"] - event["detected_at"]).total_seconds()
         ending = f"{event['phase']}/{event['outcome']} {took:.0f} s after detection"
-        print(f"killed {process} in {phase} ({workload}): {what_happened(product, event, phase)}; {ending}")
+        with capsys.disabled():  # this is what the test is read for
+            print(f"\nkilled {process} in {phase} ({workload}): {what_happened(product, event, phase)}; {ending}")  # noqa: T201
         assert (event["phase"], event["outcome"]) == ("Completed", "healed"), product.tree.last_words()
         # Each action that is written down was one change of the spec, and there was no other one but the fault.
         # (The rollback ends the pause with the same patch: undoing the pause finds nothing left to do.)
