@@ -1,6 +1,6 @@
 """What a ConfigMap's key held before it was lost, and who says so.
 
-Sources, surest first: the configuration that somebody applied (kubectl keeps it on the object); what the watcher saw
+Sources, surest first: the configuration that somebody applied (kubectl keeps it on the object); what was seen before
 (`healing.models.KnownConfig`); the same key in a sibling of the same family (``shop-config-v1`` beside
 ``shop-config-v2``).
 """
@@ -10,12 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+from django.utils import timezone
+
 from healing.actions.reading import list_if_allowed
-from healing.models import KnownConfig
+from healing.models import KnownConfig, Policy
+from healing.ports import Ports
 from healing.ports.cluster import Cluster, Object
+from healing.ports.errors import SourceError
+
+log = structlog.get_logger(__name__)
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 #: How a family of ConfigMaps tells its generations apart: ``-v2``, ``-20260101``, ``-7f9c8d``.
@@ -81,7 +89,7 @@ _KEPT = 5
 
 
 def remember(cluster_name: str, config_map: Object, seen_at: datetime) -> bool:
-    """Keep what a ConfigMap holds now (the watcher calls this for each one it sees). True: it was new."""
+    """Keep what a ConfigMap holds now (see `remember_all`). True: it was new."""
     meta, data = config_map["metadata"], config_map.get("data") or {}
     text = json.dumps(data, sort_keys=True)
     if not data or len(text) > _MAX_BYTES or meta["name"] == "kube-root-ca.crt":
@@ -102,3 +110,24 @@ def remember(cluster_name: str, config_map: Object, seen_at: datetime) -> bool:
         old = KnownConfig.objects.filter(uid=known.uid).order_by("-seen_at").values_list("pk", flat=True)[_KEPT:]
         KnownConfig.objects.filter(pk__in=list(old)).delete()
     return is_new
+
+
+def remember_all(get_ports: Callable[[str], Ports], *, timeout_seconds: float = 5.0) -> int:
+    """Keep what the ConfigMaps of all enabled policies' namespaces hold; returns how many had changed.
+
+    What cannot be read is left for the next time."""
+    now, changed = timezone.now(), 0
+    wanted = {
+        (policy.cluster, namespace)
+        for policy in Policy.objects.filter(enabled=True)
+        for namespace in policy.parsed().target_namespaces
+    }
+    for cluster_name, namespace in sorted(wanted):
+        try:
+            cluster = get_ports(cluster_name).cluster
+            found = cluster.list("ConfigMap", namespace, timeout_seconds=timeout_seconds).items
+        except (LookupError, SourceError) as error:
+            log.info("configuration not remembered", cluster=cluster_name, namespace=namespace, error=str(error))
+            continue
+        changed += sum([remember(cluster_name, config_map, now) for config_map in found])
+    return changed
