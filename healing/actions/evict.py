@@ -39,6 +39,7 @@ class Evict(Action[EvictParameters]):
             cluster, ref.namespace, pod["metadata"].get("labels") or {}, timeout_seconds=timeout_seconds
         )
         ready = workload.ready if workload else None
+        spared = workload is not None and workload.ready > 1 and (workload.ready - 1) * 2 >= workload.desired
         return Plan(
             action=self.name,
             target=ref,
@@ -47,8 +48,14 @@ class Evict(Action[EvictParameters]):
             changes=(Change(ref, "", "exists", "replaced"),),
             operations=(operations.evict(ref),),
             pre_state={"node": pod["spec"].get("nodeName", ""), "isReady": serves},
-            risk=Risk.MEDIUM if serves else Risk.LOW,
-            risk_reason="The pod serves right now." if serves else "The pod does not serve.",
+            risk=Risk.MEDIUM if serves and not spared else Risk.LOW,
+            risk_reason=(
+                "The pod does not serve."
+                if not serves
+                else "At least half of the replicas go on serving."
+                if spared
+                else "The pod serves right now, and less than half of the replicas would remain."
+            ),
             reversible=True,
             undo_summary="Nothing to put back: the controller has made a new pod of the same template.",
             blast_radius=BlastRadius(
