@@ -239,6 +239,20 @@ def test_a_hog_below_explains_the_latency_above() -> None:
     assert named(best(world)) == ("CPUHog", "Deployment", "payments")
 
 
+@pytest.mark.parametrize(("image", "expected"), [("r/app:2", "BadRollout"), ("r/app:1", "FailingDependency")])
+def test_errors_that_a_release_brought(image: str, expected: str) -> None:
+    world = World()
+    old = [container(image="r/app:1")]
+    new = [container(image=image, resources={"limits": {"memory": "300Mi"}})]
+    world.deployment("catalog", new, before=old, replicas=1, rolled_out=12 * 15)
+    world.service("catalog")
+    values = _counter([6.0] * 72), _counter([0.0] * 60 + [4.0] * 12)
+    for code, counter in zip(("200", "500"), values, strict=True):
+        world.series("http_requests_total", counter, code=code, pod="catalog-r2-0")
+    found = best(world)
+    assert named(found) == (expected, "Deployment", "catalog")
+
+
 def test_ordinary_latency_and_single_errors_are_no_fault() -> None:
     world = _chain()
     _latency(world, "front", 0.2, 0.25, errors=0.01)

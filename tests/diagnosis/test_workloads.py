@@ -206,6 +206,19 @@ def test_memory_that_rises_over_each_life_is_a_leak() -> None:
     assert found.facts["growth_bytes_per_second"] == pytest.approx(5 * MI / 15, rel=0.01)
 
 
+def test_a_new_program_that_outgrows_the_old_limit() -> None:
+    world = World()
+    world.deployment(
+        "recommender",
+        [container(image="r/recommender:2")],
+        before=[container(image="r/recommender:1")],
+        failing=crashed(137, "OOMKilled", lived=59),
+    )
+    found = best(world)
+    assert named(found) == ("MemoryLeak", "Deployment", "recommender")
+    assert found.facts["revision"] == 1
+
+
 def test_a_fast_leak_of_what_ran_well_before() -> None:
     world = World()
     world.deployment("cart", failing=crashed(137, "OOMKilled", lived=24, restarts=3), replicas=1)
@@ -307,6 +320,22 @@ def test_a_lowered_cpu_limit_throttles() -> None:
     assert named(found) == ("CPULimitTooLow", "Deployment", "pricing")
     assert (found.facts["suggested_cpu_limit"], found.facts["revision"]) == ("500m", 1)
     assert found.facts["throttled_fraction"] == pytest.approx(0.8, rel=0.05)
+
+
+def test_a_cpu_limit_so_low_that_the_program_never_gets_ready() -> None:
+    world = World()
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}}
+
+    def limited(cpu: str) -> list[dict[str, object]]:
+        return [container(resources={"limits": {"cpu": cpu}}, livenessProbe=probe)]
+
+    world.deployment("pricing", limited("20m"), before=limited("800m"), failing=crashed(137, lived=40))
+    pod = world.pods("pricing", 2)[0]
+    world.event(pod, "Unhealthy", "Liveness probe failed: dial tcp 10.0.0.1:8080: connect: connection refused")
+    world.event(pod, "Killing", "Container app failed liveness probe, will be restarted", kind="Normal")
+    found = best(world)
+    assert named(found) == ("CPULimitTooLow", "Deployment", "pricing")
+    assert (found.facts["suggested_cpu_limit"], found.facts["revision"]) == ("800m", 1)
 
 
 def test_a_busy_container_that_was_always_busy_is_no_fault() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from healing.diagnosis import reading as r, series as s
-from healing.diagnosis.analyzers.common import change_evidence, workload_ref
+from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.links import prometheus_graph
 from healing.diagnosis.requests import request_rate
@@ -26,6 +26,7 @@ _MEANINGFUL_CORES = 0.02
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
     """CPULimitTooLow, CPUHog, TrafficSpike."""
+    yield from _starved(scene)
     if not scene.snapshot.series:
         return
     usage = _by_container(scene, _USAGE)
@@ -44,6 +45,33 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                 hot.append((container, cores, share, limit))
         if hot:
             yield from _judge(scene, workload, hot, len(containers))
+
+
+def _starved(scene: Scene) -> Iterator[Hypothesis]:
+    """Since its CPU limit was lowered a program does not even get ready: its probes find nobody."""
+    for workload, containers in scene.containers.items():
+        failing = [c for c in containers if not c.is_ready and not c.is_init and c.exit_code in (None, 0, 137, 143)]
+        failing = [c for c in failing if not c.was_oom_killed and (c.is_running or c.waiting == "CrashLoopBackOff")]
+        past, blame = rollout_blame(scene, workload, failing) if failing else (None, 0.0)
+        lowered = _lowered(past, failing[0].name) if failing else None
+        if past is None or lowered is None or blame < 0.5 or lowered[1] > lowered[0] / 2:
+            continue
+        yield Hypothesis(
+            "CPULimitTooLow",
+            workload_ref(scene, workload),
+            0.9,
+            f"Container {failing[0].name} does not get ready since its CPU limit was lowered from {lowered[0]:g} to"
+            f" {lowered[1]:g} cores in revision {past.current.number}.",
+            [status_evidence(failing[0]), *change_evidence(past, past.changed("resources.limits"))],
+            {
+                "container": failing[0].name,
+                "cpu_limit_cores": lowered[1],
+                "suggested_cpu_limit": r.as_cpu(lowered[0]),
+                **past.facts(),
+            },
+            affected=scene.around(workload),
+            since=past.started,
+        )
 
 
 def _judge(

@@ -9,6 +9,7 @@ from healing.diagnosis import series as s
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, evidence
 from healing.diagnosis.requests import Requests, served
+from healing.diagnosis.revisions import History
 from healing.diagnosis.scene import Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -21,16 +22,51 @@ _FAILING, _FAILING_RATIO = 0.05, 2.0
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
-    """SlowDependency and FailingDependency."""
+    """SlowDependency and FailingDependency; BadRollout where a new revision brought it."""
     if not scene.snapshot.series:
         return
     requests = {w: found for w, found in served(scene).items() if scene.covers(w.namespace)}
+    yield from _regressions(scene, requests)
     slow = {w: shift for w, found in requests.items() if (shift := _slow(found)) is not None}
     for workload, shift in slow.items():
         yield _hypothesis(scene, workload, requests[workload], shift, slow, is_slow=True)
     failing = {w: shift for w, found in requests.items() if (shift := _failing(found)) is not None}
     for workload, shift in failing.items():
         yield _hypothesis(scene, workload, requests[workload], shift, failing, is_slow=False)
+
+
+def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[Hypothesis]:
+    """A new program or new settings since which the workload is slow or fails, while what it calls is well."""
+    shifts = {w: shift for w, found in requests.items() if (shift := _failing(found) or _slow(found)) is not None}
+    for workload, shift in shifts.items():
+        past = scene.history(workload)
+        if (
+            past is None
+            or past.good is None
+            or not _began_with(past, shift)
+            or _reachable(scene, workload) & shifts.keys()
+        ):
+            continue
+        changed = past.changed(".image", ".env", ".command", ".args")
+        if not changed:
+            continue
+        failing = _failing(requests[workload]) is not None
+        what = f"fails {shift.after:.0%} of its requests" if failing else f"answers in {shift.after * 1000:.0f} ms"
+        yield Hypothesis(
+            "BadRollout",
+            workload_ref(scene, workload),
+            0.9,
+            f"{workload.kind} {workload.name} {what} since revision {past.current.number} was rolled out"
+            f" ({changed[0].path} changed).",
+            [_metric(workload, requests[workload], is_slow=not failing), *change_evidence(past)],
+            past.facts() | {"container": changed[0].path.partition("[")[2].partition("]")[0]},
+            affected=scene.around(workload),
+            since=past.started,
+        )
+
+
+def _began_with(past: History, shift: s.Shift) -> bool:
+    return past.started is not None and shift.before != shift.after and -30 <= shift.at - past.started.timestamp() <= 90
 
 
 def _slow(found: Requests) -> s.Shift | None:
@@ -90,12 +126,7 @@ def _hypothesis(
     facts["callers"] = [c.as_json() for c in callers]
     proof = [_metric(workload, found, is_slow=is_slow)]
     past = scene.history(workload)
-    if (
-        past is not None
-        and past.good is not None
-        and past.started is not None
-        and -30 <= shift.at - past.started.timestamp() <= 90
-    ):
+    if past is not None and past.good is not None and _began_with(past, shift):
         facts |= past.facts()
         proof += change_evidence(past)
         words += f". It began with revision {past.current.number}"

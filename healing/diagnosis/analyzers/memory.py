@@ -103,7 +103,7 @@ def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: d
             since=past.started,
         )
     leak = _leak_strength(growth, lifetime, limit)
-    if leak < 0.5 and _was_enough(points, limit):
+    if leak < 0.5 and (_was_enough(points, limit) or _regressed(past, blame, container)):
         leak = 0.82
     if leak >= 0.5:
         brought = past is not None and blame >= 0.7 and bool(past.changed(".image"))
@@ -198,6 +198,13 @@ def _leak_strength(growth: s.Trend | None, lifetime: float | None, limit: float)
     if lifetime is None or lifetime <= _AT_START_SECONDS:
         return 0.0
     return 0.62 if lifetime > 300 else 0.56 if lifetime > 90 else 0.3
+
+
+def _regressed(past: History | None, blame: float, container: Container) -> bool:
+    """A new program under the old limit, which was enough for the old one, and which lives for a while."""
+    if past is None or past.good is None or blame < 0.7 or (container.lifetime_seconds or 0) < _AT_START_SECONDS:
+        return False
+    return bool(past.changed(f"[{container.name}].image")) and not past.changed(f"[{container.name}].resources")
 
 
 def _was_enough(points: dict[str, s.Points], limit: float) -> bool:
