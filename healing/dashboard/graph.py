@@ -14,14 +14,14 @@ from typing import Any
 
 from healing.dashboard import words
 
-NODE_WIDTH = 216
+NODE_WIDTH = 232
 LINE_HEIGHT = 17
 NODE_PADDING = 12
 KIND_HEIGHT = 18
 LAYER_GAP = 84
 ROW_GAP = 22
 MARGIN = 8
-_WRAP = 30
+_WRAP = 28
 _MAX_LINES = 4
 _MAX_LAYERS_SIDEWAYS = 3
 #: Room for the arrow's tip between a line's end and its node.
