@@ -18,6 +18,10 @@ class PlanningCluster:
         self._lock = threading.Lock()
         self._known: dict[tuple[Any, ...], Any] = {}
 
+    def anew(self) -> PlanningCluster:
+        """The same cluster with nothing remembered: for a plan that turned out to be made on old reads."""
+        return PlanningCluster(self._cluster)
+
     def _remembered(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         with self._lock:
             if key in self._known:

@@ -16,18 +16,21 @@ from pydantic import ValidationError
 
 from healing.actions import guardrails, registry, revisions
 from healing.actions.base import CannotPlan, Plan
+from healing.actions.planning_cluster import PlanningCluster
 from healing.actions.reading import WORKLOAD_KINDS, Workload
 from healing.metacognition.agents import Agent, Argument, Turn
 from healing.metacognition.case import Case
 from healing.policies.spec import ActionName
 from healing.ports.cluster import ObjectRef
-from healing.ports.errors import SourceError
+from healing.ports.errors import Conflict, DisruptionBudgetExceeded, SourceError, Unavailable
 
 #: A change this shortly before the fault is the suspect; one within minutes may be; one this long before it is not.
 _JUST_CHANGED_SECONDS = 90
 _FRESH_CHANGE_SECONDS = 15 * 60
 _OLD_CHANGE_SECONDS = 24 * 3600
 
+#: A plan that meets somebody else's write is made anew, this often.
+_CONFLICTS = 4
 _CHANGES_TEMPLATE_BACK = frozenset({"rollback", "restore-resources", "restore-references", "rollback-dependency"})
 _FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
 
@@ -42,27 +45,49 @@ def turns_for(situation: guardrails.Situation) -> list[Turn]:
 
 
 def _feasibility(case: Case, agent: Agent, situation: guardrails.Situation) -> list[Argument]:
+    """Plan it, hold it against the limits, and have the API server dry-run it.
+
+    Raises `SourceError` where the cluster does not answer: that says nothing about the strategy, so the phase is run
+    again. A conflict says that the plan was made on old reads (a controller writes status all the time): plan anew.
+    """
+    cluster = case.cluster
+    for _ in range(_CONFLICTS):
+        try:
+            return _try_out(case, cluster, agent, situation)
+        except Conflict:
+            cluster = cluster.anew()
+    raise Unavailable(f"{agent.candidate.blueprint.title}: its target is being changed by others all the time.")
+
+
+def _try_out(case: Case, cluster: PlanningCluster, agent: Agent, situation: guardrails.Situation) -> list[Argument]:
+    agent.plans, agent.refusals = [], []
     found: list[Argument] = []
     try:
         for step in agent.candidate.blueprint.steps:
-            plan = registry.make_plan(
-                case.cluster, step.action, step.target, step.parameters, timeout_seconds=case.seconds
-            )
+            plan = registry.make_plan(cluster, step.action, step.target, step.parameters, timeout_seconds=case.seconds)
             agent.plans.append(plan)
             found.append(Argument("plan", plan.summary, data={"changes": len(plan.changes)}))
     except (CannotPlan, ValidationError, LookupError, SourceError) as error:
+        _raise_unless_final(error)
         agent.problem = _first_line(error)
         return [*found, Argument("plan", f"It cannot be done: {agent.problem}", -3.0)]
-    found += _limits(case, agent, situation)
+    found += _limits(case, cluster, agent, situation)
     if agent.problem:
         return found
     try:
         for plan in agent.plans:
-            registry.get(plan.action).dry_run(case.cluster, plan, timeout_seconds=case.seconds)
+            registry.get(plan.action).dry_run(cluster, plan, timeout_seconds=case.seconds)
     except SourceError as error:
+        _raise_unless_final(error)
         agent.problem = f"the API server refuses it: {error}"
         return [*found, Argument("dry run", f"The API server would refuse it: {error}", -3.0)]
     return [*found, Argument("dry run", "The API server would accept it.", 0.1)]
+
+
+def _raise_unless_final(error: Exception) -> None:
+    """What may go well in a second is no argument against a strategy. A disruption budget is one."""
+    if isinstance(error, SourceError) and error.retryable and not isinstance(error, DisruptionBudgetExceeded):
+        raise error
 
 
 def _first_line(error: Exception) -> str:
@@ -71,12 +96,13 @@ def _first_line(error: Exception) -> str:
     return str(error)
 
 
-def _limits(case: Case, agent: Agent, situation: guardrails.Situation) -> list[Argument]:
+def _limits(case: Case, cluster: PlanningCluster, agent: Agent, situation: guardrails.Situation) -> list[Argument]:
     found = []
     for plan in agent.plans:
         try:
-            refusals = guardrails.check(plan, situation, case.cluster, timeout_seconds=case.seconds)
+            refusals = guardrails.check(plan, situation, cluster, timeout_seconds=case.seconds)
         except SourceError as error:
+            _raise_unless_final(error)
             agent.problem = f"its limits could not be checked: {error}"
             return [Argument("limits", f"Limits could not be checked: {error}", -3.0)]
         agent.refusals += [r for r in refusals if r not in agent.refusals]

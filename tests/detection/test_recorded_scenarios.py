@@ -7,6 +7,9 @@ import pytest
 from healing.actions.isolate import QUARANTINE
 from tests.detection.replay import Stage, play
 
+#: The evaluator minds its database connection after each round.
+pytestmark = pytest.mark.django_db
+
 FAULTS = [
     # scenario, first fault (kind, name, symptom), not before, not after (seconds)
     ("crashloop", ("Deployment", "api", "CrashLoopBackOff"), 4.5, 5.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -218,3 +219,31 @@ def test_an_unknown_cause_asks_a_person(live: Live, ns: Namespace) -> None:
     told = Story(event, live.ports, finding(event, "SomethingNew", confidence=0.3))
     told.until(Phase.AWAITING_APPROVAL)
     assert "not certain" in Approval.objects.get().reason
+
+
+class Meddler:
+    """A cluster in which somebody else writes the object right before each of the first dry runs."""
+
+    def __init__(self, cluster: Any, times: int) -> None:
+        self._cluster = cluster
+        self.left = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster, name)
+
+    def patch(self, kind: str, namespace: str, name: str, patch: Any, *, dry_run: bool = False, **rest: Any) -> Any:
+        if dry_run and self.left:
+            self.left -= 1
+            note = {"metadata": {"annotations": {"example.com/left": str(self.left)}}}
+            self._cluster.patch(kind, namespace, name, note)
+        return self._cluster.patch(kind, namespace, name, patch, dry_run=dry_run, **rest)
+
+
+def test_others_who_write_the_object_while_it_is_planned_are_no_reason_to_give_up(live: Live, ns: Namespace) -> None:
+    ref = bad_image(ns)
+    meddler = Meddler(live.ports.cluster, times=3)
+    event = events.event(ref, "ImagePullBackOff", containment={"pauseRollouts": False}, **QUICK)
+    told = Story(event, replace(live.ports, cluster=meddler), finding(event, "ImageNotFound"))  # type: ignore[arg-type]
+    assert told.through().outcome == Outcome.HEALED, told.told
+    assert meddler.left == 0
+    assert "failed" not in told.kinds()
