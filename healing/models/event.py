@@ -157,6 +157,7 @@ class TimelineEntry(models.Model):
     data = models.JSONField(default=dict, blank=True)
 
     class Meta:
+        verbose_name_plural = "timeline entries"
         ordering = ("seq",)
         constraints = (models.UniqueConstraint(fields=("event", "seq"), name="timeline_seq_unique"),)
 

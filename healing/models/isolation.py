@@ -9,7 +9,7 @@ from healing.models.event import HealingEvent
 
 
 class Isolation(models.Model):
-    """``policy_name`` is the NetworkPolicy that selects ``label`` on the pod; lifted at ``expires_at`` at the latest."""
+    """``policy_name`` is the NetworkPolicy that selects ``label`` on the pod; lifted by ``expires_at``."""
 
     class Mode(models.TextChoices):
         SOFT = "soft", "no traffic to it"
