@@ -103,7 +103,7 @@ class Cluster(Protocol):
         self,
         regarding: Object,
         *,
-        type: Literal["Normal", "Warning"],
+        type: Literal["Normal", "Warning"],  # noqa: A002 -- the field's name in the API
         reason: str,
         message: str,
         component: str,
@@ -136,7 +136,7 @@ class Exit:
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     ok: bool
-    #: in the kubelet's words: ``HTTP probe failed with statuscode: 404``, ``dial tcp 10.1.0.7:81: connect: connection refused``
+    #: in the kubelet's words: ``HTTP probe failed with statuscode: 404``, ``dial tcp 10.1.0.7:81: connect: refused``
     message: str = ""
 
 
