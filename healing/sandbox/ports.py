@@ -42,7 +42,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who sends a request. Controllers use names such as ``system:serviceaccount:kube-system:replicaset-controller``."""
+    """Who sends a request. Controllers: ``system:serviceaccount:kube-system:replicaset-controller``."""
 
     name: str
     groups: tuple[str, ...] = ()
