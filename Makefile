@@ -20,7 +20,7 @@ demo: install ## the whole product on an embedded cluster: PORT=8000, DEMO_FAULT
 	@exec $(PY) manage.py demo
 
 test: install-dev ## all tests, on real PostgreSQL, Valkey, sandbox and browser (ARGS="-k name" chooses)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --maxprocesses 4 $(ARGS)
 	TEST_DATABASE=sqlite $(PY) -m pytest -m both_databases $(ARGS)
 
 check: install-dev ## lint, types, import layers, migrations, resource definitions, deployment settings, docs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
     from tests.parts.live_tree import LiveTree
+
+#: Name of the property that carries what a test wants to say.
+_SAYS = "says"
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +84,17 @@ def browser_context(chromium: Browser) -> Iterator[BrowserContext]:
     context.set_default_timeout(10_000)
     yield context
     context.close()
+
+
+@pytest.fixture
+def says(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Print a line at the end of the run, whatever captures the output and whichever process runs the test."""
+    return lambda line: record_property(_SAYS, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reports in (terminalreporter.stats.get("passed", []), terminalreporter.stats.get("failed", [])):
+        for report in reports:
+            for name, line in getattr(report, "user_properties", ()):
+                if name == _SAYS:
+                    terminalreporter.write_line(str(line))

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,9 +122,7 @@ def what_happened(product: Product, event: dict[str, Any], phase: str) -> str:
     return " -> ".join(kinds[kinds.index("worker-lost") :])
 
 
-def test_every_event_survives_a_worker_killed_in_every_phase(
-    product: Product, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_event_survives_a_worker_killed_in_every_phase(product: Product, says: Callable[[str], None]) -> None:
     """Prints one line for each phase: where the worker died, what came next, how the event ended."""
     generations = {name: product.deployment(name)["metadata"]["generation"] for name, _ in DEATHS.values()}
     slow_api(product, 0.05)
@@ -140,8 +138,7 @@ def test_every_event_survives_a_worker_killed_in_every_phase(
         event = product.tree.wait_for(finished, f"{workload} ends after a kill in {phase}", seconds=150)
         took = (event["finished_at"] - event["detected_at"]).total_seconds()
         ending = f"{event['phase']}/{event['outcome']} {took:.0f} s after detection"
-        with capsys.disabled():  # this is what the test is read for
-            print(f"\nkilled {process} in {phase} ({workload}): {what_happened(product, event, phase)}; {ending}")  # noqa: T201
+        says(f"killed {process} in {phase} ({workload}): {what_happened(product, event, phase)}; {ending}")
         assert (event["phase"], event["outcome"]) == ("Completed", "healed"), product.tree.last_words()
         # Each action that is written down was one change of the spec, and there was no other one but the fault.
         # (The rollback ends the pause with the same patch: undoing the pause finds nothing left to do.)
