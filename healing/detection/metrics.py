@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from healing.detection.containers import ContainerView, condition, containers
 from healing.detection.owners import OwnerUnknown, Target, target_of
 from healing.detection.pods import is_out_of_scope
 from healing.detection.queries import CPU, LATENCY, MEMORY, REQUESTS
+from healing.detection.request_load import RequestLoad, judge
 from healing.detection.sighting import Sighting
 from healing.faults import Severity, SignalSource
 from healing.policies.spec import Thresholds
@@ -25,9 +25,6 @@ from healing.ports.metrics import Sample
 METRIC = "Metric"
 #: Starting takes CPU.
 STARTING = timedelta(seconds=30)
-#: Fewer requests than this in a minute say nothing about a rate or a percentile.
-MIN_REQUESTS_PER_SECOND = 10 / 60
-P99 = 0.99
 
 Results = Mapping[str, Sequence[Sample]]
 ThresholdsOf = Callable[[Target], Thresholds | None]
@@ -40,9 +37,15 @@ class _Load:
     target: Target
     cpu: list[tuple[float, ObjectRef, str]] = field(default_factory=list)
     memory: list[tuple[float, ObjectRef, str]] = field(default_factory=list)
-    buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
-    requests: float = 0.0
-    errors: float = 0.0
+    requests: dict[ObjectRef, RequestLoad] = field(default_factory=dict)
+    #: pods that get traffic
+    ready: set[ObjectRef] = field(default_factory=set)
+
+    def of_pod(self, pod: Object) -> RequestLoad:
+        ref = ObjectRef.of(pod, "Pod")
+        if condition(pod, "Ready").get("status") == "True":
+            self.ready.add(ref)
+        return self.requests.setdefault(ref, RequestLoad())
 
 
 def metric_sightings(
@@ -57,25 +60,6 @@ def metric_sightings(
         sightings = list(_judge(load, thresholds, cache)) if thresholds else []
         found[(METRIC, ref.namespace, f"{ref.kind}/{ref.name}")] = sightings
     return found
-
-
-def quantile(q: float, buckets: Mapping[float, float]) -> float | None:
-    """As Prometheus' ``histogram_quantile``: ``buckets`` maps upper bound to cumulative rate. None: no data."""
-    bounds = sorted(buckets)
-    if not bounds or not math.isinf(bounds[-1]) or not buckets[bounds[-1]] > 0:
-        return None
-    rank = q * buckets[bounds[-1]]
-    below_bound, below_count = 0.0, 0.0
-    for bound in bounds:
-        count = max(buckets[bound], below_count)
-        if count >= rank:
-            if math.isinf(bound):
-                return below_bound if len(bounds) > 1 else None
-            if count == below_count:
-                return bound
-            return below_bound + (bound - below_bound) * (rank - below_count) / (count - below_count)
-        below_bound, below_count = bound, count
-    return None
 
 
 def _loads(results: Results, cache: ObjectCache, now: datetime) -> dict[str, _Load]:
@@ -143,14 +127,15 @@ def _take_latency(sample: Sample, pod: Object, load: _Load, now: datetime) -> No
         bound = float(sample.labels.get("le", ""))
     except ValueError:
         return
-    load.buckets[bound] += sample.value
+    load.of_pod(pod).buckets[bound] += sample.value
 
 
 def _take_requests(sample: Sample, pod: Object, load: _Load, now: datetime) -> None:
-    load.requests += sample.value
+    of_pod = load.of_pod(pod)
+    of_pod.requests += sample.value
     codes = (sample.labels.get(name, "") for name in ("code", "status", "status_code"))
     if next(filter(None, codes), "").startswith("5"):
-        load.errors += sample.value
+        of_pod.errors += sample.value
 
 
 def _judge(load: _Load, thresholds: Thresholds, cache: ObjectCache) -> Iterator[Sighting]:
@@ -175,21 +160,19 @@ def _judge(load: _Load, thresholds: Thresholds, cache: ObjectCache) -> Iterator[
 
 
 def _judge_requests(load: _Load, thresholds: Thresholds) -> Iterator[Sighting]:
-    if thresholds.latency_ms is not None and load.buckets.get(math.inf, 0.0) >= MIN_REQUESTS_PER_SECOND:
-        seconds = quantile(P99, load.buckets)
-        if seconds is not None and seconds * 1000 > thresholds.latency_ms:
-            text = (
-                f"1 % of the requests take longer than {seconds * 1000:.0f} ms (allowed: {thresholds.latency_ms:g} ms)."
-            )
-            yield _sighting(
-                load, thresholds, "HighLatency", LATENCY, seconds * 1000, thresholds.latency_ms, text, Severity.HIGH
-            )
-    if thresholds.error_rate is not None and load.requests >= MIN_REQUESTS_PER_SECOND:
-        rate = load.errors / load.requests
-        if rate > thresholds.error_rate:
-            text = f"{rate:.1%} of the requests fail (allowed: {thresholds.error_rate:.1%})."
-            severity = Severity.CRITICAL if rate >= 0.5 else Severity.HIGH
-            yield _sighting(load, thresholds, "HighErrorRate", "errorRate", rate, thresholds.error_rate, text, severity)
+    for found in judge(load.requests, frozenset(load.ready), thresholds):
+        yield _sighting(
+            load,
+            thresholds,
+            found.symptom,
+            found.metric,
+            found.value,
+            found.threshold,
+            found.text,
+            found.severity,
+            found.subject,
+            {"peers": round(found.peers, 6)} if found.peers is not None else None,
+        )
 
 
 def _sighting(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from healing.detection.metrics import metric_sightings, quantile
+from healing.detection.metrics import metric_sightings
 from healing.detection.queries import CPU, LATENCY, MEMORY, REQUESTS, TEMPLATES, promql
+from healing.detection.request_load import quantile
 from healing.detection.sighting import Sighting
 from healing.policies.spec import Thresholds
 from healing.ports.metrics import Sample
@@ -78,7 +79,8 @@ def test_an_autoscaler_that_has_room_answers_the_load_itself() -> None:
 
 
 def test_errors_as_a_share_of_all_requests_of_the_workload() -> None:
-    results = [sample(8, code="200"), sample(1, "web-rs-2", status="503"), sample(1, status_code="404")]
+    results = [sample(6, code="200"), sample(0.5, status="503"), sample(1, status_code="404")]
+    results += [sample(2, "web-rs-2", code="200"), sample(0.5, "web-rs-2", code="500")]
     two = (pod(), pod("web-rs-2"))
     [sighting] = see({REQUESTS: results}, *two)
     assert (sighting.symptom, sighting.data["value"]) == ("HighErrorRate", 0.1)
@@ -98,6 +100,64 @@ def test_latency_is_judged_over_all_pods() -> None:
     assert sighting.data["value"] == pytest.approx(750)
     fast = [sample(1000, "web-rs-2", le=le) for le in ("0.25", "0.5", "1", "+Inf")]
     assert see({LATENCY: buckets + fast}, pod(), pod("web-rs-2")) == []
+
+
+def per_pod(*counts: tuple[float, float]) -> list[Sample]:
+    """(failed, all) requests a minute of pods web-rs-1, web-rs-2 and so on."""
+    return [
+        sample(value / 60, f"web-rs-{number}", code=code)
+        for number, (failed, total) in enumerate(counts, start=1)
+        for code, value in (("200", total - failed), ("500", failed))
+    ]
+
+
+def seen_on(*counts: tuple[float, float], unready: frozenset[int] = frozenset()) -> list[str | None]:
+    pods = [
+        o.pod(SET, f"web-rs-{number}", ready=number not in unready, container=LIMITS)
+        for number in range(1, len(counts) + 1)
+    ]
+    return [s.subject.name if s.subject else None for s in see({REQUESTS: per_pod(*counts)}, *pods)]
+
+
+def test_one_pod_that_fails_where_the_others_do_not_is_the_subject() -> None:
+    assert seen_on((90, 100), (0, 100), (1, 100)) == ["web-rs-1"]
+    assert seen_on((0, 100), (50, 100)) == ["web-rs-2"]  # of two pods, one may be the bad one
+    assert seen_on((20, 100), (30, 100), (0, 100), (0, 100), (1, 100)) == ["web-rs-2"]  # the worst of a minority
+
+
+def test_it_is_seen_where_the_workload_as_a_whole_is_under_its_threshold() -> None:
+    pods = [pod(f"web-rs-{number}") for number in range(1, 11)]
+    [sighting] = see({REQUESTS: per_pod((30, 100), *((0, 100),) * 9)}, *pods)
+    assert sighting.subject is not None
+    assert (sighting.subject.name, sighting.data["value"], sighting.data["peers"]) == ("web-rs-1", 0.3, 0.0)
+    assert sighting.subject.uid
+    assert sighting.grace_seconds == Thresholds().for_seconds
+    assert "web-rs-1, 30.0% of the requests fail (allowed: 5.0%); of the others, 0.0%" in sighting.message
+
+
+def test_what_may_be_chance_or_is_everybodys_names_no_pod() -> None:
+    assert seen_on((4, 30), (0, 100), (0, 100)) == []  # four failed requests
+    assert seen_on((6, 100), (4, 100), (4, 100)) == []  # the others are hardly better
+    assert seen_on((9, 9), (0, 50), (0, 50)) == [None]  # too few requests to judge the pod: the workload's alarm
+    assert seen_on((60, 100), (60, 100), (0, 100)) == [None]  # most of them
+    assert seen_on((60, 100), (60, 100), (0, 100), (0, 100)) == [None]  # half of four
+    assert seen_on((60, 100)) == [None]  # no other to compare it with
+    assert seen_on((60, 100), (0, 3)) == [None]  # the other has not answered enough
+    assert seen_on((60, 100), (0, 100), unready=frozenset({2})) == [None]  # the other gets no traffic
+
+
+def test_one_slow_pod_is_the_subject() -> None:
+    def buckets(name: str, fast: float) -> list[Sample]:
+        counts = {"0.25": fast, "0.5": fast, "1": fast, "2.5": 1.0, "+Inf": 1.0}
+        return [sample(value, name, le=le) for le, value in counts.items()]
+
+    two = (pod(), pod("web-rs-2"))
+    [sighting] = see({LATENCY: [*buckets("web-rs-1", 1.0), *buckets("web-rs-2", 0.2)]}, *two)
+    assert sighting.symptom == "HighLatency"
+    assert sighting.subject is not None
+    assert sighting.subject.name == "web-rs-2"
+    [sighting] = see({LATENCY: [*buckets("web-rs-1", 0.5), *buckets("web-rs-2", 0.2)]}, *two)
+    assert sighting.subject is None
 
 
 @pytest.mark.parametrize(
