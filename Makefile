@@ -23,7 +23,7 @@ test: install-dev ## all tests, on real PostgreSQL, Valkey, sandbox and browser 
 	$(PY) -m pytest -n auto --maxprocesses 4 $(ARGS)
 	TEST_DATABASE=sqlite $(PY) -m pytest -m both_databases $(ARGS)
 
-check: install-dev ## lint, types, import layers, migrations, resource definitions, deployment settings, docs
+check: install-dev ## lint, types, import layers, migrations, resource definitions, roles, deployment settings, docs
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
@@ -31,6 +31,7 @@ check: install-dev ## lint, types, import layers, migrations, resource definitio
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py crds --check
 	$(PY) manage.py causes --check
+	$(PY) manage.py rbac --check
 	$(PY) manage.py check --fail-level WARNING
 	env ENV_FILE=/dev/null $$(sed -n 's/^\([A-Z_]*=.*\)/\1/p' tests/wiring/production.env) $(PY) manage.py check --deploy --fail-level WARNING
 	$(PY) -m pytest -q tests/wiring/test_docs.py

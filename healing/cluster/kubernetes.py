@@ -12,7 +12,7 @@ from healing.cluster.kinds import Discovery, Resource
 from healing.cluster.transport import DEFAULT_TIMEOUT_SECONDS, Query, Transport
 from healing.deadline import Deadline
 from healing.ports.cluster import Object, ObjectList, PatchType, WatchEvent
-from healing.ports.errors import BadResponse, Expired
+from healing.ports.errors import BadResponse, Expired, NotFound
 
 FIELD_MANAGER = "recist"
 _PAGE = 500
@@ -120,6 +120,16 @@ class KubernetesCluster:
     def version(self, *, timeout_seconds: float | None = None) -> str:
         answer = self._json("GET", "/version", Deadline.after(self._seconds(timeout_seconds)))
         return str(answer.get("gitVersion", ""))
+
+    def serves(self, kind: str, *, timeout_seconds: float | None = None) -> bool:
+        """Whether the cluster has the resource type now; anyone who is signed in may ask that."""
+        resource, deadline = self._begin(kind, timeout_seconds)
+        root = "/apis" if "/" in resource.api_version else "/api"
+        try:
+            answer = self._json("GET", f"{root}/{resource.api_version}", deadline)
+        except NotFound:
+            return False
+        return any(entry.get("name") == resource.plural for entry in answer.get("resources") or ())
 
     def can_i(
         self, verb: str, kind: str, namespace: str = "", *, subresource: str = "", timeout_seconds: float | None = None

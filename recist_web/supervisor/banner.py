@@ -20,15 +20,20 @@ def demo_banner(url: str, logins: Sequence[Login], target: Target, logs: Path, *
     return "\n".join([*lines, "  Ctrl-C stops everything.", ""])
 
 
-def run_banner(url: str, login: Login | None, target: Target, logs: Path) -> str:
+def run_banner(url: str, login: Login | None, target: Target, var: Path) -> str:
+    """`var`: where the state of this cluster is kept."""
     lines = ["", f"  ReCiSt is ready:  {url}/", ""]
     if login:
         lines += [*_login_lines([login]), "  Write the password down: it is not shown again.", ""]
+    else:
+        lines += ["  Sign in as before. A lost password is replaced by:"]
+        lines += [f"    VAR_DIR={_short(var)} .venv/bin/python manage.py changepassword admin", ""]
     lines += [f"  Cluster:     {target.cluster_name} ({_short(target.kubeconfig)})"]
     lines += [f"  Prometheus:  {target.prometheus_url or 'none: no metrics are watched'}"]
     lines += [f"  Loki:        {target.loki_url or 'none: logs are read from the cluster'}"]
-    lines += [f"  Logs:        {_short(logs)}/"]
-    return "\n".join([*lines, "", "  Ctrl-C stops everything.", ""])
+    lines += [f"  State:       {_short(var)}/ (log/ has what the processes say)"]
+    lines += ["", "  Nothing is healed until a SelfHealingPolicy says what may be done, and where."]
+    return "\n".join([*lines, "  Ctrl-C stops everything.", ""])
 
 
 def _login_lines(logins: Sequence[Login]) -> list[str]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import yaml
-from kubernetes import config as kube_config
 
 from healing.cluster import crds
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.ports.cluster import ObjectRef
-from healing.ports.errors import SourceError
+from healing.ports.errors import Forbidden, NotFound, SourceError, Unauthorized
+from recist_web import rbac
 from recist_web.supervisor.errors import CannotStartError
 
 DEMO_OBJECTS = Path(__file__).with_name("demo.yaml")
 TIMEOUT_SECONDS = 10.0
-_KIND = "CustomResourceDefinition"
-# The official client has no types.
-_list_contexts: Any = kube_config.list_kube_config_contexts
+# Without these nothing would ever be found.
+_VITAL = frozenset({("pods", "list"), ("pods", "watch"), ("pods", "get")})
+_QUESTIONS_AT_ONCE = 8
 
 
 class PreparedCluster:
@@ -29,30 +29,98 @@ class PreparedCluster:
     def __init__(self, kubeconfig: Path, context: str | None = None) -> None:
         self.context = _context(kubeconfig, context)
         self._where = f"context {self.context!r} in {kubeconfig}"
+        self._try_it = f"kubectl --kubeconfig {kubeconfig} --context {self.context}"
         try:
             self._cluster = KubernetesCluster(ClusterConfig(kubeconfig, self.context))
             self.version = self._cluster.version(timeout_seconds=TIMEOUT_SECONDS)
         except SourceError as error:
-            raise CannotStartError(f"The cluster of {self._where} cannot be used: {error}") from error
+            raise CannotStartError(
+                f"The cluster of {self._where} cannot be used: {error}\n{self._advice(error)}"
+            ) from error
+
+    def _advice(self, error: SourceError) -> str:
+        if isinstance(error, Unauthorized):
+            return f"The credentials are missing, wrong or expired. Sign in again, then try: {self._try_it} auth whoami"
+        if isinstance(error, Forbidden):
+            return "The user of this context may not ask that; name another one with --context."
+        return f"Is it running, and is the address right? Try: {self._try_it} version"
 
     @property
     def name(self) -> str:
         """The context's name in the form CLUSTER_NAME takes."""
         return re.sub(r"[^a-z0-9.-]+", "-", self.context.lower()).strip("-.")[:63].strip("-.") or "default"
 
+    def identity(self) -> str:
+        """Name and the beginning of a uid that no other cluster has: contexts of different clusters are often called
+        the same. The name alone where the uid must not be read."""
+        try:
+            found = self._cluster.get("Namespace", "", "kube-system", timeout_seconds=TIMEOUT_SECONDS)
+        except (NotFound, Forbidden):
+            return self.name
+        except SourceError as error:
+            raise CannotStartError(f"The cluster of {self._where} cannot be read: {error}") from error
+        return f"{self.name}-{str(found['metadata']['uid'])[:8]}"
+
     def missing_crds(self) -> list[str]:
         """Names of our resource definitions that the cluster does not have."""
+        definitions = [(crd["spec"]["names"]["kind"], crd["metadata"]["name"]) for crd in crds.load()]
         try:
-            found = self._cluster.list(_KIND, timeout_seconds=TIMEOUT_SECONDS).items
+            return [
+                name for kind, name in definitions if not self._cluster.serves(kind, timeout_seconds=TIMEOUT_SECONDS)
+            ]
         except SourceError as error:
-            raise CannotStartError(f"The resource definitions of {self._where} cannot be listed: {error}") from error
-        have = {definition["metadata"]["name"] for definition in found}
-        return sorted({definition["metadata"]["name"] for definition in crds.load()} - have)
+            raise CannotStartError(f"What {self._where} serves cannot be read: {error}") from error
+
+    def check_permissions(self, namespace: str) -> list[str]:
+        """What the context's user lacks of the shipped Role; `namespace` is ours. CannotStartError when it lacks what
+        nothing works without: to see pods, and to hold the Lease in that namespace."""
+        try:
+            has_namespace = self._has_namespace(namespace)
+            with ThreadPoolExecutor(max_workers=_QUESTIONS_AT_ONCE) as pool:
+                asked = [(needed, "") for needed in sorted(rbac.cluster_wide())]
+                asked += [(needed, namespace) for needed in sorted(rbac.own_namespace())]
+                answers = list(pool.map(lambda question: self._may(*question), asked))
+        except SourceError as error:
+            raise CannotStartError(f"What the user of {self._where} may do cannot be asked: {error}") from error
+        lacking = [(needed, where) for (needed, where), may in zip(asked, answers, strict=True) if not may]
+        vital = [str(needed) for needed, where in lacking if not where and (needed.resource, needed.verb) in _VITAL]
+        vital += [f"{needed} in {where}" for needed, where in lacking if where]
+        if vital:
+            raise CannotStartError(
+                f"The user of {self._where} may not: {', '.join(vital)}.\n"
+                "Give it the shipped roles, helm/recist/templates/rbac.yaml (docs/security.md says how)."
+            )
+        if not has_namespace:
+            raise CannotStartError(
+                f"The namespace {namespace}, for the watchers' Lease, does not exist, and the user of {self._where} "
+                f"may not create it. Create it (kubectl create namespace {namespace}), or set POD_NAMESPACE to another."
+            )
+        return [str(needed) for needed, _ in lacking]
+
+    def _may(self, needed: rbac.Permission, namespace: str) -> bool:
+        return self._cluster.can_i(
+            needed.verb, needed.kind, namespace, subresource=needed.subresource, timeout_seconds=TIMEOUT_SECONDS
+        )
+
+    def _has_namespace(self, name: str) -> bool:
+        """Also when the watcher may create it."""
+        try:
+            self._cluster.get("Namespace", "", name, timeout_seconds=TIMEOUT_SECONDS)
+        except NotFound:
+            return self._cluster.can_i("create", "Namespace", timeout_seconds=TIMEOUT_SECONDS)
+        except Forbidden:
+            return True  # it will show when the Lease is created
+        return True
 
     def apply_crds(self) -> list[str]:
         """Create or update our resource definitions and wait until they are served; returns their names."""
         try:
             return crds.apply(self._cluster)
+        except Forbidden as error:
+            raise CannotStartError(
+                f"ReCiSt's resource definitions cannot be applied: {error}\n"
+                "Have somebody who may do so run: kubectl apply -f helm/recist/crds/   and start without --apply-crds."
+            ) from error
         except SourceError as error:
             raise CannotStartError(f"ReCiSt's resource definitions cannot be applied: {error}") from error
 
@@ -71,14 +139,28 @@ class PreparedCluster:
 
 
 def _context(kubeconfig: Path, wanted: str | None) -> str:
-    if not kubeconfig.is_file():
-        raise CannotStartError(f"There is no kubeconfig at {kubeconfig}. Name one with --kubeconfig PATH.")
+    if kubeconfig.is_dir():
+        raise CannotStartError(f"{kubeconfig} is a directory. Name the kubeconfig file with --kubeconfig PATH.")
     try:
-        contexts, current = _list_contexts(str(kubeconfig))
-        names = [str(entry["name"]) for entry in contexts]
-        chosen = wanted or str(current["name"])
-    except (kube_config.ConfigException, yaml.YAMLError, OSError, TypeError, KeyError) as error:
-        raise CannotStartError(f"{kubeconfig} cannot be used as a kubeconfig: {error}") from error
+        text = kubeconfig.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CannotStartError(f"There is no kubeconfig at {kubeconfig}. Name one with --kubeconfig PATH.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        raise CannotStartError(f"The kubeconfig {kubeconfig} cannot be read: {why}.") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CannotStartError(f"{kubeconfig} is not a kubeconfig: {error}") from error
+    entries = content.get("contexts") if isinstance(content, dict) else None
+    names = [str(entry["name"]) for entry in entries or () if isinstance(entry, dict) and entry.get("name")]
+    if not names:
+        raise CannotStartError(f"{kubeconfig} is not a usable kubeconfig: it has no contexts.")
+    chosen = wanted or str(content.get("current-context") or "")
+    if not chosen:
+        raise CannotStartError(f"{kubeconfig} has no current context. Name one with --context: {', '.join(names)}")
     if chosen not in names:
-        raise CannotStartError(f"{kubeconfig} has no context {chosen!r}; it has: {', '.join(names)}")
+        raise CannotStartError(
+            f"{kubeconfig} has no context {chosen!r}. Name one of these with --context: {', '.join(names)}"
+        )
     return chosen

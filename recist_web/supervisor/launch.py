@@ -77,7 +77,7 @@ class Tree:
         if not is_free(port, HOST):
             self._lock.close()
             raise CannotStartError(
-                f"Port {port} is taken by another program. Choose another one: PORT={_suggestion(port)} make demo"
+                f"Port {port} is taken by another program. Choose another one, such as PORT={_suggestion(port)}"
             )
         self.supervisor = Supervisor(self.var / "log", say, echo=echo)
         self._environment = dict(variables() if environment is None else environment)

@@ -24,7 +24,7 @@ def prepare(var_directory: Path) -> None:
         raise CannotStartError(
             f"ReCiSt keeps its state in {var_directory} and cannot write there: {error.strerror} ({error.filename}).\n"
             f"Make it writable for you (was it created by another user, such as root?), or choose another place: "
-            f"VAR_DIR=/some/directory make demo"
+            f"VAR_DIR=/some/directory"
         ) from error
 
 

@@ -10,6 +10,9 @@ import yaml
 
 from healing.actions import registry
 from healing.cluster.kinds import KINDS
+from healing.detection.watcher import WATCHED_KINDS
+from healing.diagnosis.collect.live import CLUSTER_WIDE, NAMESPACED
+from recist_web import rbac
 from recist_web.celery import QUEUES
 from recist_web.environment import PROJECT_DIR, parse
 from tests.parts.tools import tool
@@ -81,9 +84,9 @@ def test_every_queue_has_a_worker(objects: list[dict[str, Any]]) -> None:
     assert sorted(served) == sorted(QUEUES)
 
 
-def allowed(objects: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
-    """(group, resource, verb) of the ClusterRole."""
-    (role,) = of_kind(objects, "ClusterRole")
+def allowed(objects: list[dict[str, Any]], kind: str) -> set[tuple[str, str, str]]:
+    """(group, resource, verb) of the role of that kind."""
+    (role,) = of_kind(objects, kind)
     return {
         (group, resource, verb)
         for rule in role["rules"]
@@ -93,13 +96,35 @@ def allowed(objects: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     }
 
 
-def test_the_role_allows_what_the_actions_do_and_no_secrets(objects: list[dict[str, Any]]) -> None:
-    granted = allowed(objects)
+def test_the_roles_allow_what_the_code_does_and_nothing_else(objects: list[dict[str, Any]]) -> None:
+    for kind, needed in (("ClusterRole", rbac.cluster_wide()), ("Role", rbac.own_namespace())):
+        assert allowed(objects, kind) == {(p.group, p.resource, p.verb) for p in needed}, "run `manage.py rbac`"
+
+
+def test_the_roles_cover_each_part(objects: list[dict[str, Any]]) -> None:
+    """What each part declares, told apart from how the roles are put together."""
+    granted = allowed(objects, "ClusterRole")
     for verb, kind in registry.permissions():
         resource = KINDS[kind]
         needed = (resource.group, f"{resource.plural}/eviction", "create") if verb == "evict" else None
         assert (needed or (resource.group, resource.plural, verb)) in granted, (verb, kind)
-    assert not [entry for entry in granted if entry[1] in ("secrets", "*") or "*" in entry]
+    for kind in (*WATCHED_KINDS, "SelfHealingPolicy"):
+        assert {(KINDS[kind].group, KINDS[kind].plural, verb) for verb in ("list", "watch")} <= granted, kind
+    for kind in (*NAMESPACED, *CLUSTER_WIDE):
+        assert (KINDS[kind].group, KINDS[kind].plural, "list") in granted, kind
+    assert ("", "pods/log", "get") in granted
+    assert {("recist.io", "healingevents", "create"), ("recist.io", "healingevents/status", "patch")} <= granted
+    assert ("recist.io", "selfhealingpolicies/status", "patch") in granted
+    assert {verb for *_, verb in allowed(objects, "Role")} == {"get", "create", "patch"}
+
+
+def test_the_roles_leave_alone_what_nobody_may_read_or_change_unasked(objects: list[dict[str, Any]]) -> None:
+    granted = allowed(objects, "ClusterRole") | allowed(objects, "Role")
+    assert not [entry for entry in granted if "*" in entry]
+    resources = {resource for _, resource, _ in granted}
+    assert not resources & {"secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"}
+    assert not resources & {"serviceaccounts", "serviceaccounts/token", "customresourcedefinitions"}
+    assert not {group for group, *_ in granted} & {"rbac.authorization.k8s.io", "certificates.k8s.io"}
 
 
 def test_a_database_of_ones_own_has_to_be_named() -> None:

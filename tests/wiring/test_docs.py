@@ -46,6 +46,12 @@ def test_every_make_target_is_documented() -> None:
     assert [target for target in targets if target != "help" and f"`make {target}`" not in page] == []
 
 
+def test_the_index_lists_every_page_once() -> None:
+    listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", (DOCS / "index.md").read_text(), re.MULTILINE)
+    pages = {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+    assert sorted(name for name in listed if "/" not in name) == sorted(pages)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT_DIR)))
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +14,10 @@ from django.core.management.base import BaseCommand, CommandError
 from recist_web.people import ensure_administrator
 from recist_web.supervisor.banner import run_banner
 from recist_web.supervisor.cluster import PreparedCluster
-from recist_web.supervisor.database import migrate
+from recist_web.supervisor.database import keep_in, migrate
 from recist_web.supervisor.errors import CannotStartError, StoppedError
 from recist_web.supervisor.launch import Target, Tree
+from recist_web.supervisor.sources import unreachable
 
 
 class Command(BaseCommand):
@@ -35,18 +36,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         kubeconfig = options["kubeconfig"].expanduser().absolute()
+        environment = settings.ENVIRONMENT.values
         try:
             cluster = PreparedCluster(kubeconfig, options["context"])
-            self._look_after_crds(cluster, apply=options["apply_crds"])
+            # Each cluster has its own events, memory and people; the demo's passwords are known to everybody.
+            var = settings.VAR_DIR / "clusters" / cluster.identity()
             target = Target(cluster.name, kubeconfig, cluster.context, options["prometheus"], options["loki"])
-            with Tree(settings.VAR_DIR, settings.ENVIRONMENT.values.PORT, self.say, echo=options["echo"]) as tree:
+            with Tree(var, environment.PORT, self.say, echo=options["echo"]) as tree:
                 tree.supervisor.stop_on_signals()
                 self.say(f"ReCiSt is starting on {cluster.context} (Kubernetes {cluster.version}) ...")
+                self._prepare(cluster, environment.POD_NAMESPACE, apply_crds=options["apply_crds"])
+                for line in unreachable(target):
+                    self.say(line)
                 tree.start_valkey()
+                keep_in(var)
                 migrate()
                 login = ensure_administrator()
                 tree.start_product(target)
-                self.say(run_banner(tree.url, login, target, tree.var / "log"))
+                self.say(run_banner(tree.url, login, target, var))
                 tree.supervisor.run()
                 self.say("Stopping ...")
         except StoppedError:
@@ -54,13 +61,19 @@ class Command(BaseCommand):
         except CannotStartError as error:
             raise CommandError(str(error)) from error
 
-    def _look_after_crds(self, cluster: PreparedCluster, *, apply: bool) -> None:
-        if apply:
-            self.say(f"Applied {', '.join(cluster.apply_crds())}")
+    def _prepare(self, cluster: PreparedCluster, namespace: str, *, apply_crds: bool) -> None:
+        if apply_crds:
+            self.say(f"Applied {', '.join(cluster.apply_crds())}.")
         elif missing := cluster.missing_crds():
-            raise CannotStartError(
-                f"The cluster does not know {', '.join(missing)}. Let ReCiSt create them with --apply-crds, "
-                "or run: kubectl apply -f helm/recist/crds/"
+            self.say(
+                f"The cluster does not know {', '.join(missing)}: kubectl shows no events, and policies are those of "
+                "the admin site only.\n  To have them, start with --apply-crds, or run: kubectl apply -f "
+                "helm/recist/crds/"
+            )
+        if lacking := cluster.check_permissions(namespace):
+            self.say(
+                f"The cluster's user may not: {', '.join(lacking)}. What needs that is left out.\n"
+                "  The roles that suffice are in helm/recist/templates/rbac.yaml (docs/security.md)."
             )
 
     def say(self, line: str) -> None:
@@ -69,8 +82,8 @@ class Command(BaseCommand):
 
 
 def _url(value: str) -> str:
-    """For argparse, which turns the ValueError into a message."""
+    """For argparse."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(value)
+        raise ArgumentTypeError(f"{value!r} is not a URL: write it as http://host:port")
     return value.rstrip("/")
