@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from healing.actions.labels import QUARANTINE
 from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers import memory
 from healing.diagnosis.hypothesis import bare
@@ -12,7 +13,6 @@ from healing.ports.cluster import ObjectRef
 
 #: Symptoms that only metrics can take back.
 OF_METRICS = frozenset({"HighCpu", "HighMemory", "HighLatency", "HighErrorRate"})
-_QUARANTINE = "recist.io/quarantine"
 #: So long nothing may have ended before a workload counts as well.
 _QUIET_SECONDS = 60.0
 
@@ -54,7 +54,7 @@ def _state(scene: Scene, target: ObjectRef) -> list[str]:
     updated = r.at(obj, "status", "updatedReplicas")
     if target.kind == "Deployment" and isinstance(updated, int) and updated < wanted:
         found.append(f"the rollout of {target.name} is not complete")
-    if any(_QUARANTINE in r.mapping(p, "metadata", "labels") for p in pods):
+    if any(QUARANTINE in r.mapping(p, "metadata", "labels") for p in pods):
         found.append(f"a pod of {target.name} is still isolated")
     for container in scene.containers.get(target, ()):
         ended = container.finished_at

@@ -5,6 +5,7 @@ Text of logs is untrusted: rules only name causes and copy short, checked pieces
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Match:
     record: Record
     count: int
     details: dict[str, str] = field(default_factory=dict)
+    #: how far apart on average; None where nobody knows
+    every_seconds: float | None = None
 
 
 def _rule(kind: str, *patterns: str) -> Rule:
@@ -190,7 +193,7 @@ def classify(repeated: Iterable[Repeated]) -> list[Match]:
     for item in repeated:
         match = match_record(item.record, item.count)
         if match is not None:
-            matches.append(match)
+            matches.append(dataclasses.replace(match, every_seconds=item.every_seconds))
     return matches
 
 

@@ -114,10 +114,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A record and how often its template came."""
+    """The latest record of a template and how often it came; ``every_seconds`` on average, None where nobody knows."""
 
     record: Record
     count: int
+    every_seconds: float | None = None
 
 
 def records(log: str) -> Iterator[Record]:
@@ -150,18 +151,24 @@ def failures(log: str, limit: int = 8, *, since: datetime | None = None) -> list
     Fatal before error before the rest; within a level the latest first. With ``since`` what was said before it is
     left out; where a log has no times, all but its last records.
     """
-    latest: dict[str, tuple[int, Record, int]] = {}
+    latest: dict[str, tuple[int, Record, int, datetime | None]] = {}
     found = list(records(log))
     if since is not None:
         timed = any(record.at is not None for record in found)
         found = _since(found, since) if timed else found[-_LAST_RECORDS:]
     for position, record in enumerate(found):
         if record.is_failure:
-            count = latest[record.template][2] + 1 if record.template in latest else 1
-            latest[record.template] = (position, record, count)
+            _, _, count, first = latest.get(record.template, (0, record, 0, record.at))
+            latest[record.template] = (position, record, count + 1, first)
     rank = {"fatal": 0, "error": 1}
     ordered = sorted(latest.values(), key=lambda entry: (_rank(entry[1], rank), -entry[0]))
-    return [Repeated(record, count) for _, record, count in ordered[:limit]]
+    return [Repeated(record, count, _every(record, count, first)) for _, record, count, first in ordered[:limit]]
+
+
+def _every(record: Record, count: int, first: datetime | None) -> float | None:
+    if count < 2 or record.at is None or first is None:
+        return None
+    return (record.at - first).total_seconds() / (count - 1)
 
 
 def _since(found: list[Record], since: datetime) -> list[Record]:

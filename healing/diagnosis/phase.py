@@ -40,10 +40,12 @@ def run(context: PhaseContext) -> PhaseResult:
     target = target_of(event)
     snapshot, memories = _gather(context, target)
     context.report(_gathered(snapshot, memories))
+    symptoms = frozenset({event.symptom, *(str(s.get("symptom", "")) for s in event.signals)})
     diagnosis = diagnose(
         snapshot,
         target=target,
         symptom=event.symptom,
+        symptoms=symptoms,
         memories=memories,
         on_hypotheses=lambda ranked: _tell(context, ranked),
     )
@@ -59,7 +61,6 @@ def run(context: PhaseContext) -> PhaseResult:
     }
     if best is None:
         scene = Scene(snapshot, target=target)
-        symptoms = frozenset({event.symptom, *(str(s.get("symptom", "")) for s in event.signals)})
         doubts = health.doubts(scene, target, symptoms, context.policy.thresholds)
         if not doubts:
             return _recovered(event, diagnosis, result)

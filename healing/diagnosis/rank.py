@@ -41,7 +41,7 @@ _OF_A_NODE = SUFFERING | {
 #: Ends of a program that may only be its answer to a dependency that is gone.
 _REACTION = frozenset({"ApplicationCrash", "InitContainerFailed", "BadRollout", "RolloutStuck", "JobFailed"})
 #: What explains the latency and errors of the workload itself.
-_OWN_TROUBLE = frozenset({"SlowDependency", "FailingDependency"})
+_OWN_TROUBLE = frozenset({"SlowDependency", "FailingDependency", "FaultyPod"})
 _EXPLAINED = 0.4
 _LEAST = 0.12
 _MISSING_SOURCE = 0.93

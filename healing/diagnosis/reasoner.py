@@ -20,6 +20,21 @@ from healing.redaction import redact
 
 log = structlog.get_logger(__name__)
 
+#: What a workload shows by itself: no service that it calls brings it about.
+_OF_ITS_OWN = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "HighCpu",
+        "HighMemory",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "OOMKilled",
+    }
+)
 _MOST_FINDINGS = 12
 _MOST_EVIDENCE = 80
 
@@ -30,10 +45,12 @@ def diagnose(
     namespaces: Iterable[str] | None = None,
     target: ObjectRef | None = None,
     symptom: str = "",
+    symptoms: Iterable[str] = (),
     memories: Iterable[Evidence] = (),
     on_hypotheses: Callable[[list[Hypothesis]], None] | None = None,
 ) -> Diagnosis:
-    """What is wrong. With a ``target`` only what explains its trouble; ``memories`` are evidence of the past.
+    """What is wrong. With a ``target`` only what explains its trouble: its ``symptom`` and the other ``symptoms`` seen;
+    ``memories`` are evidence of the past.
 
     An analyzer that breaks on strange objects is named in ``missing_sources``; the others go on.
     """
@@ -41,7 +58,9 @@ def diagnose(
     hypotheses, broken = _analyze(scene)
     ranked = rank(scene, hypotheses, snapshot.missing)
     if target is not None:
-        ranked = [h for h in ranked if _concerns(scene, h, bare(target))]
+        shown = {symptom, *symptoms} - {""}
+        of_its_own = bool(shown) and shown <= _OF_ITS_OWN
+        ranked = [h for h in ranked if _concerns(scene, h, bare(target), of_its_own=of_its_own)]
     if on_hypotheses is not None:
         on_hypotheses(ranked)
     ranked = ranked[:_MOST_FINDINGS]
@@ -96,7 +115,7 @@ def _redacted(value: Any) -> Any:
     return value
 
 
-def _concerns(scene: Scene, hypothesis: Hypothesis, target: ObjectRef) -> bool:
+def _concerns(scene: Scene, hypothesis: Hypothesis, target: ObjectRef, *, of_its_own: bool) -> bool:
     """Whether it is about the target, or would explain the target's trouble."""
     about = {bare(hypothesis.object), subject(scene, hypothesis)}
     if target in about or target in hypothesis.affected:
@@ -107,6 +126,8 @@ def _concerns(scene: Scene, hypothesis: Hypothesis, target: ObjectRef) -> bool:
         return False
     if hypothesis.object.kind == "Node":
         return any(node_of(pod) == hypothesis.object.name for pod in scene.pods.get(target, ()))
+    if of_its_own:
+        return False
     called = _called(scene, target)
     if about & called:
         return True

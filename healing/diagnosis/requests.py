@@ -66,6 +66,16 @@ def request_rate(scene: Scene, workload: ObjectRef) -> s.Points:
     return found.rate if found else ()
 
 
+def served_by_pod(scene: Scene) -> dict[ObjectRef, Requests]:
+    """Requests by the pod that served them, where the metrics name pods."""
+    counters: dict[ObjectRef, dict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
+    for one in scene.snapshot.series:
+        kind, pod = _kind(one), one.labels.get("pod", "")
+        if kind and pod:
+            counters[ObjectRef("Pod", one.labels.get("namespace", ""), pod)][kind].append(one)
+    return {pod: _requests(kinds) for pod, kinds in counters.items()}
+
+
 def _served(scene: Scene) -> dict[ObjectRef, Requests]:
     counters: dict[ObjectRef, dict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
     for one in scene.snapshot.series:

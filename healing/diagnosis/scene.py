@@ -22,6 +22,10 @@ from healing.ports.cluster import ObjectRef
 RECENT = timedelta(minutes=10)
 #: What a program that is well complained of before that is over.
 LATELY = timedelta(minutes=1)
+#: A failure that came again and again and is silent for this long, and for so many of its intervals, has stopped.
+_SILENT, _SILENT_INTERVALS = timedelta(seconds=10), 4
+#: Whoever has run for so many of its last lives, and for `LATELY`, does not crash any more.
+_LIVES = 3
 #: So long a container may take to be created, a pod to be scheduled and to become ready, without being a fault.
 PATIENCE = timedelta(seconds=30)
 
@@ -142,9 +146,23 @@ class Scene:
             return container.exit_code not in (0, None)
         if container.exit_code in (0, None) or container.finished_at is None:
             return False
-        if self.now - container.finished_at > RECENT:
+        if self.now - container.finished_at > RECENT or self._has_got_over_it(container):
             return False
         return container.was_oom_killed or container.restarts >= 2 or not container.is_ready
+
+    def _has_got_over_it(self, container: Container) -> bool:
+        """Ready, and by now for much longer than it lived the last time: as after a start before what it needs."""
+        started, lived = r.moment(container.status, "state", "running", "startedAt"), container.lifetime_seconds
+        if started is None or lived is None or not container.is_ready:
+            return False
+        return self.now - started > max(LATELY, timedelta(seconds=_LIVES * lived))
+
+    def has_stopped(self, match: Match) -> bool:
+        """Whether what the log tells of came several times and then no more. Without times nobody knows: False."""
+        if match.record.at is None or match.every_seconds is None:
+            return False
+        silence = self.now - match.record.at
+        return silence > max(_SILENT, timedelta(seconds=_SILENT_INTERVALS * match.every_seconds))
 
     def history(self, workload: ObjectRef) -> History | None:
         """The workload's revisions, if known."""

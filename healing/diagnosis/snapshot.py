@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from healing.actions.labels import QUARANTINE, QUARANTINED_FROM
 from healing.diagnosis import reading as r
 from healing.diagnosis.reading import Object
 from healing.ports.cluster import ObjectRef
@@ -202,11 +203,12 @@ class Snapshot:
         return ObjectRef(kind, r.text(obj, "metadata", "namespace"), name, r.text(owner, "uid"))
 
     def workload_of(self, obj: Object) -> ObjectRef:
-        """The top of the owner chain; for a ReplicaSet that is not here, the Deployment its name and hash tell."""
+        """The top of the owner chain; for a ReplicaSet that is not here, the Deployment its name and hash tell; for a
+        pod that containment took out of its ReplicaSet, the workload it came from."""
         ref = ObjectRef.of(obj)
         hashed = r.text(obj, "metadata", "labels", "pod-template-hash")
         for _ in range(5):
-            owner = self.controller(obj)
+            owner = self.controller(obj) or _taken_from(obj)
             if owner is None or owner.kind == "Node":
                 return ref
             ref = owner
@@ -244,6 +246,13 @@ class Snapshot:
         """A container's log as far as it was collected."""
         ref = ObjectRef.of(pod)
         return self.logs.get(LogKey(ref.namespace, ref.name, container, previous), "")
+
+
+def _taken_from(obj: Object) -> ObjectRef | None:
+    if not r.text(obj, "metadata", "labels", QUARANTINE):
+        return None
+    kind, _, name = r.text(obj, "metadata", "annotations", QUARANTINED_FROM).partition("/")
+    return ObjectRef(kind, r.text(obj, "metadata", "namespace"), name) if kind and name else None
 
 
 def revision(obj: Object) -> int:

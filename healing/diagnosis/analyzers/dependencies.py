@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
+from healing.actions.labels import QUARANTINE
 from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.calls import Address, is_cluster_name, resolve
@@ -29,6 +30,8 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
             for match in scene.matches(container):
                 host, port = match.details.get("host", ""), match.details.get("port", "")
                 key = (match.kind, host, port)
+                if r.text(container.pod, "metadata", "labels", QUARANTINE):
+                    continue  # the isolation itself keeps it from what it calls
                 if match.kind in ("Unreachable", "UnknownHost") and key not in seen:
                     seen.add(key)
                     if (host and _is_own(container, host)) or _is_accident(scene, workload, container, match):
@@ -47,7 +50,8 @@ def _is_own(container: Container, host: str) -> bool:
 
 
 def _is_accident(scene: Scene, workload: ObjectRef, container: Container, match: Match) -> bool:
-    """A few failed calls of a program that is well, to something that is well: no network is perfect."""
+    """A few failed calls of a program that is well, to something that is well: no network is perfect. Nor is a
+    dependency away that is well and to which no call fails any more."""
     if scene.is_crashing(container) or not container.is_ready:
         return False
     target = _target(scene, workload, match.details.get("host", ""))
@@ -57,6 +61,8 @@ def _is_accident(scene: Scene, workload: ObjectRef, container: Container, match:
     if rate is not None and rate < _MANY_ERRORS:
         return True
     all_well = bool(backends) and all(scene.ready_pods(b) for b in backends)
+    if all_well and scene.has_stopped(match):
+        return True
     return match.count < (_MANY_LINES if all_well or target is None else 2)
 
 

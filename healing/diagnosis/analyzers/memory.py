@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from healing.diagnosis import reading as r, series as s
@@ -24,6 +25,8 @@ _STEADY_SECONDS = 120.0
 #: Not killed yet, but so near to its limit while growing that it will be.
 _NEAR_LIMIT = 0.8
 _HEADROOM = 1.5
+#: With fewer samples a growth is only a jump.
+_FEWEST_POINTS = 5
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
@@ -147,12 +150,11 @@ def _growing(
         mine = points.get(r.text(container.pod, "metadata", "name"), ())
         if not limit or not mine or not container.is_running:
             continue
-        life = s.split_at_resets(mine)[-1]
-        now, growth = s.latest(life), s.trend(life)
-        if now is None or growth is None or now < _NEAR_LIMIT * limit:
+        lives = s.split_at_resets(mine)
+        if not lives or lives[-1][-1][1] < _NEAR_LIMIT * limit:
             continue
-        rise = (growth.last - growth.first) / limit
-        if growth.slope <= 0 or growth.fit < 0.7 or rise < 0.2 or not _still_rising(life):
+        now, growth = lives[-1][-1][1], _growth(lives[-1], limit)
+        if growth is None:
             continue
         left = max(0.0, (limit - now) / growth.slope)
         if left > 3600:
@@ -215,6 +217,25 @@ def _was_enough(points: dict[str, s.Points], limit: float) -> bool:
             if life[-1][0] - life[0][0] >= _STEADY_SECONDS and max(steady) < 0.7 * limit:
                 return True
     return False
+
+
+def _growth(life: s.Points, limit: float) -> s.Trend | None:
+    """The steady growth that a process shows now: of its whole life, or since it began to grow (then the steepest)."""
+    count, found = len(life), []
+    while count >= _FEWEST_POINTS or count == len(life):
+        window = life[-count:]
+        growth = s.trend(window)
+        if growth is not None and growth.slope > 0 and growth.fit >= 0.7 and _still_rising(window):
+            rise = growth.last - growth.first
+            # a slope of nearly nothing, from all the time in which nothing grew, is not the growth of now
+            if rise >= 0.2 * limit and growth.slope * growth.seconds >= rise / 2 and not _is_jump(window, rise):
+                found.append(growth)
+        count = count * 2 // 3
+    return max(found, key=lambda growth: growth.slope, default=None)
+
+
+def _is_jump(window: s.Points, rise: float) -> bool:
+    return max(after - before for (_, before), (_, after) in pairwise(window)) > 0.6 * rise
 
 
 def _still_rising(life: s.Points) -> bool:

@@ -120,6 +120,17 @@ CAUSES: tuple[Cause, ...] = (
         facts=("error_rate", "baseline_error_rate", "callers"),
     ),
     Cause(
+        "FaultyPod",
+        "Dependencies",
+        "One pod of several misbehaves",
+        "One pod fails its requests or answers late, while its siblings with the same program are well.",
+        "Request series pod by pod.",
+        ("Replace the pod; examine it while it is isolated. If it happens again, look at its node.",),
+        ("evict", "restart"),
+        sources=("metrics",),
+        facts=("pods", "node", "error_rate", "latency_seconds", "others"),
+    ),
+    Cause(
         "ConnectionPoolExhausted",
         "Dependencies",
         "A pool or connection limit is exhausted",
