@@ -72,7 +72,7 @@ def test_prometheus_errors(
 ) -> None:
     server.answer(answer)
     with pytest.raises(errors.SourceError) as caught:
-        prometheus.query("q", timeout_seconds=0.3)
+        prometheus.query("q", timeout_seconds=2.0)
     assert type(caught.value) is expected
 
 
@@ -111,11 +111,11 @@ def test_outages_are_bridged_and_hanging_is_bounded(server: Server, prometheus: 
     server.handler = lambda request: (server.closing.wait(10), Answer(200))[1]
     started = time.monotonic()
     with pytest.raises(errors.Unavailable, match="no answer within"):
-        prometheus.query("q", timeout_seconds=0.3)
-    assert time.monotonic() - started < 1.0
+        prometheus.query("q", timeout_seconds=1.0)
+    assert time.monotonic() - started < 4.0  # not the ten seconds that the server takes
     server.close()
     with pytest.raises(errors.Unavailable, match="cannot be reached"):
-        loki.query_range("q", start=START, end=END, timeout_seconds=0.3)
+        loki.query_range("q", start=START, end=END, timeout_seconds=2.0)
 
 
 def test_credentials_are_sent(server: Server) -> None:
