@@ -44,7 +44,7 @@ def test_every_recorded_error_has_its_type(
 ) -> None:
     server.answer(replay(name))
     with pytest.raises(errors.SourceError) as caught:
-        cluster.evict("eviction-pdb", "web", timeout_seconds=0.5)
+        cluster.evict("eviction-pdb", "web", timeout_seconds=2.0)
     assert type(caught.value) is expected
     assert caught.value.status == recorded(name)["response"]["status"]
     body = recorded(name)["response"]["body"]
@@ -132,7 +132,7 @@ def test_garbage_is_named(
 ) -> None:
     server.answer(answer)
     with pytest.raises(errors.SourceError) as caught:
-        cluster.list("Pod", "n", timeout_seconds=0.3)
+        cluster.list("Pod", "n", timeout_seconds=1.5)
     assert type(caught.value) is expected
 
 
@@ -156,20 +156,20 @@ def test_a_hanging_server_costs_no_more_than_the_timeout(
     server.handler = hanging(server)
     started = time.monotonic()
     with pytest.raises(errors.Unavailable, match=r"time|answer within"):
-        cluster.get("Pod", "n", "a", timeout_seconds=0.4)
-    assert time.monotonic() - started < 1.0
+        cluster.get("Pod", "n", "a", timeout_seconds=1.0)
+    assert time.monotonic() - started < 4.0
 
 
 def test_a_closed_port_is_unavailable_for_reads_and_writes(server: Server, cluster: KubernetesCluster) -> None:
     server.close()
     for call in (
-        lambda: cluster.get("Pod", "n", "a", timeout_seconds=0.5),
-        lambda: cluster.delete("Pod", "n", "a", timeout_seconds=0.5),
+        lambda: cluster.get("Pod", "n", "a", timeout_seconds=1.0),
+        lambda: cluster.delete("Pod", "n", "a", timeout_seconds=1.0),
     ):
         started = time.monotonic()
         with pytest.raises(errors.Unavailable, match="cannot be reached"):
             call()
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 4.0
 
 
 def test_a_kubeconfig_that_changes_is_read_again(server: Server, cluster: KubernetesCluster, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_unusable_kubeconfig_says_what_to_do(tmp_path: Path) -> None:
         if content is not None:
             path.write_text(content)
         with pytest.raises(errors.Unavailable, match=r"kubeconfig|KUBECONFIG"):
-            KubernetesCluster(ClusterConfig(path)).version(timeout_seconds=0.3)
+            KubernetesCluster(ClusterConfig(path)).version(timeout_seconds=1.5)
 
 
 def test_access_reviews(server: Server, cluster: KubernetesCluster) -> None:

@@ -84,4 +84,4 @@ def test_a_watch_that_the_server_forgets_is_cut(
     server.answer(Answer(chunks=[_line("a", 1), lambda: server.closing.wait(20)]))  # type: ignore[list-item]
     started = time.monotonic()
     assert len(list(cluster.watch("Pod", resource_version="1", timeout_seconds=0.5))) == 1
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 6.0

@@ -101,7 +101,7 @@ def test_lines_of_several_streams_are_merged_by_time(server: Server, loki: Loki)
 def test_loki_errors(server: Server, loki: Loki, answer: Answer, expected: type[errors.SourceError]) -> None:
     server.answer(answer)
     with pytest.raises(errors.SourceError) as caught:
-        loki.query_range("q", start=START, end=END, timeout_seconds=0.3)
+        loki.query_range("q", start=START, end=END, timeout_seconds=1.5)
     assert type(caught.value) is expected
 
 
