@@ -75,7 +75,8 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
         Phase.PENDING: frozenset({Phase.CONTAINING}),
         Phase.CONTAINING: frozenset({Phase.DIAGNOSING}),
         Phase.DIAGNOSING: frozenset({Phase.PLANNING, Phase.LEARNING}),
-        Phase.PLANNING: frozenset({Phase.AWAITING_APPROVAL, Phase.HEALING, Phase.LEARNING}),
+        # Back to the diagnosis: what was found to be the cause has been healed meanwhile, and it is ill all the same.
+        Phase.PLANNING: frozenset({Phase.AWAITING_APPROVAL, Phase.HEALING, Phase.LEARNING, Phase.DIAGNOSING}),
         Phase.AWAITING_APPROVAL: frozenset({Phase.PLANNING, Phase.HEALING, Phase.VERIFYING, Phase.LEARNING}),
         Phase.HEALING: frozenset({Phase.VERIFYING, Phase.PLANNING, Phase.LEARNING}),
         Phase.VERIFYING: frozenset({Phase.PLANNING, Phase.LEARNING}),

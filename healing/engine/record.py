@@ -84,6 +84,7 @@ def finish_phase_run(event: HealingEvent, now: datetime, result: dict[str, Any])
         current.state, current.error = PhaseRunState.FAILED, str(result["error"])
     elif (
         event.phase not in (Phase.VERIFYING, Phase.AWAITING_APPROVAL)
+        and not result.get("waitedFor")
         and took > RUN_DEADLINE_SECONDS[Phase(event.phase)]
     ):
         current.state = PhaseRunState.LATE

@@ -10,7 +10,7 @@ from healing.actions import guardrails
 from healing.actions.base import Plan
 from healing.actions.runner import ActionFailed, Runner, StalePlan, UndoFailed
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import health
+from healing.metacognition import health, shared
 from healing.metacognition.decision import approval_needed
 from healing.metacognition.planning import digest_of
 from healing.metacognition.undoing import failed, undo_all
@@ -62,12 +62,24 @@ def execute(context: PhaseContext) -> PhaseResult:
                 outcome=Outcome.RECOVERED,
                 outcome_reason=gone,
             )
+        other = shared.at_work_on_the_cause(event)
+        if other is not None:
+            return _wait_for(event, other)
         try:
             _check_fresh(strategy, approval, situation)
         except _Stale as stale:
             return _plan_anew(context, strategy, str(stale))
     baseline = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)
     return _carry_out(context, strategy, situation, baseline)
+
+
+def _wait_for(event: HealingEvent, other: HealingEvent) -> PhaseResult:
+    """Both were planned before either acted: the second looks first whether the first one has helped."""
+    said = event.timeline.filter(kind="waiting", phase=Phase.HEALING).exists()
+    message = f"{other.target_kind} {other.target_name} ({other.name}) has the same cause and is being healed."
+    result = PhaseResult.wait(2.0, [] if said else [_note("waiting", message, {"event": other.name})])
+    result.result = {"waitingFor": message}
+    return result
 
 
 def _approval(event: HealingEvent, strategy: Strategy) -> Approval | None:

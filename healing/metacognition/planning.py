@@ -13,7 +13,7 @@ from healing.actions import guardrails
 from healing.actions.planning_cluster import PlanningCluster
 from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import health
+from healing.metacognition import health, shared
 from healing.metacognition.agents import Agent, deliberate
 from healing.metacognition.candidates import Candidate, Dropped, candidates_for
 from healing.metacognition.case import Case
@@ -33,13 +33,9 @@ def plan(context: PhaseContext) -> PhaseResult:
     event, now = context.event, timezone.now()
     policy, _ = guardrails.current_policy(event)
     gone = health.recovered(event, context.ports, now, timeout_seconds=2.0)
-    if gone:
-        return PhaseResult(
-            Phase.LEARNING,
-            [_note("recovered", f"Nothing is left to heal: {gone}")],
-            outcome=Outcome.RECOVERED,
-            outcome_reason=gone,
-        )
+    instead = shared.wait(context, policy, gone, now)
+    if instead is not None:
+        return instead
     diagnosis = Diagnosis.from_json(event.diagnosis)
     cause = diagnosis.best.cause if diagnosis.best else event.cause
     case = Case(

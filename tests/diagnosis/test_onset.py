@@ -84,7 +84,7 @@ def test_calls_failed_and_the_dependency_is_away_still() -> None:
 def test_a_leak_that_began_after_hours_without_one() -> None:
     world = World()
     world.deployment("gateway", replicas=1)
-    values = [70 * MI + (i % 3) * 10_000 for i in range(100)] + [70 * MI + i * 30 * MI for i in range(1, 7)]
+    values = [70.0 * MI + (i % 3) * 10_000 for i in range(100)] + [70.0 * MI + i * 30 * MI for i in range(1, 7)]
     world.series("container_memory_working_set_bytes", values, pod="gateway-r1-0", container="app")
     (found,) = diagnose(world.snapshot).findings
     assert (found.cause, found.object.name) == ("MemoryLeak", "gateway")
