@@ -185,7 +185,7 @@ def _of_scope(plan: Plan, situation: Situation, cluster: Cluster, timeout_second
                 f"add {target.namespace} to targetNamespaces",
             )
         ]
-    if not policy.target_labels:
+    if not policy.target_labels or plan.action in _ENDS_OUR_OWN:  # an isolated pod has lost its labels to us
         return []
     live = _labels_of(target, cluster, timeout_seconds)
     if live is None or policy.target_labels.items() <= live.items():

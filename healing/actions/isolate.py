@@ -8,19 +8,18 @@ know it; the ReplicaSet makes a new pod in its place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from healing.actions import labels, operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
+from healing.actions.labels import QUARANTINE, QUARANTINED_FROM
 from healing.actions.ownership import allowed, budgets_of, in_words
 from healing.actions.reading import controller_of, get, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
-
-#: On an isolated pod; its value is the event. The NetworkPolicy selects it.
-QUARANTINE = "recist.io/quarantine"
 
 
 class IsolateParameters(Parameters):
@@ -61,6 +60,9 @@ class Isolate(Action[IsolateParameters]):
         policy_ref = ObjectRef.of(policy, "NetworkPolicy")
         before = {QUARANTINE: own.get(QUARANTINE), **{key: own.get(key) for key in dropped}}
         after = {QUARANTINE: parameters.event, **dict.fromkeys(dropped)}
+        marked: Object = {"labels": after}
+        if workload:
+            marked["annotations"] = {QUARANTINED_FROM: f"{workload.ref.kind}/{workload.ref.name}"}
         serves = is_ready(pod)
         budgets = budgets_of(cluster, ref.namespace, own, timeout_seconds=timeout_seconds)
         ready = workload.ready if workload else None
@@ -76,7 +78,7 @@ class Isolate(Action[IsolateParameters]):
             ),
             operations=(
                 operations.create("NetworkPolicy", policy),
-                operations.patch(ref, {"metadata": {"labels": after}}),
+                operations.patch(ref, {"metadata": marked}),
             ),
             pre_state={
                 "labels": before,
@@ -86,7 +88,7 @@ class Isolate(Action[IsolateParameters]):
                 # would take the younger, healthy one away. It is removed instead.
                 "undo": [
                     operations.delete(policy_ref),
-                    operations.delete(ref) if dropped else operations.patch(ref, {"metadata": {"labels": before}}),
+                    operations.delete(ref) if dropped else operations.patch(ref, labelled_again(before)),
                 ],
             },
             risk=Risk.LOW if dropped or not serves else Risk.MEDIUM,
@@ -105,6 +107,11 @@ class Isolate(Action[IsolateParameters]):
             ),
             parameters=parameters.model_dump(by_alias=True),
         )
+
+
+def labelled_again(labels_before: Mapping[str, str | None]) -> Object:
+    """The patch that takes our marks off a pod and gives it back what it lost."""
+    return {"metadata": {"labels": {**labels_before, QUARANTINE: None}, "annotations": {QUARANTINED_FROM: None}}}
 
 
 def policy_name(event: str) -> str:

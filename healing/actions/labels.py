@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: On an isolated pod; its value is the event. The NetworkPolicy of the isolation selects it.
+QUARANTINE = "recist.io/quarantine"
+#: Annotation of an isolated pod: the workload it was taken from, as ``Deployment/web``.
+QUARANTINED_FROM = "recist.io/quarantined-from"
+
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """A LabelSelector (``matchLabels``, ``matchExpressions``). An empty one matches all, a missing one nothing."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.isolate import QUARANTINE, policy_name
+from healing.actions.isolate import QUARANTINE, labelled_again, policy_name
 from healing.actions.operations import Operation
 from healing.actions.reading import controller_of
 from healing.policies.spec import ActionName, Risk
@@ -54,8 +54,7 @@ class Release(Action[ReleaseParameters]):
             changes.append(Change(target, "", "detached", "removed"))
             summary = f"Remove {target}: a new pod has taken its place."
         else:
-            before = {**parameters.labels, QUARANTINE: None}
-            steps.append(operations.patch(target, {"metadata": {"labels": before}}))
+            steps.append(operations.patch(target, labelled_again(parameters.labels)))
             changes.append(Change(target, f"metadata.labels[{QUARANTINE}]", parameters.event, None))
             summary = f"{target} gets traffic again."
         return Plan(

@@ -134,7 +134,7 @@ def _requests(kinds: dict[str, list[Series]]) -> Requests:
     # two frameworks may count the same requests: take the metric with the most series
     by_name = s.grouped(totals, lambda labels: labels.get("__name__", ""))
     if by_name:
-        chosen = max(by_name.values(), key=len)
+        chosen = _from_zero(max(by_name.values(), key=len))
         found.rate = s.total(s.rate(one.points) for one in chosen)
         found.errors = s.total(s.rate(one.points) for one in chosen if _failed(one))
     sums, counts = kinds.get("sum", []), kinds.get("count", [])
@@ -143,6 +143,19 @@ def _requests(kinds: dict[str, list[Series]]) -> Requests:
         seconds = s.total(s.rate(one.points) for one in sums)
         number = tuple((t, v) for t, v in s.total(s.rate(one.points) for one in counts) if v > 1e-6)
         found.latency = tuple((t, v * scale) for t, v in s.divide(seconds, number))
+    return found
+
+
+def _from_zero(totals: list[Series]) -> list[Series]:
+    """A code that a pod answers with for the first time begins a series of its own: before, it was zero."""
+    times: dict[str, set[float]] = defaultdict(set)
+    for one in totals:
+        times[one.labels.get("pod", "")].update(t for t, _ in one.points)
+    found = []
+    for one in totals:
+        before = [t for t in times[one.labels.get("pod", "")] if one.points and t < one.points[0][0]]
+        points = ((max(before), 0.0), *one.points) if before else one.points
+        found.append(Series(one.labels, points))
     return found
 
 

@@ -99,6 +99,7 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
             ("restart", 0.1),
         ),
         "FailingDependency": (("rollback-dependency", 0.55), ("restart-dependency", 0.5), ("restart", 0.1)),
+        "FaultyPod": (("evict-pod", 0.8), ("restart", 0.45)),
         "ConnectionPoolExhausted": (("restart", 0.6), ("restart-dependency", 0.4)),
         "WrongDependencyAddress": (
             ("restore-references", 0.7),

@@ -54,6 +54,8 @@ def recovered(event: HealingEvent, ports: Ports, now: datetime, *, timeout_secon
     """Why there is nothing left to heal; empty: there is, or nobody can say."""
     if event.source not in (SignalSource.WATCH, SignalSource.METRICS):
         return ""  # whoever reported it knows more than we can see
+    if event.isolations.filter(released_at=None).exists():
+        return ""  # the workload may be well, but only because a pod of it is kept from traffic
     target = target_of(event)
     try:
         if target.kind in WORKLOAD_KINDS:
@@ -271,6 +273,18 @@ def _numbers(
         )
         into = health.unknown if found.ok is None else health.good if found.ok else health.problems
         into.append(found.text)
+        named = [pod for pod in pods if pod["metadata"]["name"] in _subjects(event, symptom)]
+        if found.ok and named and len(named) < len(pods):  # one pod of many may be bad where the whole is well
+            of_pod = metrics.judge(
+                ports.metrics, symptom, target.namespace, named, policy.thresholds, timeout_seconds=timeout_seconds
+            )
+            if of_pod.ok is False:
+                health.problems.append(f"{', '.join(pod['metadata']['name'] for pod in named)}: {of_pod.text}")
+
+
+def _subjects(event: HealingEvent, symptom: str) -> set[str]:
+    signals = (s for s in event.signals if s.get("symptom") == symptom)
+    return {str(s["subject"].get("name", "")) for s in signals if s.get("subject", {}).get("kind") == "Pod"}
 
 
 def neighbours(ports: Ports, namespace: str, *, timeout_seconds: float) -> dict[str, int]:

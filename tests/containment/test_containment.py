@@ -139,7 +139,7 @@ def test_one_pod_that_answers_badly_is_isolated_and_replaced(live: Live, ns: Nam
     assert [pk for pk, _ in said] == [event.pk]
     isolation.refresh_from_db()
     assert isolation.released_at is not None
-    assert ns.is_rolled_out(ref)
+    until(lambda: ns.is_rolled_out(ref), "the others and the new one serve")
 
 
 def endpoints(ns: Namespace, service: ObjectRef) -> set[str]:

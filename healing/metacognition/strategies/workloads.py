@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from healing.actions import revisions
 from healing.actions.base import CannotPlan
-from healing.actions.reading import Workload
+from healing.actions.labels import QUARANTINE
+from healing.actions.reading import Workload, controller_of
 from healing.actions.restart import stamp
 from healing.metacognition.case import Case
 from healing.metacognition.strategies.blueprint import Blueprint, Step
 from healing.policies.spec import ActionName
-from healing.ports.cluster import ObjectRef
+from healing.ports.cluster import Object, ObjectRef
 
 
 def rollback(case: Case, workload: Workload | None = None) -> Blueprint:
@@ -38,11 +39,21 @@ def restart(case: Case, workload: Workload | None = None) -> Blueprint:
 
 
 def evict_pod(case: Case) -> Blueprint:
-    workload = case.target_workload()
+    workload = case.workload()
     names = {str(name).rsplit("/", 1)[-1] for name in case.fact("pods", ())}
     names = names or {case.event.subject.get("name", "")}
     pods = workload.pods(case.cluster, timeout_seconds=case.seconds)
     named = [pod for pod in pods if pod["metadata"]["name"] in names]
+    replaced = [pod for pod in _replaced(case) if pod["metadata"]["name"] in names]
+    if replaced:
+        shown = ", ".join(pod["metadata"]["name"] for pod in replaced)
+        return Blueprint(
+            f"Remove the isolated pod {shown}: a new one has taken its place",
+            "Only this pod showed the fault; it gets no traffic any more, and its siblings are well.",
+            tuple(Step(ActionName.RELEASE, ObjectRef.of(pod, "Pod"), {"event": case.event.name}) for pod in replaced),
+            restores=False,
+            seconds=5,
+        )
     if not named:
         raise CannotPlan("The pod that showed the fault has gone already.")
     if len(named) == len(pods) and len(pods) > 1:
@@ -55,6 +66,17 @@ def evict_pod(case: Case) -> Blueprint:
         restores=False,
         seconds=10,
     )
+
+
+def _replaced(case: Case) -> list[Object]:
+    """Pods that this event isolated and that their ReplicaSet has replaced since."""
+    isolated = case.cluster.list(
+        "Pod",
+        case.target.namespace,
+        label_selector=f"{QUARANTINE}={case.event.name}",
+        timeout_seconds=case.seconds,
+    ).items
+    return [pod for pod in isolated if controller_of(pod) is None and "deletionTimestamp" not in pod["metadata"]]
 
 
 def scale_out(case: Case, workload: Workload | None = None) -> Blueprint:

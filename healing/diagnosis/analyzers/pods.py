@@ -1,0 +1,133 @@
+"""One pod of several fails its requests or answers late: its siblings run the same program and are well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from healing.diagnosis import reading as r, series as s
+from healing.diagnosis.analyzers.common import workload_ref
+from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
+from healing.diagnosis.reading import Object
+from healing.diagnosis.requests import Requests, served_by_pod
+from healing.diagnosis.scene import Scene, node_of
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+#: A bad pod is over the first and so many times as bad as its siblings, which are under the first.
+_FAILING, _SLOW_SECONDS, _RATIO = 0.05, 0.2, 3.0
+#: Fewer requests a second say nothing of a pod.
+_LEAST_RATE = 10 / 60
+#: So many of the last points tell how a pod is now; of an isolated pod those of its last requests.
+_POINTS = 2
+#: Numbers that ended longer ago are of another fault.
+_STALE_SECONDS = 300.0
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """FaultyPod."""
+    if not scene.snapshot.series:
+        return
+    by_pod = served_by_pod(scene)
+    for workload, pods in scene.pods.items():
+        known = {
+            r.text(pod, "metadata", "name"): (pod, found)
+            for pod in pods
+            if (found := by_pod.get(bare(ObjectRef.of(pod, "Pod")))) is not None and _says_something(scene, found)
+        }
+        if len(known) < 2:
+            continue
+        for is_slow, value_of, least in ((False, _error_rate, _FAILING), (True, _latency, _SLOW_SECONDS)):
+            values = {name: value for name, (_, found) in known.items() if (value := value_of(found)) is not None}
+            bad = _outliers(values, least)
+            if bad and not _is_a_revision({name: pod for name, (pod, _) in known.items()}, bad):
+                yield _hypothesis(scene, workload, known, values, bad, is_slow=is_slow)
+                break
+
+
+def _says_something(scene: Scene, found: Requests) -> bool:
+    busy = [point for point in found.rate if point[1] > 0][-_POINTS:]
+    if not busy or scene.now.timestamp() - busy[-1][0] > _STALE_SECONDS:
+        return False
+    return max(value for _, value in busy) >= _LEAST_RATE
+
+
+def _error_rate(found: Requests) -> float | None:
+    """Of its last requests."""
+    failed = dict(found.errors)
+    last = [point for point in found.rate if point[1] > 0][-_POINTS:]
+    total = sum(value for _, value in last)
+    return sum(failed.get(time, 0.0) for time, _ in last) / total if total > 0 else None
+
+
+def _latency(found: Requests) -> float | None:
+    return s.latest(found.latency, _POINTS)
+
+
+def _outliers(values: dict[str, float], least: float) -> list[str]:
+    """The minority that is bad while all others are well, worst first."""
+    bad = [name for name, value in values.items() if value >= least]
+    well = [value for name, value in values.items() if name not in bad]
+    if not bad or not (2 * len(bad) < len(values) or (len(bad), len(values)) == (1, 2)):
+        return []
+    bad = [name for name in bad if values[name] >= _RATIO * max(well)]
+    return sorted(bad, key=lambda name: (-values[name], name))
+
+
+def _is_a_revision(pods: dict[str, Object], bad: list[str]) -> bool:
+    """Whether exactly the bad ones are of another revision than the rest: then it is that revision's fault."""
+
+    def revisions(names: list[str]) -> set[str]:
+        return {
+            r.text(pods[name], "metadata", "labels", "controller-revision-hash")
+            or r.text(pods[name], "metadata", "generateName")  # stays on a pod that was taken out of its ReplicaSet
+            for name in names
+        }
+
+    return not revisions(bad) & revisions([name for name in pods if name not in bad])
+
+
+def _hypothesis(
+    scene: Scene,
+    workload: ObjectRef,
+    known: dict[str, tuple[Object, Requests]],
+    values: dict[str, float],
+    bad: list[str],
+    *,
+    is_slow: bool,
+) -> Hypothesis:
+    shown: Callable[[float], str] = (lambda v: f"{v * 1000:.0f} ms") if is_slow else (lambda v: f"{v:.0%}")
+    worst, others = bad[0], sorted(name for name in values if name not in bad)
+    peers = max(values[name] for name in others)
+    pod, _ = known[worst]
+    does = f"answers in {shown(values[worst])}" if is_slow else f"fails {shown(values[worst])} of its requests"
+    more = f" ({len(bad)} pods do)" if len(bad) > 1 else ""
+    compared = f"{len(others)} other pod{'s' if len(others) > 1 else ''} of {workload.name}"
+    facts: dict[str, Any] = {
+        "pods": bad,
+        "node": node_of(pod),
+        "latency_seconds" if is_slow else "error_rate": round(values[worst], 4),
+        "others": round(peers, 4),
+    }
+    return Hypothesis(
+        "FaultyPod",
+        workload_ref(scene, workload),
+        0.86 if len(others) > 1 or values[worst] >= 2 * _RATIO * peers else 0.75,
+        f"Pod {worst} {does}{more}; the {compared} with the same program: at most {shown(peers)}.",
+        [_evidence(name, *known[name], is_slow=is_slow) for name in (worst, *others[:2])],
+        facts,
+        affected=scene.around(workload),
+    )
+
+
+def _evidence(name: str, pod: Object, found: Requests, *, is_slow: bool) -> Evidence:
+    points = found.latency if is_slow else found.error_fraction or tuple((t, 0.0) for t, _ in found.rate)
+    unit = "seconds" if is_slow else "fraction"
+    return evidence(
+        "metric",
+        f"{'Mean latency' if is_slow else 'Failed requests'} of pod {name}",
+        f"now {points[-1][1]:.3g} {unit}" if points else "",
+        obj=bare(ObjectRef.of(pod, "Pod")),
+        source="prometheus",
+        data={"unit": unit, "points": [[t, round(v, 5)] for t, v in points[-120:]], "metrics": sorted(found.metrics)},
+    )
