@@ -8,7 +8,8 @@ from pydantic import Field
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.isolate import QUARANTINE, labelled_again, policy_name
+from healing.actions.isolate import labelled_again, policy_name
+from healing.actions.labels import QUARANTINE
 from healing.actions.operations import Operation
 from healing.actions.reading import controller_of
 from healing.policies.spec import ActionName, Risk

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from healing.actions import guardrails, registry
 from healing.actions.base import CannotPlan, Plan
-from healing.actions.isolate import QUARANTINE, policy_name
+from healing.actions.isolate import policy_name
+from healing.actions.labels import QUARANTINE
 from healing.actions.runner import ActionFailed, Runner, StalePlan, stored_plan
 from healing.containment.decide import Measure, decide
 from healing.containment.evidence import collect

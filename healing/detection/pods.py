@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from healing.actions.isolate import QUARANTINE
+from healing.actions.labels import QUARANTINE
 from healing.detection.cache import ObjectCache
 from healing.detection.containers import ContainerView, condition, containers
 from healing.detection.owners import Target, target_of

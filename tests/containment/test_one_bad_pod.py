@@ -70,11 +70,6 @@ def health(live: Live) -> dict[str, Any]:
     return dict(httpx.get(f"{live.url}/sandbox/v1/health").raise_for_status().json())
 
 
-def success_rate(live: Live, service: str) -> float:
-    [found] = [s for s in health(live)["services"] if (s["namespace"], s["service"]) == (NAMESPACE, service)]
-    return float(found["successRate"])
-
-
 def is_well(live: Live, name: str) -> bool:
     state = health(live)
     found = [e for e in (*state["services"], *state["workloads"]) if name in (e.get("service"), e.get("name"))]
@@ -90,6 +85,10 @@ def inject(live: Live, fault: str, **params: Any) -> None:
 def pods_of(live: Live, app: str) -> list[str]:
     found = live.cluster.list("Pod", NAMESPACE, label_selector=f"app={app}").items
     return sorted(pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"])
+
+
+def labelled(live: Live, kind: str, label: str) -> list[str]:
+    return [obj["metadata"]["name"] for obj in live.cluster.list(kind, NAMESPACE, label_selector=label).items]
 
 
 def addresses(live: Live, service: str) -> set[str]:
@@ -111,7 +110,9 @@ def event_about(name: str, symptoms: set[str]) -> HealingEvent:
                 return event
         return None
 
-    return until(found, f"an event about {name}", 90)  # type: ignore[return-value]
+    event = until(found, f"an event about {name}", 90)
+    assert event is not None
+    return event
 
 
 def story_of(live: Live, event: HealingEvent) -> Story:
@@ -192,4 +193,4 @@ def test_the_last_ready_pod_is_not_isolated_and_that_is_said(shop: Live, watcher
     assert any("all that serve show it" in note.message for note in notes)
     assert only in addresses(shop, "cart")
     assert not Isolation.objects.exists()
-    assert not shop.cluster.list("NetworkPolicy", NAMESPACE, label_selector="recist.io/event").items
+    assert not labelled(shop, "NetworkPolicy", "recist.io/event")

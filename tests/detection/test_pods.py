@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from healing.actions.isolate import QUARANTINE
+from healing.actions.labels import QUARANTINE
 from healing.detection.owners import OwnerUnknown
 from healing.detection.pods import PULL_HICCUP_SECONDS, pod_sightings
 from healing.detection.sighting import Sighting

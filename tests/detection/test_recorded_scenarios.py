@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from healing.actions.isolate import QUARANTINE
+from healing.actions.labels import QUARANTINE
 from tests.detection.replay import Stage, play
 
 #: The evaluator minds its database connection after each round.
