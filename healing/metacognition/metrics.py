@@ -17,7 +17,7 @@ from healing.ports.metrics import Metrics
 #: a duration. Rates are taken over a short time first: what was slow a minute ago does not matter any more.
 _PER_WORKLOAD: Mapping[str, str] = {
     "HighLatency": (
-        "1000 * histogram_quantile(0.99, sum by (le) "
+        "1000 * histogram_quantile($quantile, sum by (le) "
         '(rate(http_request_duration_seconds_bucket{namespace="$namespace",pod=~"$pods"}[$range])))'
     ),
     "HighErrorRate": (
@@ -42,6 +42,10 @@ _PER_CONTAINER: Mapping[str, tuple[str, str]] = {
     ),
 }
 _RANGES = ("30s", "1m")
+_REQUESTS = 'sum(increase(http_request_duration_seconds_count{namespace="$namespace",pod=~"$pods"}[$range]))'
+#: The 99th percentile of a few requests is the slowest of them, and one slow answer is no fault: with few requests the
+#: percentile that so many of them exceed is taken.
+_SLOW_REQUESTS, _LEAST_QUANTILE, _QUANTILE = 3, 0.5, 0.99
 
 METRIC_SYMPTOMS = frozenset({*_PER_WORKLOAD, *_PER_CONTAINER})
 
@@ -92,6 +96,11 @@ def _value(metrics: Metrics, symptom: str, namespace: str, pods: list[Object], t
     if symptom in _PER_WORKLOAD:
         for duration in _RANGES:
             query = _fill(_PER_WORKLOAD[symptom], namespace, names).replace("$range", duration)
+            if "$quantile" in query:
+                count = metrics.query(
+                    _fill(_REQUESTS, namespace, names).replace("$range", duration), timeout_seconds=timeout_seconds
+                )
+                query = query.replace("$quantile", f"{_quantile(count[0].value if count else 0.0):.4g}")
             samples = metrics.query(query, timeout_seconds=timeout_seconds)
             if samples and math.isfinite(samples[0].value):
                 return samples[0].value
@@ -105,6 +114,12 @@ def _value(metrics: Metrics, symptom: str, namespace: str, pods: list[Object], t
         and math.isfinite(sample.value)
     ]
     return max(fractions, default=None)
+
+
+def _quantile(requests: float) -> float:
+    if not math.isfinite(requests) or requests <= 0:
+        return _QUANTILE
+    return max(_LEAST_QUANTILE, min(_QUANTILE, 1 - _SLOW_REQUESTS / requests))
 
 
 def _fill(template: str, namespace: str, pods: str) -> str:

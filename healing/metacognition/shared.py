@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
 from healing.metacognition import metrics
 from healing.models import ActorKind, HealingEvent, PhaseRun
@@ -19,8 +20,10 @@ from healing.ports.cluster import ObjectRef
 _POLL_SECONDS = 2.0
 #: So long after its cause was healed may an effect be seen: in rates over a minute, and else.
 _RATES_LAG, _STATE_LAGS = timedelta(seconds=75), timedelta(seconds=20)
+#: Carried out, and proving itself or just proven.
+_TREATED = frozenset({Phase.VERIFYING, Phase.LEARNING})
 #: Asked, at work, or looking whether it helped.
-_AT_WORK = frozenset({Phase.AWAITING_APPROVAL, Phase.HEALING, Phase.VERIFYING})
+_AT_WORK = _TREATED | {Phase.AWAITING_APPROVAL, Phase.HEALING}
 _NOT_DIAGNOSED = frozenset({Phase.PENDING, Phase.CONTAINING, Phase.DIAGNOSING})
 
 
@@ -32,6 +35,9 @@ def wait(context: PhaseContext, policy: PolicySpec, gone: str, now: datetime) ->
     other = _ahead(event)
     if other is not None:
         return _wait(before, other, f"{_named(other)} has the same cause and is being healed: this waits for it.")
+    other = _called_and_treated(event)
+    if other is not None:
+        return _wait(before, other, f"{_named(other)}, which it calls, has just been treated: does that help here too?")
     healed = _healed_lately(event, policy, now)
     if healed is not None:
         return _wait(before, healed, f"{_named(healed)} was healed a moment ago: does that help here too?")
@@ -43,7 +49,7 @@ def wait(context: PhaseContext, policy: PolicySpec, gone: str, now: datetime) ->
 
 def at_work_on_the_cause(event: HealingEvent) -> HealingEvent | None:
     """Another event that has acted on the same cause, or is about to and comes first."""
-    found = [e for e in _sharing(event) if e.phase == Phase.VERIFYING or (e.phase == Phase.HEALING and e.pk < event.pk)]
+    found = [e for e in _sharing(event) if e.phase in _TREATED or (e.phase == Phase.HEALING and e.pk < event.pk)]
     return found[0] if found else None
 
 
@@ -60,6 +66,14 @@ def _ahead(event: HealingEvent) -> HealingEvent | None:
     return first if first is not None and _order(first, cause) < _order(event, cause) else None
 
 
+def _called_and_treated(event: HealingEvent) -> HealingEvent | None:
+    """An event about something it calls for which a strategy was carried out, and proves itself now. Those wait for
+    nobody."""
+    calls = _calls(event)
+    found = (e for e in _open_others(event) if e.phase in _TREATED and _ref(e.cause_object) in calls)
+    return next(found, None)
+
+
 def _order(event: HealingEvent, cause: ObjectRef) -> tuple[bool, bool, float, int]:
     diagnosed = event.diagnosed_at.timestamp() if event.diagnosed_at else 0.0
     return event.phase not in _AT_WORK, not _is_about(event, cause), diagnosed, event.pk
@@ -70,11 +84,7 @@ def _sharing(event: HealingEvent) -> list[HealingEvent]:
     cause = _ref(event.cause_object)
     if not cause.name:
         return []
-    return [
-        e
-        for e in _open_others(event)
-        if e.phase in _AT_WORK | {Phase.PLANNING} and e.cause == event.cause and _ref(e.cause_object) == cause
-    ]
+    return [e for e in _open_others(event) if e.phase in _AT_WORK | {Phase.PLANNING} and _ref(e.cause_object) == cause]
 
 
 def _open_others(event: HealingEvent) -> list[HealingEvent]:
@@ -82,20 +92,28 @@ def _open_others(event: HealingEvent) -> list[HealingEvent]:
 
 
 def _healed_lately(event: HealingEvent, policy: PolicySpec, now: datetime) -> HealingEvent | None:
-    """Whose healing may still have to show here: that of the same object, or, where the cause is not certain, of
-    anything near."""
+    """Whose healing may still have to show here: that of the same cause, of something it calls where the cause is only
+    that it suffers itself, or, where the cause is not certain, of anything near."""
     symptoms = {event.symptom, *(str(s.get("symptom", "")) for s in event.signals)}
     lag = _RATES_LAG if symptoms & metrics.METRIC_SYMPTOMS else _STATE_LAGS
-    cause = _ref(event.cause_object)
+    cause, calls = _ref(event.cause_object), _calls(event)
     is_sure = bool(cause.name) and (event.confidence or 0.0) >= policy.confidence_threshold
     ended = HealingEvent.objects.filter(
         cluster=event.cluster, outcome=Outcome.HEALED, finished_at__gt=now - lag
     ).exclude(pk=event.pk)
     for other in ended.order_by("-finished_at"):
-        near = _ref(other.cause_object).namespace in (event.target_namespace, "")
-        if (_ref(other.cause_object) == cause and other.cause == event.cause) if is_sure else near:
+        its_cause = _ref(other.cause_object)
+        is_same = its_cause == cause and other.cause == event.cause
+        is_near = not is_sure and its_cause.namespace in (event.target_namespace, "")
+        if is_same or is_near or its_cause in calls:
             return other
     return None
+
+
+def _calls(event: HealingEvent) -> set[ObjectRef]:
+    """What the best finding, being about errors or slowness, says that its object calls."""
+    best = Diagnosis.from_json(event.diagnosis).best if event.diagnosis else None
+    return {_ref(value) for value in best.facts.get("calls", ())} if best is not None else set()
 
 
 def _has_ended_well(names: list[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from healing.findings import Finding
+from healing.findings import Diagnosis, Finding
 from healing.lifecycle import Outcome, Phase, Status
 from healing.metacognition import planning, shared
 from healing.models import Approval, HealingEvent, PhaseRun, Policy, Strategy, StrategyState
@@ -140,6 +140,30 @@ def test_what_is_not_certain_waits_for_what_was_healed_near_it(live: Live) -> No
     assert waits.next is None
     events.put(healed, Phase.COMPLETED, finished_at=now - timedelta(minutes=5))
     assert decide(live, unsure) is None
+
+
+@pytest.mark.parametrize(
+    ("called", "phase", "ago_seconds", "waits"),
+    [
+        ("catalog", Phase.COMPLETED, 5, True),
+        ("catalog", Phase.COMPLETED, 300, False),
+        ("catalog", Phase.VERIFYING, None, True),
+        ("catalog", Phase.AWAITING_APPROVAL, None, False),
+        ("elsewhere", Phase.COMPLETED, 5, False),
+    ],
+)
+def test_errors_of_a_caller_of_what_was_just_treated(
+    live: Live, called: str, phase: Phase, ago_seconds: float | None, *, waits: bool
+) -> None:
+    treated, caller = rows(live, "catalog", "gateway")
+    ended = None if ago_seconds is None else timezone.now() - timedelta(seconds=ago_seconds)
+    about = ObjectRef("Service", "shop", "catalog").as_json()
+    events.put(treated, phase, cause_object=about, finished_at=ended, outcome="healed" if ended else "")
+    facts = {"calls": [ObjectRef("Service", "shop", called).as_json()]}
+    finding = Finding("FailingDependency", ObjectRef("Deployment", "shop", "gateway"), 0.9, "It fails.", facts=facts)
+    diagnosis = Diagnosis(findings=(finding,)).as_json()
+    events.put(caller, Phase.PLANNING, cause=finding.cause, cause_object=finding.object.as_json(), diagnosis=diagnosis)
+    assert (decide(live, caller) is not None) == waits
 
 
 def test_approved_twice_acts_once_at_a_time(live: Live, ns: Namespace) -> None:

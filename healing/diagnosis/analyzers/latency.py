@@ -124,6 +124,7 @@ def _hypothesis(
     elif callers:
         words += f"; its callers {', '.join(c.name for c in callers)} suffer, nothing it calls does"
     facts["callers"] = [c.as_json() for c in callers]
+    facts["calls"] = [ref.as_json() for ref in sorted(callees | {s for c in callees for s in scene.services_of(c)})]
     proof = [_metric(workload, found, is_slow=is_slow)]
     past = scene.history(workload)
     if past is not None and past.good is not None and _began_with(past, shift):
