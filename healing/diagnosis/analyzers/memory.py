@@ -87,7 +87,7 @@ def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: d
         )
     lowered = _lowered(past, container.name)
     life = _life(points)
-    growth = s.trend(life) if life else None
+    growth = (_growth(life, limit) or s.trend(life)) if life else None
     lifetime = container.lifetime_seconds
     proof += _series_evidence(scene, container, points, limit)
     if lowered is not None and lowered[1] < lowered[0] and _since_change(scene, past, killed):
