@@ -25,7 +25,8 @@ from tests.actions.live import Live, running, until
 from tests.actions.story import Story
 from tests.parts.kubectl import Kubectl
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The first test waits for half a minute of history too.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 NAMESPACE = "shop"
 QUICK: dict[str, Any] = {

@@ -41,7 +41,7 @@ def cart(replicas: int = 3, **more: Any) -> tuple[World, list[str]]:
 
 
 @pytest.mark.parametrize("bad", [{"errors": 0.6}, {"seconds": 2.0}])
-def test_the_pod_is_named_and_the_workload_is_where_to_act(bad: dict[str, float]) -> None:
+def test_the_pod_is_named_and_the_workload_is_where_to_act(bad: dict[str, Any]) -> None:
     world, (first, second, third) = cart()
     requests(world, first)
     requests(world, second, **bad)
