@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing import containment, diagnosis, learning, metacognition
+from healing import containment, diagnosis, metacognition
+from healing.learning import run as learn
 from healing.lifecycle import Phase
 from healing.phase import PhaseHandler
 
@@ -16,6 +17,6 @@ HANDLERS: Mapping[Phase, PhaseHandler] = MappingProxyType(
         Phase.PLANNING: metacognition.plan,
         Phase.HEALING: metacognition.execute,
         Phase.VERIFYING: metacognition.verify,
-        Phase.LEARNING: containment.settling(learning.run),
+        Phase.LEARNING: containment.settling(learn),
     }
 )
