@@ -32,15 +32,15 @@ def wait(context: PhaseContext, policy: PolicySpec, gone: str, now: datetime) ->
     event, before = context.event, _memory(context.event)
     if gone:
         return _gone(before, policy, gone, now)
+    healed = _healed_lately(event, policy, now)
+    if healed is not None:
+        return _wait(before, healed, f"{_named(healed)} was healed a moment ago: does that help here too?")
     other = _ahead(event)
     if other is not None:
         return _wait(before, other, f"{_named(other)} has the same cause and is being healed: this waits for it.")
     other = _called_and_treated(event)
     if other is not None:
         return _wait(before, other, f"{_named(other)}, which it calls, has just been treated: does that help here too?")
-    healed = _healed_lately(event, policy, now)
-    if healed is not None:
-        return _wait(before, healed, f"{_named(healed)} was healed a moment ago: does that help here too?")
     if not before.get("waitedFor") or not _has_ended_well(before["waitedFor"]):
         return None
     message = "It is still ill although what seemed to be the cause was healed: diagnosed anew."
