@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing.diagnosis.catalogue import network, platform, workloads
+from healing.diagnosis.catalogue import network, platform, scheduling, workloads
 from healing.diagnosis.catalogue.model import Cause
 
 __all__ = ["CAUSES", "Cause", "markdown"]
 
 #: code -> entry
 CAUSES: Mapping[str, Cause] = MappingProxyType(
-    {cause.code: cause for cause in (*workloads.CAUSES, *platform.CAUSES, *network.CAUSES)}
+    {cause.code: cause for cause in (*workloads.CAUSES, *scheduling.CAUSES, *platform.CAUSES, *network.CAUSES)}
 )
 
 
