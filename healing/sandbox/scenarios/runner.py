@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from healing.sandbox.api.patches.strategic import apply_strategic_patch
+from healing.sandbox.api.schema import model_type
 from healing.sandbox.apps.runtime import AppRuntime
 from healing.sandbox.faults import FaultError, FaultInjector
 from healing.sandbox.ports import ApiError, Cluster, Object, User
@@ -117,7 +119,7 @@ class ScenarioRunner:
         elif step.action == "patch":
             body: dict[str, Any] = step.body
             self._cluster.mutate(
-                _resource(body), body.get("namespace"), body["name"], lambda o: _merge(o, body["merge"]), user=user
+                _resource(body), body.get("namespace"), body["name"], lambda o: _patch(o, body), user=user
             )
         else:
             reference: dict[str, Any] = step.body
@@ -199,6 +201,17 @@ def _earlier(manifest: Object, past: History) -> Object:
             for name, value in past.env.items():
                 container.setdefault("env", []).append({"name": name, "value": value})
     return body
+
+
+def _patch(target: Object, body: dict[str, Any]) -> None:
+    """The patch of a step, in place: ``merge`` (RFC 7396) or ``strategic`` (lists of built-in kinds by their key)."""
+    if "merge" in body:
+        _merge(target, body["merge"])
+        return
+    version = "V2" if body["kind"] == "HorizontalPodAutoscaler" else "V1"
+    patched = apply_strategic_patch(target, body["strategic"], model_type(f"{version}{body['kind']}"))
+    target.clear()
+    target.update(patched)
 
 
 def _merge(target: Object, patch: Object) -> None:
