@@ -34,13 +34,13 @@ def _extreme(values: Sequence[float], *, largest: bool) -> float:
 
 
 def _variance(values: Sequence[float]) -> float:
-    count, mean, total = 0, 0.0, 0.0
-    for value in values:
-        count += 1
+    # the first is taken as it is: one infinity alone has no variance, as in Prometheus
+    mean, total = values[0], 0.0
+    for count, value in enumerate(values[1:], start=2):
         offset = value - mean
         mean += offset / count
         total += offset * (value - mean)
-    return total / count
+    return total / len(values)
 
 
 _PLAIN: dict[str, Callable[[Sequence[float]], float]] = {

@@ -101,6 +101,8 @@ def set_operation(op: str, left: Vector, right: Vector, matching: Matching) -> V
 
 
 def vectors(op: str, left: Vector, right: Vector, matching: Matching, *, return_bool: bool) -> Vector:
+    if not left or not right:  # nothing can match, so duplicates on the other side do not matter
+        return []
     swapped = matching.card == "one-to-many"
     many, one = (right, left) if swapped else (left, right)
     by_signature: dict[Labels, tuple[Labels, float]] = {}

@@ -28,7 +28,13 @@ def _integral(function: Callable[[float], int]) -> Callable[[float], float]:
 
 
 def _utc(function: Callable[[datetime], float]) -> Callable[[float], float]:
-    return lambda value: float(function(datetime.fromtimestamp(value, tz=UTC)))
+    def of_seconds(value: float) -> float:
+        try:
+            return float(function(datetime.fromtimestamp(math.floor(value), tz=UTC)))
+        except (ValueError, OverflowError, OSError):  # no moment; what Go makes of it depends on the processor
+            return math.nan
+
+    return of_seconds
 
 
 def _days_in_month(moment: datetime) -> float:
