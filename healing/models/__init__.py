@@ -5,6 +5,7 @@ from healing.models.approval import Approval, ApprovalState
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.models.isolation import Isolation
 from healing.models.known_config import KnownConfig
+from healing.models.llm_call import LlmCall, LlmCallState
 from healing.models.policy import Policy
 from healing.models.strategy import Strategy, StrategyState
 
@@ -17,6 +18,8 @@ __all__ = [
     "HealingEvent",
     "Isolation",
     "KnownConfig",
+    "LlmCall",
+    "LlmCallState",
     "PhaseRun",
     "PhaseRunState",
     "Policy",

@@ -89,6 +89,9 @@ class LlmConfig(_Model):
     model: str = Field("", max_length=200)
     api_key_secret: str = Field("", max_length=253, description="Name of the Secret whose field `key` holds the key.")
     base_url: str = Field("", max_length=2000, description="For ollama and other OpenAI-compatible servers.")
+    consult: Literal["never", "whenUnsure", "always"] = Field(
+        "whenUnsure", description="When the model is asked; whenUnsure: where the rules are not sure."
+    )
 
 
 class Approval(_Model):

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from healing.ports.cluster import Cluster
+from healing.ports.language_model import LanguageModel
 from healing.ports.logs import Logs
 from healing.ports.metrics import Metrics
 
@@ -21,6 +22,7 @@ class Ports:
     cluster: Cluster
     metrics: Metrics | None = None
     logs: Logs | None = None
+    language_model: LanguageModel | None = None
 
 
 def get_ports(cluster_name: str) -> Ports:
