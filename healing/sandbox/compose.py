@@ -41,8 +41,12 @@ def build(
     cluster: ApiServer | None = None,
     clock: Callable[[], float] = time.time,
     settings: Settings | None = None,
+    hold: bool = False,
 ) -> Sandbox:
-    """``clock`` gives seconds since the epoch to all parts (to ``cluster`` too, unless one is given)."""
+    """``clock`` gives seconds since the epoch to all parts (to ``cluster`` too, unless one is given).
+
+    ``hold``: the scenario's timeline waits for ``runner.go()``.
+    """
     api = cluster or ApiServer(clock=clock)
     runtime = AppRuntime(clock=clock)
     world = World(api, runtime, nodes=scenario.nodes if scenario else 3, clock=clock, settings=settings)
@@ -55,5 +59,5 @@ def build(
     runtime.reachable = reachable
     injector = FaultInjector(api, runtime, world)
     signals = Signals(world, runtime, api, injector=injector)
-    runner = ScenarioRunner(scenario, api, runtime, injector, clock=clock) if scenario else None
+    runner = ScenarioRunner(scenario, api, runtime, injector, clock=clock, hold=hold) if scenario else None
     return Sandbox(api, runtime, world, injector, signals, runner)

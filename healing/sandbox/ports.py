@@ -211,6 +211,19 @@ class Runtime(Protocol):
     def start(self, start: ContainerStart, now: float) -> Process: ...
 
 
+@dataclass(frozen=True, slots=True)
+class GitOpsOwner:
+    """An object that a GitOps tool keeps as its repository says: whoever else changes its spec is overruled."""
+
+    kind: str
+    namespace: str
+    name: str
+    tool: Literal["argocd", "flux"]
+    #: of the Argo CD Application or Flux Kustomization
+    application: str
+    sync_seconds: float = 5.0
+
+
 class Controller(Protocol):
     """A part of the world with a life of its own; `run` returns when cancelled."""
 

@@ -23,12 +23,11 @@ import yaml
 
 from healing.sandbox.api.http.app import ApiApp
 from healing.sandbox.compose import Sandbox, build
-from healing.sandbox.scenarios import Scenario, ScenarioError, load_scenario
+from healing.sandbox.scenarios import BUNDLED, EVALUATION, Scenario, ScenarioError, bundled, load_scenario
 
 DEFAULT_DATA_DIR = Path("var/sandbox")
 _GRACE_SECONDS = 1
 _BACKLOG = 1024
-_BUNDLED = Path(__file__).parent / "scenarios"
 
 
 class SandboxError(RuntimeError):
@@ -85,11 +84,12 @@ def find_scenario(name: str) -> Path:
     path = Path(name)
     if path.exists():
         return path
-    bundled = _BUNDLED / f"{name}.yaml"
-    if bundled.exists():
-        return bundled
-    known = ", ".join(sorted(item.stem for item in _BUNDLED.glob("*.yaml") if item.stem != "schema"))
-    raise SandboxError(f"There is no scenario file {name}. Give a path, or one of the bundled names: {known}.")
+    found = bundled(name)
+    if found is not None:
+        return found
+    known = sorted(item.stem for place in (BUNDLED, EVALUATION) for item in place.glob("*.yaml"))
+    listed = ", ".join(item for item in known if item != "schema")
+    raise SandboxError(f"There is no scenario file {name}. Give a path, or one of the bundled names: {listed}.")
 
 
 def _load(options: SandboxOptions) -> Scenario | None:

@@ -20,11 +20,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
 HEAD = "apiVersion: sandbox.recist.io/v1\nkind: Scenario\nmetadata: {name: x}\n"
 
 
-def bundled() -> list[Path]:
+def all_bundled() -> list[Path]:
     return [path for path in sorted(BUNDLED.glob("*.yaml")) if path.name != "schema.yaml"]
 
 
-@pytest.mark.parametrize("path", bundled(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_bundled(), ids=lambda path: path.stem)
 def test_bundled_scenarios_load(path: Path) -> None:
     scenario = load_scenario(path)
     assert scenario.name == path.stem
@@ -115,7 +115,7 @@ BROKEN = [
         HEAD + "timeline:\n  - at: 5s\n    fault: bad-image\n    params: {namespace: a}\n",
         ":7: fault bad-image needs the parameter 'workload'",
     ),
-    (HEAD + "timeline:\n  - at: 5s\n    remove: a\n", ":5: remove: no step before this one has the id 'a'"),
+    (HEAD + "timeline:\n  - at: 5s\n    remove: a\n", ":6: remove: no step before this one has the id 'a'"),
     (HEAD + "expectations:\n  - after: a\n    causes: [B]\n", ":5: no step has the id 'a'"),
     (HEAD + "expectations:\n  - after: a\n", "an expectation needs either `after` and `causes`, or `healthy: true`"),
     (HEAD + "include: [nowhere.yaml]\n", ":4: nowhere.yaml: cannot be read"),

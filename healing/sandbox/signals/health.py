@@ -7,7 +7,7 @@ from typing import Any
 from healing.sandbox.apps import latency
 from healing.sandbox.apps.model import Outcome
 from healing.sandbox.apps.runtime import AppRuntime
-from healing.sandbox.ports import Cluster
+from healing.sandbox.ports import Cluster, Object
 
 #: a service is well when nearly all of its calls succeed in a bearable time
 WELL_SUCCESS = 0.97
@@ -44,25 +44,49 @@ def _entry(namespace: str, name: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def workload_health(cluster: Cluster, runtime: AppRuntime) -> list[dict[str, Any]]:
-    """One entry a Deployment: does it have the ready replicas it asks for."""
-    found = []
-    for deployment in cluster.list("deployments.apps"):
-        meta, status = deployment["metadata"], deployment.get("status", {})
-        wanted = deployment.get("spec", {}).get("replicas", 1)
-        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
-        observed = status.get("observedGeneration", 0) >= meta.get("generation", 0)
-        found.append(
-            {
-                "namespace": meta["namespace"],
-                "kind": "Deployment",
-                "name": meta["name"],
-                "replicas": wanted,
-                "ready": ready,
-                "updated": updated,
-                "well": observed and ready >= wanted and updated >= wanted and status.get("replicas", 0) == wanted,
-            }
-        )
-    return found
+    """One entry a Deployment, StatefulSet or DaemonSet: does it have the updated and ready pods it asks for."""
+    found = [_replicated(live, "Deployment") for live in cluster.list("deployments.apps")]
+    found += [_replicated(live, "StatefulSet") for live in cluster.list("statefulsets.apps")]
+    return found + [_daemons(live) for live in cluster.list("daemonsets.apps")]
+
+
+def _replicated(live: Object, kind: str) -> dict[str, Any]:
+    spec, status = live.get("spec", {}), live.get("status", {})
+    wanted = int(spec.get("replicas", 1))
+    updated = int(status.get("updatedReplicas", 0))
+    if kind == "StatefulSet" and _keeps_revisions(spec):
+        updated = wanted
+    return _workload(live, kind, wanted, int(status.get("readyReplicas", 0)), updated, int(status.get("replicas", 0)))
+
+
+def _keeps_revisions(spec: Object) -> bool:
+    """Whether old pods are meant to stay: nothing replaces them by itself, or a partition holds some back."""
+    strategy = spec.get("updateStrategy") or {}
+    return strategy.get("type") == "OnDelete" or bool((strategy.get("rollingUpdate") or {}).get("partition"))
+
+
+def _daemons(live: Object) -> dict[str, Any]:
+    status = live.get("status", {})
+    wanted = int(status.get("desiredNumberScheduled", 0))
+    updated = int(status.get("updatedNumberScheduled", 0))
+    if (live.get("spec", {}).get("updateStrategy") or {}).get("type") == "OnDelete":
+        updated = wanted
+    there = int(status.get("currentNumberScheduled", 0))
+    return _workload(live, "DaemonSet", wanted, int(status.get("numberReady", 0)), updated, there)
+
+
+def _workload(live: Object, kind: str, wanted: int, ready: int, updated: int, there: int) -> dict[str, Any]:
+    meta = live["metadata"]
+    observed = live.get("status", {}).get("observedGeneration", 0) >= meta.get("generation", 0)
+    return {
+        "namespace": meta["namespace"],
+        "kind": kind,
+        "name": meta["name"],
+        "replicas": wanted,
+        "ready": ready,
+        "updated": updated,
+        "well": observed and ready >= wanted and updated >= wanted and there == wanted,
+    }
 
 
 def health(cluster: Cluster, runtime: AppRuntime) -> dict[str, Any]:
