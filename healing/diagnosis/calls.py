@@ -21,6 +21,8 @@ _ADDRESS_NAME = re.compile(
     r"HOST|ADDR|URL|URI|ENDPOINT|SERVER|SERVICE|UPSTREAM|BACKEND|BROKER|DSN|DEPEND|TARGET|API", re.IGNORECASE
 )
 _MAX_VALUE = 2000
+#: So much of a log's end tells whom a program calls.
+_MOST_CHARACTERS = 60_000
 _DEFAULT_PORTS = {"http": "80", "https": "443", "postgres": "5432", "postgresql": "5432", "redis": "6379"}
 _DEFAULT_PORTS |= {"mysql": "3306", "amqp": "5672", "mongodb": "27017", "nats": "4222", "grpc": "", "tcp": ""}
 #: labels that name the called side of a request, in metrics of service meshes and of ordinary clients
@@ -192,7 +194,7 @@ def _from_logs(snapshot: Snapshot, calls: Calls) -> None:
             continue
         caller = snapshot.workload_of(pod)
         caller = ObjectRef(caller.kind, caller.namespace, caller.name)
-        for match in log_rules.classify(logs.failures(log)):
+        for match in log_rules.classify(logs.failures(log, most_characters=_MOST_CHARACTERS)):
             host = match.details.get("host", "")
             target = resolve(snapshot, host, key.namespace) or calls.by_ip(host) if host else None
             if target is not None and target.kind == "Service":

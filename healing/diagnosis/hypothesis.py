@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from healing.diagnosis import reading as r
-from healing.diagnosis.snapshot import Event
+from healing.diagnosis.objects import Event
 from healing.findings import Evidence, EvidenceKind
 from healing.ports.cluster import ObjectRef
 from healing.redaction import redact

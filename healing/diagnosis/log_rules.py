@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from healing.diagnosis.logs import Record, Repeated
+from healing.diagnosis.log_records import Record
+from healing.diagnosis.logs import Repeated
 
 _HOST = r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9_.\-]{0,200}[A-Za-z0-9])?)"
 _PORT = r"(?P<port>\d{1,5})"

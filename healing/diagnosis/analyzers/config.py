@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, evidence, of_event
+from healing.diagnosis.objects import Event
 from healing.diagnosis.reading import Object
 from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import PATIENCE, Container, Scene
-from healing.diagnosis.snapshot import Event
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 

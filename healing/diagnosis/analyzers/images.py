@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, of_event
+from healing.diagnosis.objects import Event
 from healing.diagnosis.scene import Container, Scene
-from healing.diagnosis.snapshot import Event
 from healing.ports.cluster import ObjectRef
 
 _WAITING = frozenset(

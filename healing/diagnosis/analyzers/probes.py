@@ -10,9 +10,9 @@ from typing import Any
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, of_event
+from healing.diagnosis.objects import Event
 from healing.diagnosis.reading import Object
 from healing.diagnosis.scene import RECENT, Container, Scene, is_ready
-from healing.diagnosis.snapshot import Event
 from healing.ports.cluster import ObjectRef
 
 _FAILED = re.compile(
