@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from drain3.drain import Drain
+from drain3.drain import Drain  # type: ignore[import-untyped]
 
 from healing.diagnosis import log_records
 from healing.diagnosis.log_records import Record
@@ -90,9 +90,10 @@ def _failing(text: str, since: datetime | None) -> tuple[list[tuple[int, Record]
     groups = list(log_records.grouped(text))
     total, stems = len(groups), log_records.stems_in(text)
     if since is None:
-        return [
-            (i, one) for i, g in enumerate(groups) if log_records.may_fail(g, stems) and (one := _of(g)).is_failure
-        ], total
+        suspects = [
+            (i, log_records.record(group)) for i, group in enumerate(groups) if log_records.may_fail(group, stems)
+        ]
+        return [(i, one) for i, one in suspects if one.is_failure], total
     # from the end backwards: only what is recent is taken apart. A record without a time has that of the one before.
     found: list[tuple[int, Record]] = []
     undated: list[tuple[int, Record]] = []
