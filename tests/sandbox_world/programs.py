@@ -52,7 +52,7 @@ class ScriptedProcess:
     def usage(self) -> Usage:
         return self.program.usage if self.exit is None else Usage()
 
-    def http_get(self, port: int, path: str, scheme: str) -> ProbeResult:
+    def http_get(self, port: int, path: str, scheme: str, timeout_seconds: float = 1.0) -> ProbeResult:
         if port not in {known for known, _ in self.program.pages}:
             return self.tcp_connect(port)
         status = self.program.pages.get((port, path), 404)

@@ -125,6 +125,8 @@ class ServerProcess(BaseProcess):
         if not self.listening() or port not in self.ports:
             return super().http_get(port, path, scheme)
         url = f"{scheme.lower()}://{self.start.pod_ip}:{port}{path}"
+        if scheme.upper() == "HTTPS":  # programs here speak plain HTTP
+            return ProbeResult(False, f'Get "{url}": http: server gave HTTP response to HTTPS client')
         if self.probe_seconds > timeout_seconds:
             return ProbeResult(
                 False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'

@@ -84,7 +84,7 @@ class Prober:
             if port is None:
                 return self._unknown_port(get["port"])
             scheme, path = (get.get("scheme") or "HTTP"), get.get("path") or "/"
-            result = process.http_get(port, path, scheme)
+            result = process.http_get(port, path, scheme, float(spec.get("timeoutSeconds") or 1))
             if result.ok or result.message.startswith(("HTTP probe failed", "Get ")):
                 return result
             host = get.get("host") or pod_ip
