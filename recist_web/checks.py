@@ -5,7 +5,7 @@
 | recist.E001 | an environment variable has a value that cannot be used |
 | recist.E002 | SECRET_KEY is not set (deployment check; the web process refuses to start) |
 | recist.W001 | a variable looks like a misspelling of one of ours |
-| recist.W002 | two variables that exclude each other are both set |
+| recist.W002 | variables that exclude each other are set |
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,30 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name for it
 
+from recist_web.clusters import SINGLE
 from recist_web.environment import ParsedEnvironment
 
 
 @register(Tags.compatibility)
 def environment_variables(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     parsed: ParsedEnvironment = settings.ENVIRONMENT
-    found: list[CheckMessage] = [Error(p.message, hint=p.hint, id="recist.E001") for p in parsed.problems]
+    problems = (*parsed.problems, *settings.CLUSTER_PROBLEMS)
+    found: list[CheckMessage] = [Error(p.message, hint=p.hint, id="recist.E001") for p in problems]
     found += [Warning(p.message, hint=p.hint, id="recist.W001") for p in parsed.suspicions]
     if parsed.values.QDRANT_PATH and "QDRANT_URL" in parsed.values.model_fields_set:
         found.append(
             Warning(
                 "QDRANT_PATH and QDRANT_URL are both set; the embedded Qdrant in QDRANT_PATH is used",
                 hint="Unset the one you do not mean.",
+                id="recist.W002",
+            )
+        )
+    idle = [name for name in SINGLE if name in parsed.values.model_fields_set]
+    if parsed.values.CLUSTERS_FILE and idle:
+        found.append(
+            Warning(
+                f"CLUSTERS_FILE is set, so {', '.join(idle)} count for nothing",
+                hint="Say it in the file, and unset them.",
                 id="recist.W002",
             )
         )

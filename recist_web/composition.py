@@ -8,52 +8,48 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+
+from recist_web.clusters import ClusterTarget, some_of
 
 if TYPE_CHECKING:
     from healing.ports import Ports
 
 _lock = threading.Lock()
-_built: dict[tuple[str, ...], Ports] = {}
+_built: dict[tuple[int, ClusterTarget], Ports] = {}
 
 
 def build_ports(cluster_name: str) -> Ports:
     """The ports of the cluster called `cluster_name`, from the settings; the same object on every call in a process.
 
-    Raises `LookupError` for a name that is not `CLUSTER_NAME`. Nothing is connected yet: a cluster that cannot be
+    Raises `LookupError` for a name that is not in `CLUSTERS`. Nothing is connected yet: a cluster that cannot be
     reached shows when it is called.
     """
-    if cluster_name != settings.CLUSTER_NAME:
-        raise LookupError(f"There is no cluster {cluster_name!r} here; CLUSTER_NAME is {settings.CLUSTER_NAME!r}.")
-    # The process id: connections must not be shared with a forked child. The rest: tests change settings.
-    key = (
-        str(os.getpid()),
-        cluster_name,
-        str(settings.KUBECONFIG or ""),
-        settings.KUBE_CONTEXT or "",
-        settings.PROMETHEUS_URL or "",
-        settings.LOKI_URL or "",
-    )
+    target: ClusterTarget | None = settings.CLUSTERS.get(cluster_name)
+    if target is None:
+        raise LookupError(f"There is no cluster {cluster_name!r} here; there is: {some_of(settings.CLUSTERS)}.")
+    # The process id: connections must not be shared with a forked child. The target: tests change settings.
+    key = (os.getpid(), target)
     with _lock:
         if key not in _built:
-            _built[key] = _build(cluster_name)
+            _built[key] = _build(target)
         return _built[key]
 
 
-def _build(cluster_name: str) -> Ports:
+def _build(target: ClusterTarget) -> Ports:
     from healing.cluster.config import ClusterConfig
     from healing.cluster.kubernetes import KubernetesCluster
     from healing.cluster.loki import Loki
     from healing.cluster.prometheus import Prometheus
+    from healing.llm.client import LiteLlm
     from healing.ports import Ports
 
-    kubeconfig = Path(settings.KUBECONFIG) if settings.KUBECONFIG else None
     return Ports(
-        cluster_name=cluster_name,
-        cluster=KubernetesCluster(ClusterConfig(kubeconfig, settings.KUBE_CONTEXT or None)),
-        metrics=Prometheus(settings.PROMETHEUS_URL) if settings.PROMETHEUS_URL else None,
-        logs=Loki(settings.LOKI_URL) if settings.LOKI_URL else None,
+        cluster_name=target.name,
+        cluster=KubernetesCluster(ClusterConfig(target.kubeconfig, target.context)),
+        metrics=Prometheus(target.prometheus_url) if target.prometheus_url else None,
+        logs=Loki(target.loki_url) if target.loki_url else None,
+        language_model=LiteLlm(),
     )

@@ -23,6 +23,7 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 # Rust's names for what Python calls differently; the seed's RUST_LOG uses them.
 _RUST_LOG_LEVELS = {"trace": "debug", "warn": "warning", "off": "critical"}
+CLUSTER_NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 # A secret may come from a file instead (a mounted Kubernetes Secret): NAME_FILE holds its path.
 SECRETS = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "LLM_API_KEY", "QDRANT_API_KEY")
 
@@ -56,7 +57,8 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _comma_separated(value: object) -> object:
+def comma_separated(value: object) -> object:
+    """For pydantic: `a, b` is a list too."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
@@ -71,7 +73,8 @@ def _log_level(value: object) -> object:
     return _RUST_LOG_LEVELS.get(level, level)
 
 
-def _namespace_name(value: str) -> str:
+def namespace(value: str) -> str:
+    """For pydantic: the name of a namespace."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
         raise ValueError(f"{value!r} is not the name of a namespace")
     return value
@@ -98,8 +101,8 @@ HttpUrl = Annotated[str, _url("http", "https")]
 HttpUrlOrOff = Annotated[HttpUrl | None, BeforeValidator(_off)]
 
 
-HostNames = Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(_comma_separated)]
-Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_comma_separated)]
+HostNames = Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(comma_separated)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(comma_separated)]
 
 
 class Environment(BaseModel):
@@ -108,13 +111,13 @@ class Environment(BaseModel):
     # The web application
     DEBUG: bool = False
     SECRET_KEY: SecretStr | None = None
-    ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(_comma_separated)] = [
+    ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(comma_separated)] = [
         "localhost",
         "127.0.0.1",
         "[::1]",
     ]
     CSRF_TRUSTED_ORIGINS: Annotated[
-        list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_comma_separated)
+        list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(comma_separated)
     ] = []
     HTTPS_ONLY: bool = True
     PORT: int = Field(default=8000, ge=1, le=65535)
@@ -129,14 +132,13 @@ class Environment(BaseModel):
     QDRANT_API_KEY: SecretStr | None = None
     QDRANT_PATH: Path | None = None
 
-    # The cluster that is healed
-    CLUSTER_NAME: str = Field(default="default", pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
+    # The cluster that is healed, or the file that lists several (recist_web/clusters.py)
+    CLUSTERS_FILE: Path | None = None
+    CLUSTER_NAME: str = Field(default="default", pattern=CLUSTER_NAME_PATTERN)
     KUBECONFIG: Path | None = None
     KUBE_CONTEXT: str | None = None
     POD_NAMESPACE: str = Field(default="recist-system", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    POLICY_NAMESPACES: Annotated[
-        list[Annotated[str, AfterValidator(_namespace_name)]], BeforeValidator(_comma_separated)
-    ] = []
+    POLICY_NAMESPACES: Annotated[list[Annotated[str, AfterValidator(namespace)]], BeforeValidator(comma_separated)] = []
     PROMETHEUS_URL: HttpUrlOrOff = "http://prometheus:9090"
     LOKI_URL: HttpUrlOrOff = "http://loki:3100"
 
@@ -144,6 +146,8 @@ class Environment(BaseModel):
     LLM_MODEL: str | None = None
     LLM_API_KEY: SecretStr | None = None
     LLM_BASE_URL: HttpUrl | None = None
+    LLM_DAILY_SPEND_LIMIT_USD: float | None = Field(default=10.0, ge=0)
+    LLM_DAILY_TOKEN_LIMIT: int | None = Field(default=5_000_000, ge=0)
 
     # The demo
     DEMO_FAULTS: bool = True

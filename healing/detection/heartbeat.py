@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,8 @@ log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 2.0
 _KEPT_SECONDS = 3600
+#: In `Heartbeat.problems`: the cluster itself does not answer, or does not let us watch.
+LEASE = "Lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +36,32 @@ class Heartbeat:
 
 
 def write(cluster: str, beat: Heartbeat) -> None:
+    """As `write_all`, for one."""
+    write_all({cluster: beat})
+
+
+def write_all(beats: Mapping[str, Heartbeat]) -> None:
     """A cache that is away costs the sign of life, never the watching. Only the leader's is kept, if there is one."""
     try:
-        cache.set(_key(cluster), asdict(beat), timeout=_KEPT_SECONDS)
+        cache.set_many({_key(cluster): asdict(beat) for cluster, beat in beats.items()}, timeout=_KEPT_SECONDS)
     except Exception as error:  # noqa: BLE001 - whatever the cache's client raises
         log.debug("no heartbeat", error=str(error))
 
 
 def read(cluster: str) -> Heartbeat | None:
     """The last sign of life; None: there was none lately, or the cache cannot be read."""
+    return read_all([cluster])[cluster]
+
+
+def read_all(clusters: Collection[str]) -> dict[str, Heartbeat | None]:
+    """As `read`, for several at once."""
     try:
-        value = cache.get(_key(cluster))
+        found = cache.get_many([_key(cluster) for cluster in clusters])
     except Exception as error:  # noqa: BLE001 - as above
         log.debug("no heartbeat", error=str(error))
-        return None
-    return Heartbeat(**value) if value else None
+        found = {}
+    values = {cluster: found.get(_key(cluster)) for cluster in clusters}
+    return {cluster: Heartbeat(**value) if value else None for cluster, value in values.items()}
 
 
 def _key(cluster: str) -> str:

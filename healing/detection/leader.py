@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 LEASE_NAME = "recist-watcher"
 #: For each of the two calls that give the Lease back; a stop must not wait for a cluster that is away.
 _RELEASE_SECONDS = 0.7
+#: The first pause after a failure, and how the pauses grow.
+_FIRST_PAUSE_SECONDS, _GROWTH = 0.25, 1.6
+_SAY_AGAIN_SECONDS = 600.0
 # Only spreads the candidates out.
 _random = random.SystemRandom()
 
@@ -30,11 +33,13 @@ _random = random.SystemRandom()
 @dataclass(frozen=True, slots=True)
 class Timing:
     """``lease_seconds``: others wait so long after the last renewal they saw. ``renew_within_seconds``: a leader that
-    could not renew for so long stops acting, well before anyone else may start."""
+    could not renew for so long stops acting, well before anyone else may start. ``unreachable_seconds``: the longest
+    pause between two tries at a cluster that does not answer; the pauses grow up to it."""
 
     lease_seconds: float = 15.0
     renew_within_seconds: float = 10.0
     retry_seconds: float = 2.0
+    unreachable_seconds: float = 3.0
 
 
 class LeaderElector:
@@ -49,7 +54,9 @@ class LeaderElector:
         name: str = LEASE_NAME,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_change`` is called in the elector's thread whenever leadership was won or lost."""
         self._cluster = cluster
         self._namespace = namespace
         self._name = name
@@ -61,7 +68,9 @@ class LeaderElector:
         self._seen_at = 0.0
         self.holder = ""
         self.problem = ""
-        self.changed = threading.Event()
+        self._on_change = on_change
+        self._failures = 0
+        self._said_at = float("-inf")
 
     def is_leader(self) -> bool:
         """Whether we hold the Lease for sure; false as soon as a renewal is overdue, even if a call still hangs."""
@@ -74,18 +83,35 @@ class LeaderElector:
             was_leader = self._renewed_at is not None
             try:
                 self._try_once()
-                self.problem = ""
+                self._answered()
             except SourceError as error:
-                if str(error) != self.problem:
-                    log.warning("the Lease cannot be read or renewed", lease=self._name, error=str(error))
-                self.problem = str(error)
+                self._failed(error)
             if self._renewed_at is not None and not self.is_leader():
                 log.warning("leadership lost: the Lease could not be renewed in time", lease=self._name)
                 self._renewed_at = None
             if was_leader != (self._renewed_at is not None):
-                self.changed.set()
-            stop.wait(self._timing.retry_seconds * _random.uniform(0.9, 1.1))
+                self._on_change()
+            stop.wait(self._pause_seconds())
         self._release()
+
+    def _answered(self) -> None:
+        if self._failures:
+            log.info("the Lease can be read again", lease=self._name, failures=self._failures)
+        self.problem, self._failures, self._said_at = "", 0, float("-inf")
+
+    def _failed(self, error: SourceError) -> None:
+        """Said at the first failure, and then seldom: a cluster may be away for days, and there may be many."""
+        self.problem = str(error)
+        self._failures += 1
+        if time.monotonic() - self._said_at > _SAY_AGAIN_SECONDS:
+            self._said_at = time.monotonic()
+            log.warning("the Lease cannot be read or renewed", lease=self._name, error=str(error))
+
+    def _pause_seconds(self) -> float:
+        if not self._failures or self._renewed_at is not None:
+            return self._timing.retry_seconds * _random.uniform(0.9, 1.1)
+        growing = _FIRST_PAUSE_SECONDS * _GROWTH ** min(self._failures, 20)
+        return min(growing, self._timing.unreachable_seconds) * _random.uniform(0.6, 1.0)
 
     # --- one round -----------------------------------------------------------------------------------------
 

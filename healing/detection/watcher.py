@@ -1,4 +1,8 @@
-"""The watcher: of several, the one that holds the Lease watches the cluster and reports faults."""
+"""The watcher: of several, the one that holds the Lease watches the cluster and reports faults.
+
+One process may hold a watcher for each of many clusters (`run_all`). One whose cluster does not answer is a single
+thread that sleeps between two tries at its Lease.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from healing.deadline import Deadline
 from healing.detection import heartbeat
@@ -78,17 +83,25 @@ class Session:
         runs.append(("policies", policies.run))
         if self.poller is not None:
             runs.append(("metrics", self.poller.run))
-        self._threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in runs]
+        self._cluster_name = ports.cluster_name
+        self._threads = [
+            threading.Thread(target=self._run, args=(run,), name=f"{ports.cluster_name}-{name}", daemon=True)
+            for name, run in runs
+        ]
 
     def start(self) -> None:
         """Start all threads."""
         for thread in self._threads:
             thread.start()
 
-    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
-        """Stop acting at once, and wait a moment for the threads; they are daemons and may be left behind."""
+    def ask_to_stop(self) -> None:
+        """Stop acting at once."""
         self._stop.set()
         self.evaluator.poke()
+
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
+        """Stop acting at once, and wait a moment for the threads; they are daemons and may be left behind."""
+        self.ask_to_stop()
         deadline = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -111,68 +124,91 @@ class Session:
         """How many objects are in the cache."""
         return sum(len(self.cache.list(kind)) for kind in WATCHED_KINDS)
 
+    def _run(self, run: Callable[[], None]) -> None:
+        with bound_contextvars(cluster=self._cluster_name):
+            run()
+
     def _informer(self, kind: str, ports: Ports, sink: Sink) -> Informer:
         return Informer(kind, ports.cluster, self.cache, sink, self._stop)
 
 
 class Watcher:
-    """`run` until told to stop. Several may run; one leads."""
+    """`run` until told to stop. Several may run for one cluster; one leads."""
 
     def __init__(self, ports: Ports, options: Options | None = None) -> None:
+        self.cluster_name = ports.cluster_name
         self._ports = ports
         self._options = options or Options()
         identity = self._options.identity or f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(3)}"
         self.elector = LeaderElector(
-            ports.cluster, self._options.lease_namespace, identity, timing=self._options.timing
+            ports.cluster,
+            self._options.lease_namespace,
+            identity,
+            timing=self._options.timing,
+            on_change=self.follow_the_lease,
         )
         self.session: Session | None = None
+        self._turning = threading.Lock()
+        self._ending = False
+        self._electing: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Returns within two seconds after ``stop`` is set."""
-        electing = threading.Thread(target=self.elector.run, args=(stop,), name="lease", daemon=True)
-        electing.start()
-        next_beat_at = 0.0
-        while not stop.is_set():
-            self._follow_the_lease()
-            if time.monotonic() >= next_beat_at:
-                next_beat_at = time.monotonic() + heartbeat.EVERY_SECONDS
-                self._beat()
-            self.elector.changed.wait(0.1)
-            self.elector.changed.clear()
-        deadline = Deadline.after(STOP_SECONDS)
+        run_all([self], stop)
+
+    def start(self, stop: threading.Event) -> None:
+        """Begin to try for the Lease, until ``stop`` is set; the one thread a cluster that is away costs."""
+
+        def elect() -> None:
+            with bound_contextvars(cluster=self.cluster_name):
+                self.elector.run(stop)
+
+        self._electing = threading.Thread(target=elect, name=f"{self.cluster_name}-lease", daemon=True)
+        self._electing.start()
+
+    def follow_the_lease(self) -> None:
+        """Start or stop watching as leadership says; any thread may call it at any time."""
+        with self._turning:
+            leads = self.elector.is_leader() and not self._ending
+            if leads and self.session is None:
+                self.session = Session(self._ports, self._options, self.elector.is_leader)
+                self.session.start()
+            elif not leads and self.session is not None:
+                log.warning("no longer leading: watching stops", cluster=self.cluster_name)
+                self.session.stop()
+                self.session = None
+
+    def ask_to_stop(self) -> None:
+        """Watch no more; `finish` waits for what still runs."""
+        with self._turning:
+            self._ending = True
+            if self.session is not None:
+                self.session.ask_to_stop()
+
+    def finish(self, deadline: Deadline) -> None:
+        """Wait for the threads until the deadline; the stop that `start` was given has to be set."""
+        self.ask_to_stop()
         if self.session is not None:
-            self.session.stop(deadline.remaining_seconds())
+            self.session.stop(max(0.0, deadline.remaining_seconds()))
             self.session = None
-        electing.join(max(0.1, deadline.remaining_seconds()))
+        if self._electing is not None:
+            self._electing.join(max(0.1, deadline.remaining_seconds()))
 
-    def _follow_the_lease(self) -> None:
-        leads = self.elector.is_leader()
-        if leads and self.session is None:
-            self.session = Session(self._ports, self._options, self.elector.is_leader)
-            self.session.start()
-        elif not leads and self.session is not None:
-            log.warning("no longer leading: watching stops")
-            self.session.stop()
-            self.session = None
-
-    def _beat(self) -> None:
+    def sign_of_life(self) -> heartbeat.Heartbeat | None:
+        """How it goes; None where another watcher leads, who says so itself."""
         session, problems = self.session, {}
         if self.elector.problem:
-            problems["Lease"] = self.elector.problem
+            problems[heartbeat.LEASE] = self.elector.problem
         if session is None:
-            if not self.elector.holder or self.elector.problem:
-                heartbeat.write(self._ports.cluster_name, self._heartbeat(problems))
-            return
+            silent = self.elector.holder and not self.elector.problem
+            return None if silent else self._heartbeat(problems)
         lags = list(session.evaluator.lags)
-        heartbeat.write(
-            self._ports.cluster_name,
-            self._heartbeat(
-                {**problems, **session.problems()},
-                is_leader=True,
-                lag_seconds=round(max(lags), 4) if lags else None,
-                objects=session.objects(),
-                synced=session.is_synced(),
-            ),
+        return self._heartbeat(
+            {**problems, **session.problems()},
+            is_leader=True,
+            lag_seconds=round(max(lags), 4) if lags else None,
+            objects=session.objects(),
+            synced=session.is_synced(),
         )
 
     def _heartbeat(
@@ -194,3 +230,21 @@ class Watcher:
             synced=synced,
             problems=problems,
         )
+
+
+def run_all(watchers: Sequence[Watcher], stop: threading.Event) -> None:
+    """Run them side by side until ``stop`` is set; returns within two seconds then, however many there are."""
+    for watcher in watchers:
+        watcher.start(stop)
+    while True:
+        for watcher in watchers:
+            watcher.follow_the_lease()  # a Lease that ran out while a call hangs
+        beats = {watcher.cluster_name: watcher.sign_of_life() for watcher in watchers}
+        heartbeat.write_all({name: beat for name, beat in beats.items() if beat is not None})
+        if stop.wait(heartbeat.EVERY_SECONDS):
+            break
+    deadline = Deadline.after(STOP_SECONDS)
+    for watcher in watchers:
+        watcher.ask_to_stop()
+    for watcher in watchers:
+        watcher.finish(deadline)

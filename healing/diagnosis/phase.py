@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from healing.deadline import Deadline
 from healing.diagnosis import health, recall
+from healing.diagnosis.advice import consult
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.collect.live import Collector
 from healing.diagnosis.hypothesis import Hypothesis
@@ -49,6 +50,7 @@ def run(context: PhaseContext) -> PhaseResult:
         memories=memories,
         on_hypotheses=lambda ranked: _tell(context, ranked),
     )
+    diagnosis = consult.advise(context, Scene(snapshot, target=target), diagnosis, target, symptoms)
     took = round(time.monotonic() - started, 2)
     best = diagnosis.best
     result = {
@@ -86,8 +88,9 @@ def _gather(context: PhaseContext, target: ObjectRef) -> tuple[Snapshot, list[Ev
     if collector.missing_essential:
         why = next((v for k, v in snapshot.missing.items() if k.startswith("kubernetes Pod")), "no answer")
         raise Unavailable(f"The cluster's pods could not be read: {why}")
-    snapshot.prometheus_url = settings.PROMETHEUS_URL or ""
-    snapshot.loki_url = settings.LOKI_URL or ""
+    if (here := settings.CLUSTERS.get(context.event.cluster)) is not None:
+        snapshot.prometheus_url = here.prometheus_url or ""
+        snapshot.loki_url = here.loki_url or ""
     return snapshot, memories
 
 

@@ -7,12 +7,13 @@ import os
 import queue
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
+import yaml
 
 from recist_web.environment import SECRETS, variables
 from recist_web.supervisor import lock, tree
@@ -132,16 +133,27 @@ class Tree:
 
         return wait
 
-    def start_product(self, target: Target) -> None:
-        """Start web and, when it is ready, workers, beat and watcher on `target`."""
-        self._set(
-            CLUSTER_NAME=target.cluster_name,
-            KUBECONFIG=str(target.kubeconfig),
-            KUBE_CONTEXT=target.context or "",
-            PROMETHEUS_URL=target.prometheus_url or "off",
-            LOKI_URL=target.loki_url or "off",
+    def start_product(
+        self, targets: Target | Sequence[Target], *, threads: Mapping[str, int] | None = None, watchers: int = 1
+    ) -> None:
+        """Start web and, when it is ready, workers, beat and watchers on one cluster or several.
+
+        `threads`: how many a worker process gets (`worker`, `worker-fast`), where not its usual number. `watchers`: how
+        many processes the clusters are dealt out among. Of several clusters the first is the default one.
+        """
+        several = [targets] if isinstance(targets, Target) else list(targets)
+        if len(several) == 1:
+            self._set(CLUSTERS_FILE="", **_single(several[0]))
+        else:
+            path = self.var / "clusters.yaml"
+            path.write_text(yaml.safe_dump([_entry(target) for target in several], sort_keys=False), encoding="utf-8")
+            self._set(CLUSTERS_FILE=str(path), **dict.fromkeys(_single(several[0]), ""))
+        watched: list[list[str]] = [[]]
+        if watchers > 1:
+            watched = [[target.cluster_name for target in several[i::watchers]] for i in range(watchers)]
+        web, *others = tree.product(
+            self._environment, host=HOST, port=self.port, threads=threads, watched=[w for w in watched if w] or [[]]
         )
-        web, *others = tree.product(self._environment, host=HOST, port=self.port)
         # One after the other: a person waits for the page, and all at once they would share the processors.
         self._wait(self.supervisor.start(web), WEB_START_SECONDS, self.is_ready)
         for spec in others:
@@ -190,6 +202,28 @@ class Tree:
         self._environment.setdefault("LOG_FORMAT", "console")
         if not (self._environment.get("SECRET_KEY") or self._environment.get("SECRET_KEY_FILE")):
             self._set(SECRET_KEY=_kept_secret(self.var / "secret-key"))
+
+
+def _single(target: Target) -> dict[str, str]:
+    return {
+        "CLUSTER_NAME": target.cluster_name,
+        "KUBECONFIG": str(target.kubeconfig),
+        "KUBE_CONTEXT": target.context or "",
+        "PROMETHEUS_URL": target.prometheus_url or "off",
+        "LOKI_URL": target.loki_url or "off",
+    }
+
+
+def _entry(target: Target) -> dict[str, str]:
+    """As CLUSTERS_FILE lists it (recist_web/clusters.py)."""
+    entry = {
+        "name": target.cluster_name,
+        "kubeconfig": str(target.kubeconfig.absolute()),
+        "context": target.context,
+        "prometheus": target.prometheus_url,
+        "loki": target.loki_url,
+    }
+    return {key: value for key, value in entry.items() if value}
 
 
 def _announcement(announced: queue.Queue[dict[str, Any]]) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,21 +35,34 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def product(environment: Mapping[str, str], *, host: str, port: int, watch: bool = True) -> list[Spec]:
-    """The four kinds of processes (docs/architecture.md); web comes first."""
+def product(
+    environment: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    threads: Mapping[str, int] | None = None,
+    watched: Sequence[Sequence[str]] = ((),),
+) -> list[Spec]:
+    """The four kinds of processes (docs/architecture.md); web comes first.
+
+    `threads`: by worker, where it is not to have its usual number. `watched`: the clusters of each watcher process;
+    an empty sequence means all.
+    """
     web = python("-m", "uvicorn", "recist_web.asgi:application", "--host", host, "--port", str(port))
     # Uvicorn waits for open connections; a dashboard's WebSocket never closes by itself.
     web += ["--timeout-graceful-shutdown", "2", "--no-access-log", "--lifespan", "off"]
     specs = [_spec("web", web, environment, stop_seconds=4.0)]
     for worker in WORKERS:
         command = python("-m", "celery", "-A", "recist_web", "worker", "-n", f"{worker.name}@%h", "-P", "threads")
-        command += ["-c", str(worker.threads), "-Q", ",".join(worker.queues)]
+        command += ["-c", str((threads or {}).get(worker.name, worker.threads)), "-Q", ",".join(worker.queues)]
         # Gossip, mingle and heartbeat talk to other workers, for features nobody uses here.
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         specs.append(_spec(worker.name, command, environment))
     specs.append(_spec("beat", python("-m", "celery", "-A", "recist_web", "beat", "--pidfile="), environment))
-    if watch:
-        specs.append(_spec("watcher", python(MANAGE, "watch"), environment))
+    for number, clusters in enumerate(watched, start=1):
+        named = [part for cluster in clusters for part in ("--cluster", cluster)]
+        name = "watcher" if number == 1 else f"watcher-{number}"
+        specs.append(_spec(name, python(MANAGE, "watch", *named), environment))
     return specs
 
 
