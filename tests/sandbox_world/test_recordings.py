@@ -21,16 +21,25 @@ BEFORE = {"rollout-good": ["deployment-ready"], "scale-to-zero": ["deployment-re
 
 SCENARIOS = [
     "command-not-found", "cordon", "crashloop", "deployment-ready", "eviction-pdb", "init-container-failing",
-    "job-backofflimit", "label-detach", "liveness-wrong-port", "missing-configmap", "missing-secret",
-    "missing-serviceaccount", "node-notready", "oomkilled", "pod-delete", "pvc-missing", "pvc-no-class",
-    "pvc-wrong-class", "quota-cpu", "quota-memory", "quota-pods", "readiness-failing", "readiness-lost-while-running",
+    "job-backofflimit", "label-detach", "limitrange", "liveness-wrong-port", "missing-configmap", "missing-secret",
+    "missing-serviceaccount", "networkpolicy", "node-notready", "oomkilled", "pod-delete", "pvc-missing",
+    "pvc-no-class", "pvc-waitforfirstconsumer-no-provisioner", "pvc-wrong-class", "quota-cpu", "quota-memory",
+    "quota-pods", "quota-services", "quota-storage", "readiness-failing", "readiness-lost-while-running",
     "rollout-bad-image", "rollout-crashing-image", "rollout-good", "scale-to-zero",
     "service-selector-matches-nothing", "service-wrong-targetport", "unschedulable-cpu", "unschedulable-memory",
     "unschedulable-nodeaffinity", "unschedulable-nodeselector", "unschedulable-podantiaffinity", "untolerated-taint",
 ]  # fmt: skip
+#: what was in the recorded cluster before
+CLASSES = [{
+    "metadata": {"name": "late"}, "provisioner": "example.com/none", "volumeBindingMode": "WaitForFirstConsumer",
+}]  # fmt: skip
 #: what the recorded cluster said only because it was slow or busy at that moment
 CHANCE = ("failed to sync configmap cache",)
-CHANCE_EVENTS = {"readiness-failing": ('/healthz": dial tcp',)}
+CHANCE_EVENTS = {
+    "readiness-failing": ('/healthz": dial tcp',),
+    # The busy controller had tried eight times when the recording ended; from the eleventh on they are combined.
+    "limitrange": ("(combined from similar events)",),
+}
 _CACHE: dict[str, tuple[View, View]] = {}
 
 
@@ -47,6 +56,8 @@ async def _replayed(scenario: str) -> tuple[View, View]:
         made.runtime.programs.update(programs_for(scenario))
         made.world._fleet.agents["node1"].images.update(dict.fromkeys(PRESENT, 2141011))
         made.cluster.create("namespaces", None, {"metadata": {"name": recording.namespace}}, user=PERSON)
+        for storage_class in CLASSES:
+            made.cluster.create("storageclasses.storage.k8s.io", None, storage_class, user=PERSON)
         await made.sleep(0.1)
         for earlier in BEFORE.get(scenario, ()):
             await replay(made, Recording(earlier))

@@ -66,7 +66,14 @@ class EventRecorder:
         """See `healing.sandbox.ports.Cluster.record_event`."""
         now = self._server.clock()
         reference = _reference(regarding, field_path)
-        source = (component, host, reference["kind"], reference.get("namespace"), reference["name"], reference["uid"])
+        source = (
+            component,
+            host,
+            reference["kind"],
+            reference.get("namespace"),
+            reference["name"],
+            reference.get("uid", ""),
+        )
         if component in _NEW_STYLE:
             self._record_new_style(reference, source, type, reason, message, component, host, action, now)
             return

@@ -13,6 +13,10 @@ CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "stora
 PROVISIONERS = frozenset(
     {"sandbox.recist.io/hostpath", "rancher.io/local-path", "kubernetes.io/gce-pd", "ebs.csi.aws.com"}
 )
+PROVISIONER_ANNOTATIONS = (
+    "volume.beta.kubernetes.io/storage-provisioner",
+    "volume.kubernetes.io/storage-provisioner",
+)
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -108,6 +112,8 @@ class ClaimController(Reconciler):
             self._event(claim, "Normal", "WaitForFirstConsumer", message)
             return
         provisioner = storage_class.get("provisioner") or _NO_PROVISIONER
+        if provisioner != _NO_PROVISIONER:
+            claim = self._name_provisioner(claim, provisioner)
         if provisioner not in PROVISIONERS:
             if provisioner != _NO_PROVISIONER:
                 message = (
@@ -119,6 +125,17 @@ class ClaimController(Reconciler):
             self._retry(key)
             return
         self._bind(claim, self._create_volume(claim, storage_class, provisioner))
+
+    def _name_provisioner(self, claim: Object, provisioner: str) -> Object:
+        """An external provisioner is told by annotations that a claim is its own."""
+        wanted = dict.fromkeys(PROVISIONER_ANNOTATIONS, provisioner)
+        if wanted.items() <= (claim["metadata"].get("annotations") or {}).items():
+            return claim
+
+        def note(body: Object) -> None:
+            body["metadata"].setdefault("annotations", {}).update(wanted)
+
+        return self.cluster.mutate(CLAIMS, *key_of(claim), note, user=self.user)
 
     def _retry(self, key: Key) -> None:
         self.queue.add_after(key, self.context.settings.claim_sync_seconds)

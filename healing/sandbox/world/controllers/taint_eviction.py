@@ -98,9 +98,12 @@ class TaintEvictionController(Reconciler):
                 raise
 
     def _event(self, pod: Object, message: str) -> None:
+        # The real one names the pod without its uid, so that `kubectl describe` does not list these events.
+        regarding = {"kind": "Pod", "namespace": pod["metadata"]["namespace"], "name": pod["metadata"]["name"]}
         self.cluster.record_event(
-            pod, type="Normal", reason="TaintManagerEviction", message=message, component=self.component
-        )
+            {**regarding, "apiVersion": "v1"}, type="Normal", reason="TaintManagerEviction", message=message,
+            component=self.component,
+        )  # fmt: skip
 
 
 def _execute_taints(node: Object) -> list[Object]:

@@ -149,6 +149,18 @@ class Scheduler(Reconciler):
 
         for name in claims:
             self.cluster.mutate("persistentvolumeclaims", pod["metadata"]["namespace"], name, change, user=self.user)
+        if claims:
+            self._nominate(pod, node_name)
+
+    def _nominate(self, pod: Object, node_name: str) -> None:
+        """Say in the pod's status where it is to go once it can."""
+        if (pod.get("status") or {}).get("nominatedNodeName") == node_name:
+            return
+
+        def note(body: Object) -> None:
+            body.setdefault("status", {})["nominatedNodeName"] = node_name
+
+        self.cluster.mutate("pods", *key_of(pod), note, user=self.user, subresource="status")
 
     def _bind(self, pod: Object, node_name: str) -> None:
         namespace, name = key_of(pod)
@@ -165,11 +177,13 @@ class Scheduler(Reconciler):
             status = body.setdefault("status", {})
             others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
             status["conditions"] = [*others, scheduled]
+            status.pop("nominatedNodeName", None)
 
         try:
             bound = self.cluster.mutate("pods", namespace, name, bind, user=self.user, subresource="binding")
             written = pods.condition(bound, "PodScheduled")
-            if written is None or written["status"] != "True":
+            nominated = (bound.get("status") or {}).get("nominatedNodeName")
+            if written is None or written["status"] != "True" or nominated:
                 self.cluster.mutate("pods", namespace, name, note, user=self.user, subresource="status")
         except ApiError as error:
             if error.code == 404:
