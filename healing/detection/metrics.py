@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,13 +14,15 @@ from healing.detection.cache import Key, ObjectCache
 from healing.detection.containers import ContainerView, condition, containers
 from healing.detection.owners import OwnerUnknown, Target, target_of
 from healing.detection.pods import is_out_of_scope
-from healing.detection.queries import CPU, LATENCY, MEMORY, REQUESTS
-from healing.detection.request_load import RequestLoad, judge
+from healing.detection.queries import CPU, MEMORY
+from healing.detection.request_load import Recent, judge
 from healing.detection.sighting import Sighting
 from healing.faults import Severity, SignalSource
 from healing.policies.spec import Thresholds
 from healing.ports.cluster import Object, ObjectRef
 from healing.ports.metrics import Sample
+from healing.queries.load import RequestLoad
+from healing.queries.requests import Loads, best
 
 #: Kind under which `tracking` keeps sightings of metrics.
 METRIC = "Metric"
@@ -27,6 +30,18 @@ METRIC = "Metric"
 STARTING = timedelta(seconds=30)
 
 Results = Mapping[str, Sequence[Sample]]
+#: symptoms that requests show
+REQUEST_SYMPTOMS = frozenset({"HighLatency", "HighErrorRate"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestWindow:
+    """Requests of one window of time."""
+
+    seconds: float
+    loads: Loads
+
+
 ThresholdsOf = Callable[[Target], Thresholds | None]
 
 
@@ -37,52 +52,87 @@ class _Load:
     target: Target
     cpu: list[tuple[float, ObjectRef, str]] = field(default_factory=list)
     memory: list[tuple[float, ObjectRef, str]] = field(default_factory=list)
-    requests: dict[ObjectRef, RequestLoad] = field(default_factory=dict)
+    #: of each window, requests by the pod (or Service) that says so
+    requests: dict[int, dict[ObjectRef, RequestLoad]] = field(default_factory=lambda: defaultdict(dict))
     #: pods that get traffic
     ready: set[ObjectRef] = field(default_factory=set)
 
-    def of_pod(self, pod: Object) -> RequestLoad:
-        ref = ObjectRef.of(pod, "Pod")
-        if condition(pod, "Ready").get("status") == "True":
-            self.ready.add(ref)
-        return self.requests.setdefault(ref, RequestLoad())
-
 
 def metric_sightings(
-    results: Results, cache: ObjectCache, thresholds_of: ThresholdsOf, now: datetime
+    results: Results,
+    cache: ObjectCache,
+    thresholds_of: ThresholdsOf,
+    now: datetime,
+    windows: Sequence[RequestWindow] = (),
 ) -> dict[Key, list[Sighting]]:
-    """For every workload that has numbers, its sightings (often none): what `tracking` has to know after a poll."""
-    loads = _loads(results, cache, now)
+    """For every workload that has numbers, its sightings (often none): what `tracking` has to know after a poll.
+
+    ``results``: CPU and memory. ``windows``: requests, the longest window first; the newer ones may be left out.
+    """
+    loads = _loads(results, windows, cache, now)
     found: dict[Key, list[Sighting]] = {}
     for load in loads.values():
         thresholds = thresholds_of(load.target)
         ref = load.target.ref
-        sightings = list(_judge(load, thresholds, cache)) if thresholds else []
+        seconds = [window.seconds for window in windows]
+        sightings = list(_judge(load, thresholds, cache, seconds)) if thresholds else []
         found[(METRIC, ref.namespace, f"{ref.kind}/{ref.name}")] = sightings
     return found
 
 
-def _loads(results: Results, cache: ObjectCache, now: datetime) -> dict[str, _Load]:
+def _loads(results: Results, windows: Sequence[RequestWindow], cache: ObjectCache, now: datetime) -> dict[str, _Load]:
     loads: dict[str, _Load] = {}
     pods: dict[tuple[str, str], tuple[Object, _Load] | None] = {}
 
-    def load_of(sample: Sample) -> tuple[Object, _Load] | None:
-        where = sample.labels.get("namespace", ""), sample.labels.get("pod", "")
+    def load_of(namespace: str, name: str) -> tuple[Object, _Load] | None:
+        where = namespace, name
         if where not in pods:
             pods[where] = _find(where, cache, loads)
         return pods[where]
 
-    for name, take in ((CPU, _take_cpu), (MEMORY, _take_memory), (LATENCY, _take_latency), (REQUESTS, _take_requests)):
+    for name, take in ((CPU, _take_cpu), (MEMORY, _take_memory)):
         for sample in results.get(name, ()):
-            found = load_of(sample)
+            found = load_of(sample.labels.get("namespace", ""), sample.labels.get("pod", ""))
             if found is not None and math.isfinite(sample.value):
                 take(sample, found[0], found[1], now)
+    for number, window in enumerate(windows):
+        # what pods say of themselves goes before what an ingress controller says of a Service
+        for (kind, namespace, name), by_family in sorted(window.loads.items()):
+            pod_name = name if kind == "Pod" else _pod_behind(cache, namespace, name)
+            found = load_of(namespace, pod_name)
+            if found is not None:
+                _take_requests(kind, namespace, name, best(by_family), found[0], found[1], number)
     return loads
+
+
+def _pod_behind(cache: ObjectCache, namespace: str, name: str) -> str:
+    """A pod that the Service selects; empty: none."""
+    service = cache.get("Service", namespace, name)
+    selector = ((service or {}).get("spec") or {}).get("selector") or {}
+    for pod in cache.list("Pod", namespace) if selector else ():
+        labels = pod["metadata"].get("labels") or {}
+        if not is_out_of_scope(pod) and all(labels.get(key) == value for key, value in selector.items()):
+            return str(pod["metadata"]["name"])
+    return ""
+
+
+def _take_requests(
+    kind: str, namespace: str, name: str, requests: RequestLoad, pod: Object, load: _Load, window: int
+) -> None:
+    seen = load.requests[window]
+    if kind == "Pod":
+        ref = ObjectRef.of(pod, "Pod")
+        if condition(pod, "Ready").get("status") == "True":
+            load.ready.add(ref)
+        seen[ref] = requests
+    elif not any(ref.kind == "Pod" for ref in seen):
+        seen[ObjectRef(kind, namespace, name)] = requests
 
 
 def _find(where: tuple[str, str], cache: ObjectCache, loads: dict[str, _Load]) -> tuple[Object, _Load] | None:
     """The sample's pod and the load of its workload; None for pods that are gone, going or in quarantine."""
-    pod = cache.get("Pod", *where)
+    namespace, name = where
+    pod = cache.get("Pod", namespace, name)
     if pod is None or is_out_of_scope(pod):
         return None
     try:
@@ -122,23 +172,7 @@ def _take_fraction(
         into.append((sample.value / limit, ObjectRef.of(pod, "Pod"), view.name))
 
 
-def _take_latency(sample: Sample, pod: Object, load: _Load, now: datetime) -> None:
-    try:
-        bound = float(sample.labels.get("le", ""))
-    except ValueError:
-        return
-    load.of_pod(pod).buckets[bound] += sample.value
-
-
-def _take_requests(sample: Sample, pod: Object, load: _Load, now: datetime) -> None:
-    of_pod = load.of_pod(pod)
-    of_pod.requests += sample.value
-    codes = (sample.labels.get(name, "") for name in ("code", "status", "status_code"))
-    if next(filter(None, codes), "").startswith("5"):
-        of_pod.errors += sample.value
-
-
-def _judge(load: _Load, thresholds: Thresholds, cache: ObjectCache) -> Iterator[Sighting]:
+def _judge(load: _Load, thresholds: Thresholds, cache: ObjectCache, seconds: Sequence[float]) -> Iterator[Sighting]:
     is_batch = load.target.ref.kind in ("Job", "CronJob")
     if thresholds.cpu is not None and load.cpu and not is_batch and not _autoscaler_has_room(load.target, cache):
         value, subject, container = max(load.cpu, key=lambda entry: entry[0])
@@ -156,11 +190,12 @@ def _judge(load: _Load, thresholds: Thresholds, cache: ObjectCache) -> Iterator[
             yield _sighting(
                 load, thresholds, "HighMemory", MEMORY, value, thresholds.memory, text, Severity.HIGH, subject, data
             )
-    yield from _judge_requests(load, thresholds)
+    yield from _judge_requests(load, thresholds, seconds)
 
 
-def _judge_requests(load: _Load, thresholds: Thresholds) -> Iterator[Sighting]:
-    for found in judge(load.requests, frozenset(load.ready), thresholds):
+def _judge_requests(load: _Load, thresholds: Thresholds, seconds: Sequence[float]) -> Iterator[Sighting]:
+    recent = [Recent(seconds[number], load.requests[number]) for number in range(1, len(seconds))]
+    for found in judge(load.requests[0], frozenset(load.ready), thresholds, recent):
         yield _sighting(
             load,
             thresholds,

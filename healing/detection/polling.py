@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
-from healing.detection.cache import ObjectCache
-from healing.detection.metrics import METRIC, Results, metric_sightings
+from healing.detection.cache import Key, ObjectCache
+from healing.detection.metrics import METRIC, REQUEST_SYMPTOMS, RequestWindow, Results, metric_sightings
 from healing.detection.policies import PolicyBook, PolicySet
 from healing.detection.queries import BATCH, CPU, LATENCY, MEMORY, REQUESTS, promql
+from healing.detection.sighting import Sighting
 from healing.detection.tracking import Tracker
 from healing.ports.errors import SourceError
 from healing.ports.metrics import Metrics, Sample
+from healing.queries.requests import Loads, RequestReader
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class MetricsPoller:
         stop: threading.Event,
     ) -> None:
         self._metrics = metrics
+        self._requests = RequestReader(metrics)
         self._cache = cache
         self._tracker = tracker
         self._policies = policies
@@ -71,8 +74,11 @@ class MetricsPoller:
         """Ask and judge once. Raises `healing.ports.errors` and what the database raises."""
         policies = self._policies.current()
         results = self._ask(policies)
+        windows = self._ask_requests(policies)
+        found = metric_sightings(results, self._cache, policies.thresholds, now, windows)
+        if newer := self._ask_newer(found):
+            found = metric_sightings(results, self._cache, policies.thresholds, now, [*windows, *newer])
         self.answered_at, self.problem = time.monotonic(), ""
-        found = metric_sightings(results, self._cache, policies.thresholds, now)
         for key in set(self._tracker.keys(METRIC)) - found.keys():
             self._tracker.update(key, (), now)
         for key, sightings in found.items():
@@ -81,7 +87,7 @@ class MetricsPoller:
 
     def _ask(self, policies: PolicySet) -> Results:
         results: dict[str, list[Sample]] = {}
-        for name, namespaces in _wanted(policies):
+        for name, namespaces in _wanted(policies, _USE_THRESHOLDS):
             ordered = sorted(namespaces)
             for start in range(0, len(ordered), BATCH):
                 if self._stop.is_set():
@@ -89,6 +95,39 @@ class MetricsPoller:
                 query = promql(name, ordered[start : start + BATCH])
                 results.setdefault(name, []).extend(self._metrics.query(query, timeout_seconds=QUERY_TIMEOUT_SECONDS))
         return results
+
+    def _ask_requests(self, policies: PolicySet) -> list[RequestWindow]:
+        loads: Loads = {}
+        wanted = dict(_wanted(policies, _REQUEST_THRESHOLDS))
+        for name, namespaces in wanted.items():
+            found = self._requests.of_namespaces(
+                namespaces,
+                window="long",
+                errors=name == REQUESTS,
+                latency=name == LATENCY,
+                timeout_seconds=QUERY_TIMEOUT_SECONDS,
+            )
+            for place, by_family in found.items():
+                loads.setdefault(place, {}).update(by_family)
+        return [RequestWindow(self._requests.window_seconds("long"), loads)] if wanted else []
+
+    def _ask_newer(self, found: dict[Key, list[Sighting]]) -> list[RequestWindow]:
+        """Newer windows of the namespaces in which requests look bad: mostly of none."""
+        namespaces = {
+            sighting.target.ref.namespace
+            for sightings in found.values()
+            for sighting in sightings
+            if sighting.symptom in REQUEST_SYMPTOMS
+        }
+        if not namespaces:
+            return []
+        windows = []
+        for name in ("short", "newest"):
+            loads = self._requests.of_namespaces(
+                namespaces, window=name, errors=True, latency=True, timeout_seconds=QUERY_TIMEOUT_SECONDS
+            )
+            windows.append(RequestWindow(self._requests.window_seconds(name), loads))
+        return windows
 
     def _forget(self) -> None:
         for key in self._tracker.keys(METRIC):
@@ -101,14 +140,12 @@ class MetricsPoller:
             log.warning("metrics cannot be read", error=str(error))
 
 
-def _wanted(policies: PolicySet) -> Iterator[tuple[str, set[str]]]:
-    """Each query with the namespaces that have a threshold for it."""
-    thresholds = (
-        (CPU, "cpu"),
-        (MEMORY, "memory"),
-        (LATENCY, "latency_ms"),
-        (REQUESTS, "error_rate"),
-    )
+_USE_THRESHOLDS = ((CPU, "cpu"), (MEMORY, "memory"))
+_REQUEST_THRESHOLDS = ((LATENCY, "latency_ms"), (REQUESTS, "error_rate"))
+
+
+def _wanted(policies: PolicySet, thresholds: Sequence[tuple[str, str]]) -> Iterator[tuple[str, set[str]]]:
+    """Each of these with the namespaces that have a threshold for it."""
     for query, name in thresholds:
         namespaces = {
             namespace

@@ -1,66 +1,34 @@
-"""Slow and failing requests: of a workload as a whole, or of one of its pods where the others are well. Pure."""
+"""Slow and failing requests: of a workload as a whole, or of one of its pods where the others are well. Pure.
+
+A long window says that something is wrong, the newer ones that it still is: what has ended is no fault, however long
+its requests stay in the long window.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from healing.detection.queries import LATENCY
 from healing.faults import Severity
 from healing.policies.spec import Thresholds
 from healing.ports.cluster import ObjectRef
+from healing.queries.load import P99, RequestLoad
 
-#: Fewer requests than this in a minute say nothing about a rate or a percentile.
-MIN_REQUESTS_PER_SECOND = 10 / 60
-#: Fewer failed or slow requests of one pod in a minute may be chance.
+#: Fewer failed or slow requests in a minute may be chance.
 MIN_BAD_PER_SECOND = 5 / 60
-#: A tail of slow requests that is thinner does not make a pod slow.
-MIN_SLOW_SHARE = 0.05
 #: An outlier is at least so many times as bad as the other pods together.
 OUTLIER_RATIO = 3.0
-P99 = 0.99
+#: It is over when the good requests since would be this unlikely if it went on.
+CHANCE_OF_BEING_WRONG = 0.05
 
 
-@dataclass(slots=True)
-class RequestLoad:
-    """Requests, failed ones and latency buckets (upper bound in seconds -> cumulative), all per second."""
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The same servers in a newer and shorter window than the one that is judged."""
 
-    requests: float = 0.0
-    errors: float = 0.0
-    buckets: dict[float, float] = field(default_factory=lambda: defaultdict(float))
-
-    @classmethod
-    def total(cls, loads: Iterable[RequestLoad]) -> RequestLoad:
-        found = cls()
-        for load in loads:
-            found.requests += load.requests
-            found.errors += load.errors
-            for bound, rate in load.buckets.items():
-                found.buckets[bound] += rate
-        return found
-
-    def error_rate(self) -> float | None:
-        """Failed of all requests; None: too few to say."""
-        return self.errors / self.requests if self.requests >= MIN_REQUESTS_PER_SECOND else None
-
-    def p99_ms(self) -> float | None:
-        """None: too few to say."""
-        if self.buckets.get(math.inf, 0.0) < MIN_REQUESTS_PER_SECOND:
-            return None
-        seconds = quantile(P99, self.buckets)
-        return None if seconds is None else seconds * 1000
-
-    def slow(self, threshold_ms: float) -> float:
-        """Requests per second over the threshold, as far as the buckets tell (else too many); a few are none."""
-        under = max((rate for bound, rate in self.buckets.items() if bound * 1000 <= threshold_ms), default=0.0)
-        total = self.buckets.get(math.inf, 0.0)
-        return total - under if total - under >= MIN_SLOW_SHARE * total else 0.0
-
-    def failed(self, _threshold: float) -> float:
-        """Failed requests per second."""
-        return self.errors
+    seconds: float
+    loads: Mapping[ObjectRef, RequestLoad]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +50,12 @@ class _Measure:
     symptom: str
     metric: str
     value_of: Callable[[RequestLoad], float | None]
+    #: requests per second that make a pod an outlier
     bad_of: Callable[[RequestLoad, float], float]
+    #: all requests per second, and those over the threshold
+    counts_of: Callable[[RequestLoad, float], tuple[float, float]]
+    #: share of bad requests that the threshold allows
+    allowed: Callable[[float], float]
     words: Callable[[float], str]
     shown: Callable[[float], str]
 
@@ -93,6 +66,8 @@ _MEASURES = (
         LATENCY,
         RequestLoad.p99_ms,
         RequestLoad.slow,
+        lambda load, threshold: (load.timed, load.over(threshold)),
+        lambda _threshold: 1 - P99,
         "1 % of the requests take longer than {:.0f} ms".format,
         "{:g} ms".format,
     ),
@@ -101,22 +76,39 @@ _MEASURES = (
         "errorRate",
         RequestLoad.error_rate,
         RequestLoad.failed,
+        lambda load, _threshold: (load.requests, load.errors),
+        lambda threshold: threshold,
         "{:.1%} of the requests fail".format,
         "{:.1%}".format,
     ),
 )
 
 
-def judge(pods: Mapping[ObjectRef, RequestLoad], ready: frozenset[ObjectRef], limits: Thresholds) -> Iterator[Finding]:
-    """At most one finding a symptom. ``ready``: the pods that get traffic; only they are compared with each other."""
+def judge(
+    pods: Mapping[ObjectRef, RequestLoad],
+    ready: frozenset[ObjectRef],
+    limits: Thresholds,
+    recent: Sequence[Recent] = (),
+) -> Iterator[Finding]:
+    """At most one finding a symptom. ``ready``: the pods that get traffic; only they are compared with each other.
+
+    ``recent``: newer windows, in any of which the trouble may turn out to be over.
+    """
     for measure, threshold in zip(_MEASURES, (limits.latency_ms, limits.error_rate), strict=True):
         if threshold is None:
             continue
-        whole = measure.value_of(RequestLoad.total(pods.values()))
+        together = RequestLoad.total(pods.values())
+        whole = measure.value_of(together)
         serving = {ref: load for ref, load in pods.items() if ref in ready}
         found = outlier(serving, threshold, measure.value_of, measure.bad_of)
-        if found is None and (whole is None or whole <= threshold):
-            continue
+        if found is not None and _is_over(measure, threshold, pods[found[0]], [_only(r, found[0]) for r in recent]):
+            found = None
+        if found is None:
+            if whole is None or whole <= threshold or measure.counts_of(together, threshold)[1] < MIN_BAD_PER_SECOND:
+                continue
+            totals = [(r.seconds, RequestLoad.total(r.loads.values())) for r in recent]
+            if _is_over(measure, threshold, together, totals):
+                continue
         allowed = f"(allowed: {measure.shown(threshold)})"
         severity = Severity.HIGH
         if measure.symptom == "HighErrorRate" and whole is not None and whole >= 0.5:
@@ -128,6 +120,32 @@ def judge(pods: Mapping[ObjectRef, RequestLoad], ready: frozenset[ObjectRef], li
         elif whole is not None:
             text = f"{measure.words(whole)} {allowed}."
             yield Finding(measure.symptom, measure.metric, whole, threshold, text, severity)
+
+
+def _only(recent: Recent, ref: ObjectRef) -> tuple[float, RequestLoad]:
+    return recent.seconds, recent.loads.get(ref, RequestLoad())
+
+
+def _is_over(
+    measure: _Measure, threshold: float, load: RequestLoad, newer: Sequence[tuple[float, RequestLoad]]
+) -> bool:
+    """Whether a newer window has so many requests, and so few bad ones, that it cannot go on as it was.
+
+    Few requests prove nothing: then it is taken to go on, until the longer windows have forgotten it.
+    """
+    worst = _share(measure, threshold, load)
+    for seconds, now in newer:
+        total, _ = measure.counts_of(now, threshold)
+        share = _share(measure, threshold, now)
+        if share <= measure.allowed(threshold) and (1 - worst) ** (total * seconds) < CHANCE_OF_BEING_WRONG:
+            return True
+        worst = max(worst, share)
+    return False
+
+
+def _share(measure: _Measure, threshold: float, load: RequestLoad) -> float:
+    total, bad = measure.counts_of(load, threshold)
+    return min(1.0, bad / total) if total > 0 else 0.0
 
 
 def outlier(
@@ -154,22 +172,3 @@ def outlier(
     if peers is None or peers > threshold or values[worst] < OUTLIER_RATIO * peers:
         return None
     return worst, values[worst], peers
-
-
-def quantile(q: float, buckets: Mapping[float, float]) -> float | None:
-    """As Prometheus' ``histogram_quantile``: ``buckets`` maps upper bound to cumulative rate. None: no data."""
-    bounds = sorted(buckets)
-    if not bounds or not math.isinf(bounds[-1]) or not buckets[bounds[-1]] > 0:
-        return None
-    rank = q * buckets[bounds[-1]]
-    below_bound, below_count = 0.0, 0.0
-    for bound in bounds:
-        count = max(buckets[bound], below_count)
-        if count >= rank:
-            if math.isinf(bound):
-                return below_bound if len(bounds) > 1 else None
-            if count == below_count:
-                return bound
-            return below_bound + (bound - below_bound) * (rank - below_count) / (count - below_count)
-        below_bound, below_count = bound, count
-    return None

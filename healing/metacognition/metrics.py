@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,40 +11,22 @@ from healing.policies.spec import Thresholds
 from healing.ports.cluster import Object
 from healing.ports.errors import SourceError
 from healing.ports.metrics import Metrics
+from healing.queries import catalogue
+from healing.queries.load import P99, RequestLoad, quantile
+from healing.queries.requests import RequestReader, best
 
-#: Symptoms of detection that are judged by numbers, and how. ``$pods`` is a regular expression of pod names, ``$range``
-#: a duration. Rates are taken over a short time first: what was slow a minute ago does not matter any more.
-_PER_WORKLOAD: Mapping[str, str] = {
-    "HighLatency": (
-        "1000 * histogram_quantile($quantile, sum by (le) "
-        '(rate(http_request_duration_seconds_bucket{namespace="$namespace",pod=~"$pods"}[$range])))'
-    ),
-    "HighErrorRate": (
-        'sum(rate(http_requests_total{namespace="$namespace",pod=~"$pods",code=~"5.."}[$range]) or vector(0)) '
-        '/ sum(rate(http_requests_total{namespace="$namespace",pod=~"$pods"}[$range]))'
-    ),
+#: Symptoms of detection that are judged by numbers, and how.
+_PER_WORKLOAD = frozenset({"HighLatency", "HighErrorRate"})
+_PER_CONTAINER: Mapping[str, tuple[str, catalogue.Query]] = {
+    "HighCpu": ("cpu", catalogue.CONTAINER_CPU),
+    "HighMemory": ("memory", catalogue.CONTAINER_MEMORY),
 }
-_PER_CONTAINER: Mapping[str, tuple[str, str]] = {
-    "HighCpu": (
-        "cpu",
-        (
-            "max by (pod, container) (irate(container_cpu_usage_seconds_total"
-            '{namespace="$namespace",pod=~"$pods",container!="",container!="POD"}[2m]))'
-        ),
-    ),
-    "HighMemory": (
-        "memory",
-        (
-            "max by (pod, container) (container_memory_working_set_bytes"
-            '{namespace="$namespace",pod=~"$pods",container!="",container!="POD"})'
-        ),
-    ),
-}
-_RANGES = ("30s", "1m")
-_REQUESTS = 'sum(increase(http_request_duration_seconds_count{namespace="$namespace",pod=~"$pods"}[$range]))'
+#: The newest requests first: what was slow a minute ago does not matter any more. A window with too few is passed by.
+_WINDOWS = ("newest", "short", "long")
+_ENOUGH_REQUESTS = 20
 #: The 99th percentile of a few requests is the slowest of them, and one slow answer is no fault: with few requests the
 #: percentile that so many of them exceed is taken.
-_SLOW_REQUESTS, _LEAST_QUANTILE, _QUANTILE = 3, 0.5, 0.99
+_SLOW_REQUESTS, _LEAST_QUANTILE = 3, 0.5
 
 METRIC_SYMPTOMS = frozenset({*_PER_WORKLOAD, *_PER_CONTAINER})
 
@@ -92,38 +73,50 @@ def judge(
 
 
 def _value(metrics: Metrics, symptom: str, namespace: str, pods: list[Object], timeout_seconds: float) -> float | None:
-    names = "|".join(re.escape(pod["metadata"]["name"]).replace("\\", "\\\\") for pod in pods)
+    names = [pod["metadata"]["name"] for pod in pods]
     if symptom in _PER_WORKLOAD:
-        for duration in _RANGES:
-            query = _fill(_PER_WORKLOAD[symptom], namespace, names).replace("$range", duration)
-            if "$quantile" in query:
-                count = metrics.query(
-                    _fill(_REQUESTS, namespace, names).replace("$range", duration), timeout_seconds=timeout_seconds
-                )
-                query = query.replace("$quantile", f"{_quantile(count[0].value if count else 0.0):.4g}")
-            samples = metrics.query(query, timeout_seconds=timeout_seconds)
-            if samples and math.isfinite(samples[0].value):
-                return samples[0].value
-        return None
-    resource, template = _PER_CONTAINER[symptom]
+        return _of_requests(RequestReader(metrics), symptom, namespace, names, timeout_seconds)
+    resource, query = _PER_CONTAINER[symptom]
     limits = _limits(pods, resource)
+    text = query.text(where=catalogue.of_pods(namespace, names))
     fractions = [
         sample.value / limits[where]
-        for sample in metrics.query(_fill(template, namespace, names), timeout_seconds=timeout_seconds)
+        for sample in metrics.query(text, timeout_seconds=timeout_seconds)
         if (where := (sample.labels.get("pod", ""), sample.labels.get("container", ""))) in limits
         and math.isfinite(sample.value)
     ]
     return max(fractions, default=None)
 
 
+def _of_requests(
+    reader: RequestReader, symptom: str, namespace: str, pods: list[str], timeout_seconds: float
+) -> float | None:
+    """Of the newest window with enough requests; with few in all of them, of the longest that has any."""
+    found = None
+    is_latency = symptom == "HighLatency"
+    for window in _WINDOWS:
+        loads = reader.of_pods(
+            namespace, pods, window=window, errors=not is_latency, latency=is_latency, timeout_seconds=timeout_seconds
+        )
+        load = RequestLoad.total(best(by_family) for by_family in loads.values())
+        rate = load.timed if is_latency else load.requests
+        requests = rate * reader.window_seconds(window)
+        if requests <= 0:
+            continue
+        if is_latency:
+            seconds = quantile(_quantile(requests), load.buckets)
+            found = found if seconds is None else 1000 * seconds
+        else:
+            found = load.errors / load.requests
+        if requests >= _ENOUGH_REQUESTS:
+            break
+    return found
+
+
 def _quantile(requests: float) -> float:
     if not math.isfinite(requests) or requests <= 0:
-        return _QUANTILE
-    return max(_LEAST_QUANTILE, min(_QUANTILE, 1 - _SLOW_REQUESTS / requests))
-
-
-def _fill(template: str, namespace: str, pods: str) -> str:
-    return template.replace("$namespace", namespace).replace("$pods", pods)
+        return P99
+    return max(_LEAST_QUANTILE, min(P99, 1 - _SLOW_REQUESTS / requests))
 
 
 def _limits(pods: list[Object], resource: str) -> dict[tuple[str, str], float]:

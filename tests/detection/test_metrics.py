@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 
-from healing.detection.metrics import metric_sightings
-from healing.detection.queries import CPU, LATENCY, MEMORY, REQUESTS, TEMPLATES, promql
-from healing.detection.request_load import quantile
+from healing.detection.metrics import RequestWindow, metric_sightings
+from healing.detection.queries import CPU, LATENCY, MEMORY, REQUESTS, promql
 from healing.detection.sighting import Sighting
 from healing.policies.spec import Thresholds
 from healing.ports.metrics import Sample
+from healing.queries import http
+from healing.queries.load import quantile
+from healing.queries.requests import Loads, add
 from tests.detection import objects as o
 
 WEB = o.deployment()
@@ -26,9 +27,28 @@ def sample(value: float, pod_name: str = "web-rs-1", **labels: str) -> Sample:
     return Sample({"namespace": "shop", "pod": pod_name, **labels}, value, o.NOW.timestamp())
 
 
-def see(results: dict[str, list[Sample]], *others: o.Object, thresholds: Thresholds | None = None) -> list[Sighting]:
+FAMILIES = {family.name: family for family in http.FAMILIES}
+
+
+def window(results: dict[str, list[Sample]], seconds: float = 60) -> RequestWindow:
+    """Samples per second of the usual families as the reader hands them on."""
+    loads: Loads = {}
+    for found in results.get(REQUESTS, ()):
+        add(found, FAMILIES["http_requests_total"], loads)
+    for found in results.get(LATENCY, ()):
+        add(found, FAMILIES["http_request_duration_seconds_bucket"], loads)
+    return RequestWindow(seconds, loads)
+
+
+def see(
+    results: dict[str, list[Sample]],
+    *others: o.Object,
+    thresholds: Thresholds | None = None,
+    newer: tuple[RequestWindow, ...] = (),
+) -> list[Sighting]:
     cache = o.cache_of(WEB, SET, *(others or (pod(),)))
-    found = metric_sightings(results, cache, lambda target: thresholds or Thresholds(), o.NOW)
+    windows = [window(results), *newer]
+    found = metric_sightings(results, cache, lambda target: thresholds or Thresholds(), o.NOW, windows)
     return [sighting for sightings in found.values() for sighting in sightings]
 
 
@@ -175,8 +195,70 @@ def test_quantiles_are_prometheus_ones(q: float, buckets: dict[float, float], ex
     assert quantile(q, buckets) == expected
 
 
-def test_the_documented_queries_are_the_ones_that_are_sent() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    for name, template in TEMPLATES.items():
-        assert template in text, f"docs/metrics.md does not show the query {name}"
+def test_a_query_names_its_namespaces() -> None:
     assert '{namespace=~"a|b",' in promql(CPU, ["b", "a"])
+
+
+def requests_of(failed: float, total: float, seconds: float) -> RequestWindow:
+    """So many requests of one pod in a window."""
+    counts = {"200": total - failed, "500": failed}
+    return window({REQUESTS: [sample(n / seconds, code=code) for code, n in counts.items()]}, seconds)
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "newest", "is_fault"),
+    [
+        ((200, 600), (150, 300), (50, 50), True),
+        ((200, 600), (150, 300), (10, 50), True),
+        ((200, 600), (150, 300), (0, 50), False),  # fifty good ones where every third had failed
+        ((40, 600), (20, 300), (0, 10), True),  # ten good ones prove nothing where every fifteenth had failed
+        ((40, 600), (20, 300), (0, 100), False),
+        ((200, 600), (0, 300), (0, 50), False),
+        ((200, 600), (10, 300), (0, 0), False),  # nobody asks now, and the last half minute was well
+        ((200, 600), (0, 0), (0, 0), True),  # nobody asks: it goes on until it is forgotten
+    ],
+)
+def test_what_is_over_is_no_fault(
+    long: tuple[float, float], short: tuple[float, float], newest: tuple[float, float], *, is_fault: bool
+) -> None:
+    failed, total = long
+    results = {REQUESTS: [sample((total - failed) / 60, code="200"), sample(failed / 60, code="503")]}
+    newer = requests_of(*short, 30), requests_of(*newest, 5)
+    assert [s.symptom for s in see(results, newer=newer)] == (["HighErrorRate"] if is_fault else [])
+
+
+@pytest.mark.parametrize(
+    ("failed", "total", "is_fault"), [(3, 10, False), (4, 40, False), (10, 10, True), (5, 60, True)]
+)
+def test_few_requests(failed: float, total: float, *, is_fault: bool) -> None:
+    samples = [sample(failed / 60, code="500"), sample((total - failed) / 60, code="200")]
+    assert bool(see({REQUESTS: samples})) is is_fault
+
+
+def test_one_slow_request_is_no_slow_service() -> None:
+    def taking(slow: float) -> dict[str, list[Sample]]:
+        counts = {"0.25": 50 - slow, "0.5": 50 - slow, "2.5": 50.0, "+Inf": 50.0}
+        return {LATENCY: [sample(n / 60, le=le) for le, n in counts.items()]}
+
+    assert see(taking(2)) == []
+    assert [s.symptom for s in see(taking(6))] == ["HighLatency"]
+
+
+def test_what_an_ingress_controller_counts_is_the_services_workload() -> None:
+    service: o.Object = {"kind": "Service", "metadata": o.meta("front"), "spec": {"selector": {"app": "web"}}}
+    labels = {"namespace": "ingress", "pod": "controller", "exported_namespace": "shop", "exported_service": "front"}
+    loads: Loads = {}
+    for status, count in (("200", 100.0), ("502", 50.0)):
+        one = Sample({**labels, "status": status}, count / 60, 0.0)
+        assert add(one, FAMILIES["nginx_ingress_controller_requests"], loads, frozenset({"shop"}))
+    own = o.pod(SET, ready=True, container=LIMITS)
+    own["metadata"]["labels"] = {**own["metadata"].get("labels", {}), "app": "web"}
+    [sighting] = see_windows(loads, own, service)
+    assert sighting.symptom == "HighErrorRate"
+    assert sighting.target.ref.name == "web"
+
+
+def see_windows(loads: Loads, *objects: o.Object) -> list[Sighting]:
+    cache = o.cache_of(WEB, SET, *objects)
+    found = metric_sightings({}, cache, lambda target: Thresholds(), o.NOW, [RequestWindow(60, loads)])
+    return [sighting for sightings in found.values() for sighting in sightings]

@@ -16,18 +16,23 @@ POD = {"metadata": {"name": "orders-1"}, "spec": {"containers": []}}
 
 
 class Latencies:
-    """Answers as Prometheus would for requests that took so many milliseconds."""
+    """Answers as Prometheus would for requests that took so many milliseconds in each of its windows."""
 
     def __init__(self, *milliseconds: float) -> None:
         self.milliseconds = sorted(milliseconds)
 
     def query(self, promql: str, *, at: datetime | None = None, timeout_seconds: float | None = None) -> list[Sample]:
-        if promql.startswith("sum(increase("):
-            value = float(len(self.milliseconds))
-        else:
-            quantile = float(promql.split("histogram_quantile(")[1].split(",", maxsplit=1)[0])
-            value = self.milliseconds[max(0, -(-int(quantile * len(self.milliseconds) * 1000) // 1000) - 1)]
-        return [Sample({}, value, 0.0)]
+        if promql.startswith("count by (__name__)"):
+            return [Sample({"__name__": "http_request_duration_seconds_count"}, 1.0, 0.0)]
+        if promql.startswith("quantile(0.3, count_over_time("):
+            return [Sample({}, 2.0, 0.0)]
+        assert "http_request_duration_seconds_bucket{" in promql
+        seconds = float(promql.split("[")[1].split("s]")[0])
+        where = {"namespace": "shop", "pod": "orders-1"}
+        counts = {
+            le: sum(m <= float(le) * 1000 for m in self.milliseconds) for le in ("0.1", "0.5", "2.5", "5", "+Inf")
+        }
+        return [Sample({**where, "le": le}, count / seconds, 0.0) for le, count in counts.items()]
 
     def query_range(self, promql: str, **_: Any) -> list[Series]:
         raise NotImplementedError

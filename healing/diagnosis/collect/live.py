@@ -18,6 +18,7 @@ from healing.diagnosis.snapshot import LogKey, Snapshot
 from healing.ports import Ports
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import Invalid, NotFound, SourceError
+from healing.queries import catalogue
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +38,6 @@ _LOOK_BACK = timedelta(minutes=30)
 _STEP_SECONDS = 15.0
 _LOG_LINES = 400
 _MOST_NEIGHBOURS = 3
-_CONTAINER_METRICS = (
-    "container_memory_working_set_bytes|container_cpu_usage_seconds_total"
-    "|container_cpu_cfs_periods_total|container_cpu_cfs_throttled_periods_total"
-)
 
 
 Merge = Callable[[], None]
@@ -72,9 +69,10 @@ class Collector:
         if self._ports.metrics is None:
             self.snapshot.missing["metrics"] = "no Prometheus is configured"
         elif namespace:
+            where = f'namespace="{namespace}"'
             for selector in (
-                f'{{__name__=~"{_CONTAINER_METRICS}",namespace="{namespace}",container!=""}}',
-                f'{{__name__=~"{requests.NAMES}",namespace="{namespace}"}}',
+                catalogue.CONTAINER_HISTORY.text(where=where),
+                catalogue.REQUEST_HISTORY.text(names=requests.NAMES, where=where),
             ):
                 self._submit("metrics", self._range, selector)
 
@@ -177,7 +175,7 @@ class Collector:
         assert self._ports.logs is not None
         end = self.snapshot.now
         lines = self._ports.logs.query_range(
-            f'{{namespace="{self._target.namespace}",pod=~"{pods}"}}',
+            catalogue.POD_LOGS.text(where=f'namespace="{self._target.namespace}",pod=~"{pods}"'),
             start=end - timedelta(minutes=10),
             end=end + timedelta(seconds=1),
             limit=1000,

@@ -1,0 +1,155 @@
+"""Every query the product sends, as a template with what it means. ``$name`` stands for a parameter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from healing.queries import http
+
+#: Namespaces asked for in one query: a regular expression has to stay of a size that a server takes.
+NAMESPACES_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """``template`` in PromQL (or LogQL). ``labels``: those the answer is read by. ``example``: values for a test."""
+
+    name: str
+    template: str
+    what: str
+    unit: str
+    labels: tuple[str, ...]
+    used_by: str
+    language: str = "PromQL"
+    example: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def text(self, **values: str) -> str:
+        """The query with its parameters filled in. KeyError: one is missing or unknown."""
+        found = self.template
+        for name, value in values.items():
+            if f"${name}" not in found:
+                raise KeyError(name)
+            found = found.replace(f"${name}", value)
+        if missing := re.search(r"\$([a-z_]+)", re.sub(r'"(?:[^"\\]|\\.)*"', "", found)):
+            raise KeyError(missing.group(1))
+        return found
+
+
+def in_namespaces(namespaces: Iterable[str], label: str = "namespace") -> str:
+    """A matcher for these namespaces (DNS labels: nothing in them has to be escaped)."""
+    return f'{label}=~"{"|".join(sorted(namespaces))}"'
+
+
+def of_pods(namespace: str, pods: Iterable[str]) -> str:
+    """Matchers for these pods of one namespace."""
+    names = "|".join(re.escape(name).replace("\\", "\\\\") for name in sorted(pods))
+    return f'namespace="{namespace}",pod=~"{names}"'
+
+
+_WHERE = MappingProxyType({"where": in_namespaces(("shop", "bank"))})
+
+#: Limits come from the pods' own specs, so that no kube-state-metrics is needed. ``irate`` sees a hog at the second
+#: scrape; `Thresholds.for_seconds` smooths it. ``max`` and not ``sum``: a container that was restarted leaves its old
+#: series behind for a moment.
+CONTAINER_CPU = Query(
+    "container-cpu",
+    'max by (namespace, pod, container) (irate(container_cpu_usage_seconds_total{$where,container!="",'
+    'container!="POD"}[2m]))',
+    "CPU that each container uses now, to be compared with its limit.",
+    "cores",
+    ("namespace", "pod", "container"),
+    "detection (`HighCpu`), verification",
+    example=_WHERE,
+)
+CONTAINER_MEMORY = Query(
+    "container-memory",
+    'max by (namespace, pod, container) (container_memory_working_set_bytes{$where,container!="",container!="POD"})',
+    "Working set of each container, which is what the kernel's limit is compared with.",
+    "bytes",
+    ("namespace", "pod", "container"),
+    "detection (`HighMemory`), verification",
+    example=_WHERE,
+)
+HTTP_FAMILIES = Query(
+    "http-families",
+    f'count by (__name__) ({{__name__=~"{"|".join(http.NAMES)}"}})',
+    "Which of the metrics that count HTTP requests exist here; only those are asked for afterwards.",
+    "series",
+    ("__name__",),
+    "detection, verification (at most every 15 seconds)",
+)
+SCRAPED_TWICE = Query(
+    "scraped-twice",
+    "quantile(0.3, count_over_time($metric[$window]))",
+    "Samples in a window: the shortest window that holds two is the newest that a rate can be taken over.",
+    "samples",
+    (),
+    "detection, verification (with the families)",
+    example=MappingProxyType({"metric": "http_requests_total", "window": "10s"}),
+)
+CONTAINER_HISTORY = Query(
+    "container-history",
+    '{__name__=~"container_memory_working_set_bytes|container_cpu_usage_seconds_total|container_cpu_cfs_periods_total'
+    '|container_cpu_cfs_throttled_periods_total",$where,container!=""}',
+    "The last 30 minutes of each container's memory, CPU and throttling.",
+    "bytes, seconds, periods",
+    ("namespace", "pod", "container"),
+    "diagnosis (range query)",
+    example=MappingProxyType({"where": 'namespace="shop"'}),
+)
+REQUEST_HISTORY = Query(
+    "request-history",
+    '{__name__=~"$names",$where}',
+    "The last 30 minutes of everything that looks like requests served, by code, and the time they took.",
+    "requests, seconds",
+    ("namespace", "pod"),
+    "diagnosis (range query)",
+    example=MappingProxyType({"names": "(?:.*_)?(?:http|grpc).*_(?:total|count|sum)", "where": 'namespace="shop"'}),
+)
+POD_LOGS = Query(
+    "pod-logs",
+    "{$where}",
+    "The last ten minutes of the lines of the pods that explain a fault.",
+    "lines",
+    ("namespace", "pod", "container"),
+    "diagnosis",
+    language="LogQL",
+    example=MappingProxyType({"where": 'namespace="shop",pod=~"web-.*"'}),
+)
+
+
+def _of_family(family: http.Family) -> Query:
+    if family.is_histogram:
+        what = f"How long requests take, as {family.who} measure it."
+        labels, unit = (*family.place_labels, "le"), "requests per second"
+    else:
+        what = f"Requests by status, as {family.who} count them."
+        labels, unit = (*family.place_labels, *family.code_labels), "requests per second"
+    return Query(
+        f"rate-of-{family.name.replace('_', '-')}",
+        family.template,
+        what,
+        unit,
+        labels,
+        "detection (`HighLatency`), verification"
+        if family.is_histogram
+        else "detection (`HighErrorRate`), verification",
+        example=family.example,
+    )
+
+
+RATES: Mapping[str, Query] = MappingProxyType({family.name: _of_family(family) for family in http.FAMILIES})
+
+CATALOGUE: tuple[Query, ...] = (
+    CONTAINER_CPU,
+    CONTAINER_MEMORY,
+    HTTP_FAMILIES,
+    SCRAPED_TWICE,
+    *RATES.values(),
+    CONTAINER_HISTORY,
+    REQUEST_HISTORY,
+    POD_LOGS,
+)
