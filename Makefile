@@ -31,6 +31,7 @@ check: install-dev ## lint, types, import layers, migrations, resource definitio
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py crds --check
 	$(PY) manage.py causes --check
+	$(PY) manage.py queries --check
 	$(PY) manage.py rbac --check
 	$(PY) manage.py check --fail-level WARNING
 	env ENV_FILE=/dev/null $$(sed -n 's/^\([A-Z_]*=.*\)/\1/p' tests/wiring/production.env) $(PY) manage.py check --deploy --fail-level WARNING

@@ -122,7 +122,7 @@ class MetricsPoller:
         if not namespaces:
             return []
         windows = []
-        for name in ("short", "newest"):
+        for name in ("short", "middle", "newest"):
             loads = self._requests.of_namespaces(
                 namespaces, window=name, errors=True, latency=True, timeout_seconds=QUERY_TIMEOUT_SECONDS
             )

@@ -6,6 +6,7 @@ its requests stay in the long window.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ MIN_BAD_PER_SECOND = 5 / 60
 OUTLIER_RATIO = 3.0
 #: It is over when the good requests since would be this unlikely if it went on.
 CHANCE_OF_BEING_WRONG = 0.05
+#: It is over too when so many requests were to be expected and there is none: whoever asked has given up.
+EXPECTED_REQUESTS = 20.0
+#: Slow requests have to be this many standard deviations more than the threshold allows: a hundredth is soon exceeded.
+SIGNIFICANCE = 1.64
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +103,16 @@ def judge(
         if threshold is None:
             continue
         together = RequestLoad.total(pods.values())
+        bad = measure.counts_of(together, threshold)[1]
         whole = measure.value_of(together)
         serving = {ref: load for ref, load in pods.items() if ref in ready}
         found = outlier(serving, threshold, measure.value_of, measure.bad_of)
-        if found is not None and _is_over(measure, threshold, pods[found[0]], [_only(r, found[0]) for r in recent]):
+        if found is not None and _is_over(measure, threshold, pods[found[0]], _of(found[0], recent)):
             found = None
         if found is None:
-            if whole is None or whole <= threshold or measure.counts_of(together, threshold)[1] < MIN_BAD_PER_SECOND:
+            if whole is None or whole <= threshold or bad < _least(measure, together):
                 continue
-            totals = [(r.seconds, RequestLoad.total(r.loads.values())) for r in recent]
+            totals = [(r.seconds, RequestLoad.total(r.loads.values())) for r in recent if r.loads]
             if _is_over(measure, threshold, together, totals):
                 continue
         allowed = f"(allowed: {measure.shown(threshold)})"
@@ -122,8 +128,16 @@ def judge(
             yield Finding(measure.symptom, measure.metric, whole, threshold, text, severity)
 
 
-def _only(recent: Recent, ref: ObjectRef) -> tuple[float, RequestLoad]:
-    return recent.seconds, recent.loads.get(ref, RequestLoad())
+def _least(measure: _Measure, load: RequestLoad) -> float:
+    """Bad requests per second of a whole workload that are no chance, in a window of a minute."""
+    if measure.metric != LATENCY:
+        return MIN_BAD_PER_SECOND
+    expected = 60 * load.timed * (1 - P99)
+    return max(MIN_BAD_PER_SECOND, (expected + SIGNIFICANCE * math.sqrt(expected)) / 60)
+
+
+def _of(ref: ObjectRef, recent: Sequence[Recent]) -> list[tuple[float, RequestLoad]]:
+    return [(r.seconds, r.loads[ref]) for r in recent if ref in r.loads]
 
 
 def _is_over(
@@ -131,11 +145,15 @@ def _is_over(
 ) -> bool:
     """Whether a newer window has so many requests, and so few bad ones, that it cannot go on as it was.
 
-    Few requests prove nothing: then it is taken to go on, until the longer windows have forgotten it.
+    Few requests prove nothing: then it is taken to go on, until the longer windows have forgotten it. A window without
+    any answer of Prometheus is not among ``newer``.
     """
     worst = _share(measure, threshold, load)
+    rate, _ = measure.counts_of(load, threshold)
     for seconds, now in newer:
         total, _ = measure.counts_of(now, threshold)
+        if total == 0 and rate * seconds >= EXPECTED_REQUESTS:
+            return True
         share = _share(measure, threshold, now)
         if share <= measure.allowed(threshold) and (1 - worst) ** (total * seconds) < CHANCE_OF_BEING_WRONG:
             return True

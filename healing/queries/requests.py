@@ -29,12 +29,14 @@ class Windows:
     """Seconds that rates are taken over. ``newest`` holds two or three scrapes."""
 
     newest: int = 30
+    middle: int = 30
     short: int = 30
     long: int = 60
 
     @classmethod
     def of(cls, newest: int) -> Windows:
-        return cls(newest, max(30, newest), max(60, 2 * newest))
+        short = max(30, newest)
+        return cls(newest, max(newest, short // 2), short, max(60, 2 * newest))
 
     def seconds(self, name: str) -> int:
         return int(getattr(self, name))
@@ -68,7 +70,7 @@ class RequestReader:
     def of_namespaces(
         self, namespaces: Iterable[str], *, window: str, errors: bool, latency: bool, timeout_seconds: float
     ) -> Loads:
-        """``window``: newest, short or long. Raises `healing.ports.errors`."""
+        """``window``: newest, middle, short or long. Raises `healing.ports.errors`."""
         chosen = sorted(set(namespaces))
         loads: Loads = {}
         for family in self._wanted(errors=errors, latency=latency, timeout_seconds=timeout_seconds):

@@ -215,7 +215,8 @@ def requests_of(failed: float, total: float, seconds: float) -> RequestWindow:
         ((40, 600), (20, 300), (0, 100), False),
         ((200, 600), (0, 300), (0, 50), False),
         ((200, 600), (10, 300), (0, 0), False),  # nobody asks now, and the last half minute was well
-        ((200, 600), (0, 0), (0, 0), True),  # nobody asks: it goes on until it is forgotten
+        ((200, 600), (0, 0), (0, 0), False),  # nobody asks any more
+        ((10, 20), (5, 5), (0, 0), True),  # hardly anybody asks: it goes on until it is forgotten
     ],
 )
 def test_what_is_over_is_no_fault(
