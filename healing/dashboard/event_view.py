@@ -14,6 +14,7 @@ from healing.approvals.permissions import why_not_decide
 from healing.clocks import WoundClock, healing_seconds, wound_clocks
 from healing.dashboard import charts, graph, story, words
 from healing.dashboard.evidence import EvidenceView, evidence_views
+from healing.dashboard.model_view import ModelCallView, call_view
 from healing.dashboard.plans import ObjectDiff, StrategyView, diffs_of
 from healing.dashboard.rows import FOLLOWED
 from healing.lifecycle import WOUND_OF_PHASE, Phase, Wound
@@ -23,6 +24,7 @@ from healing.models import (
     ApprovalState,
     HealingEvent,
     Isolation,
+    LlmCall,
     PhaseRun,
     Strategy,
     TimelineEntry,
@@ -76,6 +78,7 @@ class EventView:
     approvals: list[Approval]
     actions: list[ActionRun]
     isolations: list[Isolation]
+    llm_calls: list[LlmCall]
     why_not_decide: str
 
     @cached_property
@@ -171,6 +174,10 @@ class EventView:
         return dict(self.event.diagnosis.get("missing_sources") or {})
 
     @cached_property
+    def model_calls(self) -> list[ModelCallView]:
+        return [call_view(row) for row in self.llm_calls]
+
+    @cached_property
     def causal_graph(self) -> graph.Layout | None:
         return graph.layout(self.event.diagnosis.get("graph") or {})
 
@@ -215,5 +222,6 @@ def load_event(name: str, user: User) -> EventView | None:
         approvals=list(event.approvals.select_related("strategy")),
         actions=list(event.actions.all()),
         isolations=list(event.isolations.all()),
+        llm_calls=list(event.llm_calls.all()),
         why_not_decide=why_not_decide(user),
     )

@@ -24,6 +24,7 @@ REGIONS = (
     "phases",
     "decision",
     "diagnosis",
+    "model",
     "graph",
     "strategies",
     "actions",

@@ -186,7 +186,7 @@ def test_whoever_is_sure_does_not_ask(diagnosed: Callable[..., HealingEvent]) ->
     assert not model.requests
 
 
-@pytest.mark.parametrize("limit", ["LLM_DAILY_SPEND_LIMIT_USD", "LLM_DAILY_TOKEN_LIMIT"])
+@pytest.mark.parametrize("limit", ["LLM_DAILY_SPEND_LIMIT_USD", "LLM_DAILY_TOKEN_LIMIT"], ids=["money", "tokens"])
 def test_the_daily_limit_falls_back_to_rules(diagnosed: Callable[..., HealingEvent], settings: Any, limit: str) -> None:
     with fake_model(agreeing) as model:
         first = diagnosed(model.url)
