@@ -12,7 +12,6 @@ from healing.sandbox.compose import Sandbox, build
 from healing.sandbox.ports import Object
 from healing.sandbox.scenarios import ScenarioRunner
 from healing.sandbox.scenarios.model import Expectation, Scenario, Step
-from healing.sandbox.scenarios.steps import Hands
 from healing.sandbox.signals.health import WELL_SUCCESS, health
 from healing.sandbox.world.context import parse_time
 
@@ -47,9 +46,8 @@ class Stage:
         return [f"{step.id}: {problem}" for step, _, problem in self.runner.played if problem]
 
     async def take(self, steps: Iterable[Step]) -> None:
-        hands = Hands(self.sandbox.cluster, self.sandbox.runtime, self.sandbox.injector)
         for step in steps:
-            await hands.take(step)
+            await self.runner.take(step)
 
     # the world's own measure
 
@@ -123,6 +121,7 @@ async def on_stage(scenario: Scenario) -> AsyncIterator[Stage]:
         while runner.started_at is None and not task.done():
             assert loop.time() < _UP_SECONDS, "the world does not come up"
             await asyncio.sleep(0.25)
+        assert not runner.problems, runner.problems
         yield Stage(sandbox, clock, runner)
         # controllers and programs must not have died meanwhile: the timeline is the only task that ends
         assert not task.done() or task.exception() is None, "a part of the world died"
