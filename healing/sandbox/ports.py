@@ -83,6 +83,9 @@ class Cluster(Protocol):
     ) -> Object:
         """Give ``change`` a deep copy to edit, then `update` with it. Never conflicts (one loop, no await)."""
 
+    def apply(self, resource: str, namespace: str | None, body: Object, *, user: User) -> Object:
+        """Server-side apply with force, under the user's field manager: creates the object or merges into it."""
+
     def delete(
         self,
         resource: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +52,9 @@ class Museum:
             found.setdefault(namespace.group(1), []).append(part)
         return found
 
-    def get_pods(self) -> dict[str, list[Sequence[str]]]:
+    def get_pods(self) -> dict[str, list[tuple[str, ...]]]:
         """Rows of ``kubectl get pods``: (ready, status, restarts) by namespace."""
-        found: dict[str, list[Sequence[str]]] = {}
+        found: dict[str, list[tuple[str, ...]]] = {}
         for line in self._kubectl("get", "pods", "--all-namespaces", "--no-headers").splitlines():
             namespace, _, ready, status, restarts, *_ = line.split()
             found.setdefault(namespace, []).append((ready, status, restarts))

@@ -18,6 +18,7 @@ from healing.sandbox.api.eviction import evict
 from healing.sandbox.api.garbage import GarbageCollector, StorageProtection, sweep_events
 from healing.sandbox.api.meta import clone, labels_of
 from healing.sandbox.api.namespaces import NamespaceController
+from healing.sandbox.api.patches.apply import apply_configuration
 from healing.sandbox.api.registry import Registry, ResourceType
 from healing.sandbox.api.store import Store
 from healing.sandbox.api.writes import Options, Writes
@@ -130,6 +131,24 @@ class ApiServer:
             return new
 
         return self.writes.update(self.resource(resource), namespace or "", name, apply, Options(user), subresource)
+
+    def apply(self, resource: str, namespace: str | None, body: Object, *, user: User) -> Object:
+        kind = self.resource(resource)
+        name = body["metadata"]["name"]
+        options = Options(user, keep_managed=True)
+
+        def merge(live: Object, *, created: bool) -> Object:
+            return apply_configuration(
+                kind, live, {"apiVersion": kind.api_version, **clone(body)}, manager=options.field_manager, force=True,
+                subresource="", now=self.clock(), created=created,
+            )  # fmt: skip
+
+        if self.get(resource, namespace, name) is not None:
+            return self.writes.update(kind, namespace or "", name, lambda old: merge(old, created=False), options)
+        empty: Object = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {}}
+        made = merge(empty, created=True)
+        made["metadata"]["name"] = name
+        return self.writes.create(kind, namespace or "", made, options)
 
     def delete(
         self,

@@ -28,6 +28,7 @@ _VERSIONS = {
     "HTTPRoute": "gateway.networking.k8s.io/v1", "Role": "rbac.authorization.k8s.io/v1",
     "RoleBinding": "rbac.authorization.k8s.io/v1",
 }  # fmt: skip
+_TOOLS = {"argocd": "argocd-controller", "flux": "kustomize-controller"}
 #: as kubectl drain waits between two tries
 _DRAIN_RETRY_SECONDS = 5.0
 _DRAIN_POLL_SECONDS = 1.0
@@ -40,8 +41,9 @@ class ClusterWithEviction(Cluster, Protocol):
 
 
 def person(name: str) -> User:
-    """A cluster admin with kubectl."""
-    return User(name, ("system:masters", "system:authenticated"), field_manager="kubectl-client-side-apply")
+    """A cluster admin with kubectl; ``argocd`` and ``flux`` are those tools bringing a commit."""
+    manager = _TOOLS.get(name, "kubectl-client-side-apply")
+    return User(name, ("system:masters", "system:authenticated"), field_manager=manager)
 
 
 def resource_of(manifest: Object) -> str:

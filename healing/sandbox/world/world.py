@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from healing.sandbox.ports import Cluster, Controller, LogSource, Runtime
+from healing.sandbox.ports import Cluster, Controller, GitOpsOwner, LogSource, Runtime
 from healing.sandbox.world.context import Context, Settings
 from healing.sandbox.world.controllers import CONTROLLERS
+from healing.sandbox.world.gitops import GitOpsController
 from healing.sandbox.world.kubelet import Fleet
 from healing.sandbox.world.nodes import NodeHandle, NodeSpec, node_specs
 from healing.sandbox.world.scheduler import Scheduler
@@ -35,7 +36,8 @@ class World:
         self._context.log_source = self._fleet
         self.log_source: LogSource = self._fleet
         self._parts: list[Controller] = [controller(self._context) for controller in CONTROLLERS]
-        self._parts += [Scheduler(self._context), self._fleet]
+        self._gitops = GitOpsController(self._context)
+        self._parts += [Scheduler(self._context), self._fleet, self._gitops]
 
     @property
     def node_names(self) -> list[str]:
@@ -44,6 +46,10 @@ class World:
     def node(self, name: str) -> NodeHandle:
         """The node as its data centre sees it: to be broken and repaired. Raises KeyError for an unknown name."""
         return self._fleet.node(name)
+
+    def own(self, owners: Sequence[GitOpsOwner]) -> None:
+        """Give these objects to Argo CD or Flux, as they are now. KeyError for one that does not exist."""
+        self._gitops.own(owners)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
