@@ -58,6 +58,9 @@ class Stage:
     def unwell(self) -> list[dict[str, Any]]:
         return [entry for entry in self._entries() if not entry["well"]]
 
+    def unwell_services(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.unwell() if "service" in entry]
+
     def unwell_workloads(self) -> list[dict[str, Any]]:
         return [entry for entry in self.unwell() if "service" not in entry]
 
@@ -88,7 +91,17 @@ class Stage:
         """What is wrong with the expectation's targets, or what the cluster complains of about them."""
         assert self.runner.started_at is not None
         since = self.runner.started_at + since_second
-        return [*self.unwell_targets([expectation]), *self._warnings(expectation, since)]
+        return [
+            *self.unwell_targets([expectation]),
+            *self._warnings(expectation, since),
+            *self._failed_jobs(expectation),
+        ]
+
+    def _failed_jobs(self, expectation: Expectation) -> list[str]:
+        job = expectation.object if expectation.object.get("kind") == "Job" else {}
+        found = self.sandbox.cluster.get("jobs.batch", job.get("namespace"), job.get("name", "")) if job else None
+        conditions = (found or {}).get("status", {}).get("conditions") or ()
+        return [c["reason"] for c in conditions if c["type"] == "Failed" and c["status"] == "True"]
 
     def _warnings(self, expectation: Expectation, since: float) -> list[str]:
         """Warnings about the object, or about what belongs to it by its name."""
