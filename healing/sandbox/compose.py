@@ -59,5 +59,7 @@ def build(
     runtime.reachable = reachable
     injector = FaultInjector(api, runtime, world)
     signals = Signals(world, runtime, api, injector=injector)
-    runner = ScenarioRunner(scenario, api, runtime, injector, clock=clock, hold=hold) if scenario else None
+    runner = (
+        ScenarioRunner(scenario, api, runtime, injector, clock=clock, own=world.own, hold=hold) if scenario else None
+    )
     return Sandbox(api, runtime, world, injector, signals, runner)
