@@ -10,6 +10,7 @@ from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.reading import Object
 from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import Scene
+from healing.diagnosis.selectors import matches
 from healing.diagnosis.snapshot import recent
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -150,26 +151,6 @@ def _peer_fits(scene: Scene, peer_rule: Object, namespace: str, peer: dict[str, 
         if not matches(spaces if isinstance(spaces, dict) else {}, labels):
             return False
     return pods is None or matches(pods if isinstance(pods, dict) else {}, peer)
-
-
-def matches(selector: Object, labels: dict[str, str]) -> bool:
-    """A LabelSelector against labels; an empty one matches everything."""
-    if not r.labels(selector, "matchLabels").items() <= labels.items():
-        return False
-    for expression in r.dicts(selector, "matchExpressions"):
-        key, operator, values = (
-            r.text(expression, "key"),
-            r.text(expression, "operator"),
-            r.strings(expression, "values"),
-        )
-        present = key in labels
-        if operator == "In" and (not present or labels[key] not in values):
-            return False
-        if operator == "NotIn" and present and labels[key] in values:
-            return False
-        if (operator == "Exists" and not present) or (operator == "DoesNotExist" and present):
-            return False
-    return True
 
 
 def _labels(scene: Scene, workload: ObjectRef) -> dict[str, str] | None:

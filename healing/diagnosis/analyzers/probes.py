@@ -9,6 +9,7 @@ from typing import Any
 
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
+from healing.diagnosis.analyzers.service_ports import LISTENING
 from healing.diagnosis.hypothesis import Hypothesis, of_event
 from healing.diagnosis.objects import Event
 from healing.diagnosis.reading import Object
@@ -32,10 +33,6 @@ _SCHEME = re.compile(
 )
 _TIMEOUT = re.compile(
     r"context deadline exceeded|Client\.Timeout|i/o timeout|command timed out|timeout:", re.IGNORECASE
-)
-_LISTENING = re.compile(
-    r"(?:listen\w*|serving|started|running|bound|ready|bind)\b[^\n]{0,60}?(?:port[ =:]+|:)(?P<port>\d{2,5})\b",
-    re.IGNORECASE,
 )
 
 
@@ -168,7 +165,7 @@ def _what_is_wrong(  # noqa: PLR0912 - one decision, read from top to bottom
     if _SCHEME.search(rest):
         return "scheme", 0.95, f"it speaks the wrong scheme ({rest[:120]}).", None
     if _REFUSED.search(rest):
-        listening = [int(m["port"]) for m in _LISTENING.finditer(scene.log_of(container))]
+        listening = [int(m["port"]) for m in LISTENING.finditer(scene.log_of(container))]
         other = next((p for p in (*listening[::-1], *declared) if p and p != port), None)
         if listening and port not in listening:
             return (

@@ -19,7 +19,13 @@ _REASONS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), cause, rank)
     for pattern, cause, rank in (
         (r"persistentvolumeclaim \"[^\"]+\" (?:not found|is being deleted)", "", 0),  # analyzers.storage
-        (r"unbound immediate PersistentVolumeClaims|didn't find available persistent volumes", "", 0),
+        (
+            r"unbound immediate PersistentVolumeClaims|didn't find available persistent volumes|bound to non-existent"
+            r" persistentvolume|pvc\(s\) bound to non-existent",
+            "",
+            0,
+        ),
+        (r"ReadWriteOncePod access mode", "VolumeAccessModeMismatch", 1),
         (r"volume node affinity conflict", "VolumeNodeAffinityConflict", 1),
         (
             r"didn't match Pod's node affinity/selector|node affinity|didn't match node selector",

@@ -1,4 +1,4 @@
-"""Workloads as a whole: scaled to zero, stuck or paused rollouts, autoscalers, budgets, failed Jobs, missing pods."""
+"""Workloads as a whole: scaled to zero, stuck or paused rollouts, missing pods."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OUR_PAUSE = "recist.io/paused-by"
 _ZERO_IS_FINE = ("scaledobject.keda.sh", "serving.knative.dev", "autoscaling.keda.sh")
 
 
-def analyze(scene: Scene) -> Iterator[Hypothesis]:  # noqa: PLR0912 - one branch a kind
-    """ScaledToZero, RolloutStuck, RolloutPaused, PodsUnavailable, JobFailed, AutoscalerAtMaximum and others."""
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """ScaledToZero, RolloutStuck, RolloutPaused, PodsUnavailable."""
     for workload in scene.snapshot.workloads():
         ref = ObjectRef.of(workload)
         if not scene.covers(ref.namespace):
@@ -33,18 +33,6 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:  # noqa: PLR0912 - one branch
                 yield from _unavailable(scene, workload)
         elif ref.kind == "DaemonSet":
             yield from _unavailable(scene, workload)
-        elif ref.kind == "Job":
-            yield from _job(scene, workload)
-    for cronjob in scene.snapshot.of_kind("CronJob"):
-        jobs = sorted(scene.snapshot.owned(cronjob, "Job"), key=lambda j: r.text(j, "metadata", "creationTimestamp"))
-        if jobs and scene.covers(r.text(cronjob, "metadata", "namespace")):
-            yield from _job(scene, jobs[-1])
-    for autoscaler in scene.snapshot.of_kind("HorizontalPodAutoscaler"):
-        if scene.covers(r.text(autoscaler, "metadata", "namespace")):
-            yield from _autoscaler(scene, autoscaler)
-    for budget in scene.snapshot.of_kind("PodDisruptionBudget"):
-        if scene.covers(r.text(budget, "metadata", "namespace")):
-            yield from _budget(scene, budget)
 
 
 def _zero(scene: Scene, workload: Object) -> Iterator[Hypothesis]:
@@ -179,118 +167,3 @@ def _lasting(scene: Scene, pod: Object) -> bool:
     """Not ready for longer than a start takes."""
     since = r.moment(r.condition(pod, "Ready"), "lastTransitionTime") or r.moment(pod, "metadata", "creationTimestamp")
     return since is None or (scene.now - since).total_seconds() >= 60
-
-
-def _job(scene: Scene, job: Object) -> Iterator[Hypothesis]:
-    failed = r.condition(job, "Failed")
-    if failed.get("status") != "True":
-        return
-    ref = ObjectRef.of(job, "Job")
-    top = bare(scene.snapshot.workload_of(job))
-    containers = [c for c in scene.containers.get(top, ()) if c.exit_code not in (0, None)]
-    proof = [
-        evidence(
-            "status",
-            f"Job {ref.name} has failed",
-            f"{r.text(failed, 'reason')}: {r.text(failed, 'message')}",
-            obj=bare(ref),
-        )
-    ]
-    facts: dict[str, Any] = {"reason": r.text(failed, "reason")}
-    words = f"Job {ref.name} has given up: {r.text(failed, 'message') or r.text(failed, 'reason')}."
-    if containers:
-        last = max(containers, key=lambda c: (c.finished_at is not None, c.finished_at or scene.now))
-        lines = scene.log_evidence(last)
-        proof += [status_evidence(last), *lines]
-        facts |= {"exit_code": last.exit_code, "container": last.name, "error": lines[0].text[-300:] if lines else ""}
-        words += f" Its container {last.name} ends with exit code {last.exit_code}."
-    yield Hypothesis("JobFailed", ref, 0.86, words, proof, facts, affected={top})
-
-
-def _autoscaler(scene: Scene, autoscaler: Object) -> Iterator[Hypothesis]:
-    ref = ObjectRef.of(autoscaler, "HorizontalPodAutoscaler")
-    target = ObjectRef(
-        r.text(autoscaler, "spec", "scaleTargetRef", "kind"),
-        ref.namespace,
-        r.text(autoscaler, "spec", "scaleTargetRef", "name"),
-    )
-    limited = r.condition(autoscaler, "ScalingLimited")
-    if limited.get("status") == "True" and r.text(limited, "reason") == "TooManyReplicas":
-        maximum = r.number(autoscaler, "spec", "maxReplicas")
-        proof = [
-            evidence(
-                "status",
-                f"HorizontalPodAutoscaler {ref.name} is at its maximum",
-                r.text(limited, "message"),
-                obj=bare(ref),
-            )
-        ]
-        yield Hypothesis(
-            "AutoscalerAtMaximum",
-            ref,
-            0.7,
-            f"HorizontalPodAutoscaler {ref.name} wants more than its maximum of {maximum} replicas.",
-            proof,
-            {"maximum": maximum},
-            affected=scene.around(target),
-        )
-    active = r.condition(autoscaler, "ScalingActive")
-    since = r.moment(active, "lastTransitionTime")
-    if (
-        active.get("status") == "False"
-        and r.text(active, "reason").startswith("FailedGet")
-        and not recent(since, scene.now, timedelta(minutes=2))
-    ):
-        proof = [
-            evidence(
-                "status",
-                f"HorizontalPodAutoscaler {ref.name} gets no metrics",
-                r.text(active, "message"),
-                obj=bare(ref),
-            )
-        ]
-        yield Hypothesis(
-            "AutoscalerNoMetrics",
-            ref,
-            0.55,
-            f"HorizontalPodAutoscaler {ref.name} gets no metrics: {r.text(active, 'message')[:200]}",
-            proof,
-        )
-
-
-def _budget(scene: Scene, budget: Object) -> Iterator[Hypothesis]:
-    """Only where a drain is under way: a budget of zero by itself is a decision, not a fault."""
-    if r.at(budget, "status", "disruptionsAllowed") != 0 or r.number(budget, "status", "expectedPods") == 0:
-        return
-    ref = ObjectRef.of(budget, "PodDisruptionBudget")
-    selector = r.labels(budget, "spec", "selector", "matchLabels")
-    cordoned = {
-        r.text(n, "metadata", "name")
-        for n in scene.snapshot.of_kind("Node")
-        if r.at(n, "spec", "unschedulable") is True
-    }
-    held = [
-        p
-        for p in scene.snapshot.of_kind("Pod", ref.namespace)
-        if selector
-        and selector.items() <= r.labels(p, "metadata", "labels").items()
-        and r.text(p, "spec", "nodeName") in cordoned
-    ]
-    if held and all(is_ready(p) for p in held):
-        node = r.text(held[0], "spec", "nodeName")
-        proof = [
-            evidence(
-                "status",
-                f"PodDisruptionBudget {ref.name} allows no disruption",
-                f"{len(held)} pods on the cordoned node {node}",
-                obj=bare(ref),
-            )
-        ]
-        yield Hypothesis(
-            "DisruptionBudgetBlocksEviction",
-            ref,
-            0.6,
-            f"PodDisruptionBudget {ref.name} keeps node {node} from being drained.",
-            proof,
-            {"allowed": 0, "node": node},
-        )

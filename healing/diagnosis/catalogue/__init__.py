@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing.diagnosis.catalogue import network, platform, scheduling, workloads
+from healing.diagnosis.catalogue import network, platform, scheduling, storage, workloads
 from healing.diagnosis.catalogue.model import Cause
 
 __all__ = ["CAUSES", "Cause", "markdown"]
 
 #: code -> entry
 CAUSES: Mapping[str, Cause] = MappingProxyType(
-    {cause.code: cause for cause in (*workloads.CAUSES, *scheduling.CAUSES, *platform.CAUSES, *network.CAUSES)}
+    {
+        cause.code: cause
+        for cause in (*workloads.CAUSES, *scheduling.CAUSES, *storage.CAUSES, *platform.CAUSES, *network.CAUSES)
+    }
 )
 
 

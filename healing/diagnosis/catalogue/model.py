@@ -17,6 +17,7 @@ Family = Literal[
     "Network and services",
     "Dependencies",
     "Nodes",
+    "Control plane",
     "Scaling and jobs",
 ]
 #: Sources a cause is usually proven with. Where one is missing, confidence is lower.
