@@ -90,6 +90,7 @@ def allowed(objects: list[dict[str, Any]], kind: str) -> set[tuple[str, str, str
     return {
         (group, resource, verb)
         for rule in role["rules"]
+        if "resourceNames" not in rule
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -125,6 +126,18 @@ def test_the_roles_leave_alone_what_nobody_may_read_or_change_unasked(objects: l
     assert not resources & {"secrets", "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"}
     assert not resources & {"serviceaccounts", "serviceaccounts/token", "customresourcedefinitions"}
     assert not {group for group, *_ in granted} & {"rbac.authorization.k8s.io", "certificates.k8s.io"}
+
+
+def test_only_named_secrets_are_read_and_only_in_our_own_namespace(objects: list[dict[str, Any]]) -> None:
+    def named(kind: str, of: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [rule for role in of_kind(of, kind) for rule in role["rules"] if "resourceNames" in rule]
+
+    assert named("ClusterRole", objects) == []
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    assert named("Role", objects) == [{**rule, "resourceNames": ["llm-api-key"]}]
+    more = rendered("--set", "llm.policySecrets={team-key}")
+    assert named("Role", more) == [{**rule, "resourceNames": ["llm-api-key", "team-key"]}]
+    assert named("Role", rendered("--set", "llm.apiKeySecret=")) == []
 
 
 def test_a_database_of_ones_own_has_to_be_named() -> None:

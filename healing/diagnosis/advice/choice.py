@@ -60,7 +60,7 @@ def _from_secret(cluster: Cluster, namespace: str, name: str, timeout_seconds: f
     except NotFound as error:
         raise NotFound(f"{where}, which llmConfig.apiKeySecret names, does not exist.") from error
     except Forbidden as error:
-        raise Forbidden(f"{where} may not be read; bind the Role that the chart makes for it.") from error
+        raise Forbidden(f"{where} may not be read; add its name to llm.policySecrets of the chart.") from error
     encoded = (found.get("data") or {}).get(_FIELD)
     if not isinstance(encoded, str):
         raise Invalid(f"{where} has no field {_FIELD!r}.")
