@@ -95,7 +95,26 @@ class Stage:
             *self.unwell_targets([expectation]),
             *self._warnings(expectation, since),
             *self._failed_jobs(expectation),
+            *self._status(expectation),
         ]
+
+    def _status(self, expectation: Expectation) -> list[str]:
+        """What the object says of itself: a node's conditions, a budget with nothing left while a node is drained."""
+        kind, name = expectation.object["kind"], expectation.object.get("name", "")
+        nodes = self.sandbox.cluster.list("nodes")
+        if kind == "Node":
+            return [
+                f"{condition['type']}={condition['status']}"
+                for node in nodes
+                if name in ("", node["metadata"]["name"])
+                for condition in node.get("status", {}).get("conditions") or ()
+                if (condition["type"] == "Ready") != (condition["status"] == "True")
+            ]
+        if kind == "PodDisruptionBudget" and any(node["spec"].get("unschedulable") for node in nodes):
+            budget = self.sandbox.cluster.get("poddisruptionbudgets.policy", expectation.object.get("namespace"), name)
+            status = (budget or {}).get("status") or {}
+            return ["no disruption allowed"] if status.get("disruptionsAllowed") == 0 else []
+        return []
 
     def _failed_jobs(self, expectation: Expectation) -> list[str]:
         job = expectation.object if expectation.object.get("kind") == "Job" else {}
