@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 import structlog
@@ -67,12 +68,18 @@ def mirror_event(event_id: int, ports: Ports) -> bool:
     return True
 
 
-def sweep() -> int:
-    """Ask for every resource that lags behind its row; returns how many. Cheap; call it as often as you like."""
+def sweep(clusters: Iterable[str]) -> int:
+    """Ask for every resource of these clusters that lags behind its row; returns how many. Cheap; call it as often as
+    you like. One cluster that is full of them, or takes none, leaves room for the others."""
     if not _may_sweep():
         return 0
-    behind = HealingEvent.objects.filter(mirrored_seq__lt=F("seq")).order_by("-seq").values_list("pk", flat=True)
-    ids = list(behind[:_SWEEP_BATCH])
+    wanted = [cluster for cluster in clusters if not _is_paused(cluster)]
+    behind = HealingEvent.objects.filter(mirrored_seq__lt=F("seq"), cluster__in=wanted).order_by("-seq")
+    by_cluster: dict[str, list[int]] = {}
+    for event_id, cluster in behind.values_list("pk", "cluster")[: _SWEEP_BATCH * 20]:
+        by_cluster.setdefault(cluster, []).append(event_id)
+    rounds = zip_longest(*by_cluster.values())
+    ids = [event_id for turn in rounds for event_id in turn if event_id is not None][:_SWEEP_BATCH]
     for event_id in ids:
         dispatch.send_mirror(event_id)
     return len(ids)
@@ -243,7 +250,19 @@ def _may_sweep() -> bool:
         return True
 
 
+def _is_paused(cluster: str) -> bool:
+    """Also where another process has found that it cannot be written to."""
+    try:
+        return bool(cache.get(f"mirror.paused.{cluster}"))
+    except Exception:  # noqa: BLE001 - without a cache only each process knows for itself
+        return False
+
+
 def _pause(cluster: str, error: SourceError) -> None:
+    try:
+        cache.set(f"mirror.paused.{cluster}", 1, timeout=_PAUSE_SECONDS)
+    except Exception as unreachable:  # noqa: BLE001
+        log.debug("cache not reachable", error=str(unreachable))
     with _lock:
         now = time.monotonic()
         _paused_until[cluster] = now + _PAUSE_SECONDS

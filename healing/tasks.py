@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 import structlog
-from celery import shared_task
+from celery import Task, shared_task
 from django.conf import settings
 
 from healing import containment, engine, mirror
 from healing.actions import known_good
 from healing.approvals import recovery, service as approvals
+from healing.detection import heartbeat
 from healing.exclusive import exclusive
 from healing.handlers import HANDLERS
 from healing.models import HealingEvent
@@ -35,16 +37,16 @@ def run_phase(event_id: int, run_id: str) -> None:
 
 @shared_task(name="healing.tasks.sweep", ignore_result=True)
 def sweep() -> None:
-    """Beat, every second."""
-    engine.sweep(settings.CLUSTER_NAME)
-    mirror.sweep()
+    """Beat, every second: the same few queries however many clusters there are."""
+    engine.sweep(settings.CLUSTERS)
+    mirror.sweep(heartbeat.answering(settings.CLUSTERS))
 
 
 @shared_task(name="healing.tasks.mirror_event", ignore_result=True)
 def mirror_event(event_id: int) -> None:
     """Write the event's HealingEvent resource."""
     cluster = HealingEvent.objects.values_list("cluster", flat=True).filter(pk=event_id).first()
-    if cluster == settings.CLUSTER_NAME:
+    if cluster in settings.CLUSTERS:
         mirror.mirror_event(event_id, get_ports(cluster))
 
 
@@ -54,25 +56,55 @@ def expire() -> None:
     approvals.expire_due()
 
 
+# What asks a cluster is a task of its own for each one: one that does not answer must not delay the others. Beat's task
+# looks up in the database which clusters have anything to look after.
+
+
 @shared_task(name="healing.tasks.release_due", ignore_result=True)
 def release_due() -> None:
     """Beat, every five seconds: isolations past their time, and what could not be put back when its event ended."""
-    with exclusive("release_due") as is_mine:
+    _each(release_due_in, containment.clusters_to_release(), "healing", expires_seconds=5.0)
+
+
+@shared_task(name="healing.tasks.release_due_in", ignore_result=True)
+def release_due_in(cluster: str) -> None:
+    """`release_due` for one cluster."""
+    with exclusive(f"release_due:{cluster}") as is_mine:
         if is_mine:
-            containment.release_due(get_ports, engine.add_note)
+            containment.release_due(cluster, get_ports, engine.add_note)
 
 
 @shared_task(name="healing.tasks.remember_config", ignore_result=True)
 def remember_config() -> None:
     """Beat, twice a minute: what ConfigMaps hold, so that a key that gets lost can be put back."""
-    with exclusive("remember_config") as is_mine:
+    _each(remember_config_of, known_good.clusters_to_remember(), "knowledge", expires_seconds=30.0)
+
+
+@shared_task(name="healing.tasks.remember_config_of", ignore_result=True)
+def remember_config_of(cluster: str) -> None:
+    """`remember_config` for one cluster."""
+    with exclusive(f"remember_config:{cluster}") as is_mine:
         if is_mine:
-            known_good.remember_all(get_ports)
+            known_good.remember_all(get_ports, cluster)
 
 
 @shared_task(name="healing.tasks.withdraw_recovered", ignore_result=True)
 def withdraw_recovered() -> None:
     """Beat, every five seconds: questions whose fault went away by itself."""
-    with exclusive("withdraw_recovered") as is_mine:
+    _each(withdraw_recovered_in, recovery.clusters_with_questions(), "healing", expires_seconds=5.0)
+
+
+@shared_task(name="healing.tasks.withdraw_recovered_in", ignore_result=True)
+def withdraw_recovered_in(cluster: str) -> None:
+    """`withdraw_recovered` for one cluster."""
+    with exclusive(f"withdraw_recovered:{cluster}") as is_mine:
         if is_mine:
-            recovery.withdraw_recovered(get_ports)
+            recovery.withdraw_recovered(cluster, get_ports)
+
+
+def _each(task: Task, clusters: Iterable[str], queue: str, *, expires_seconds: float) -> None:
+    """Queue the task for each of the clusters that is ours and answers. One that no worker takes in time is worthless:
+    beat's next tick asks for the same work."""
+    ours = [cluster for cluster in clusters if cluster in settings.CLUSTERS]
+    for cluster in heartbeat.answering(ours):
+        task.apply_async((cluster,), queue=queue, expires=expires_seconds, retry=False)

@@ -96,7 +96,7 @@ def situation_of(
     last = on_workload.exclude(event=event).aggregate(last=Max("applied_at"))["last"]
     # The oldest of those that are about to act goes first, so that they do not all wait for each other.
     before = HealingEvent.objects.filter(
-        Q(phase=Phase.VERIFYING) | Q(phase=Phase.HEALING, pk__lt=event.pk), policy=event.policy
+        Q(phase=Phase.VERIFYING) | Q(phase=Phase.HEALING, pk__lt=event.pk), cluster=event.cluster, policy=event.policy
     ).exclude(pk=event.pk)
     return Situation(
         policy=policy,

@@ -21,7 +21,7 @@ from healing.actions.reading import list_if_allowed
 from healing.models import KnownConfig, Policy
 from healing.ports import Ports
 from healing.ports.cluster import Cluster, Object
-from healing.ports.errors import SourceError
+from healing.ports.errors import SourceError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -112,20 +112,28 @@ def remember(cluster_name: str, config_map: Object, seen_at: datetime) -> bool:
     return is_new
 
 
-def remember_all(get_ports: Callable[[str], Ports], *, timeout_seconds: float = 5.0) -> int:
-    """Keep what the ConfigMaps of all enabled policies' namespaces hold; returns how many had changed.
+def clusters_to_remember() -> set[str]:
+    """Clusters that have an enabled policy."""
+    return set(Policy.objects.filter(enabled=True).values_list("cluster", flat=True).distinct())
+
+
+def remember_all(get_ports: Callable[[str], Ports], cluster_name: str, *, timeout_seconds: float = 5.0) -> int:
+    """Keep what the ConfigMaps of all enabled policies' namespaces hold, in one cluster; returns how many had changed.
 
     What cannot be read is left for the next time."""
     now, changed = timezone.now(), 0
     wanted = {
-        (policy.cluster, namespace)
-        for policy in Policy.objects.filter(enabled=True)
+        namespace
+        for policy in Policy.objects.filter(enabled=True, cluster=cluster_name)
         for namespace in policy.parsed().target_namespaces
     }
-    for cluster_name, namespace in sorted(wanted):
+    for namespace in sorted(wanted):
         try:
             cluster = get_ports(cluster_name).cluster
             found = cluster.list("ConfigMap", namespace, timeout_seconds=timeout_seconds).items
+        except Unavailable as error:
+            log.info("configuration not remembered", cluster=cluster_name, error=str(error))
+            break  # it does not answer: the other namespaces would only cost time
         except (LookupError, SourceError) as error:
             log.info("configuration not remembered", cluster=cluster_name, namespace=namespace, error=str(error))
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
@@ -20,9 +19,15 @@ _CALL_SECONDS = 2.0
 _MEMORY_SECONDS = 60
 
 
-def withdraw_recovered(get_ports: Callable[[str], Ports]) -> int:
-    """Look at every event that waits for a person; close those that are well. Returns how many. Beat calls it."""
-    waiting = Approval.objects.filter(state=ApprovalState.OPEN, event__cluster=settings.CLUSTER_NAME)
+def clusters_with_questions() -> set[str]:
+    """Clusters of events that wait for a person."""
+    return set(Approval.objects.filter(state=ApprovalState.OPEN).values_list("event__cluster", flat=True).distinct())
+
+
+def withdraw_recovered(cluster: str, get_ports: Callable[[str], Ports]) -> int:
+    """Look at every event of the cluster that waits for a person; close those that are well. Returns how many. Beat
+    calls it."""
+    waiting = Approval.objects.filter(state=ApprovalState.OPEN, event__cluster=cluster)
     return sum(_look_at(approval, get_ports) for approval in waiting.select_related("event"))
 
 

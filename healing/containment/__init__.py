@@ -5,6 +5,6 @@ in silence; `release_due` ends isolations whose time is over.
 """
 
 from healing.containment.phase import run
-from healing.containment.release import release_due, settle, settling
+from healing.containment.release import clusters_to_release, release_due, settle, settling
 
-__all__ = ["release_due", "run", "settle", "settling"]
+__all__ = ["clusters_to_release", "release_due", "run", "settle", "settling"]

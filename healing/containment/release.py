@@ -66,31 +66,50 @@ def settle(context: PhaseContext) -> None:
             context.report(note)
 
 
+def clusters_to_release(now: datetime | None = None) -> set[str]:
+    """Clusters for which `release_due` has something to do."""
+    now = now or timezone.now()
+    found = set(_expired(now).values_list("event__cluster", flat=True).distinct())
+    return found.union(_left_behind(now).values_list("event__cluster", flat=True).distinct())
+
+
 def release_due(
-    get_ports: Callable[[str], Ports], add_note: Callable[[int, Note], None], now: datetime | None = None
+    cluster: str,
+    get_ports: Callable[[str], Ports],
+    add_note: Callable[[int, Note], None],
+    now: datetime | None = None,
 ) -> int:
-    """End isolations past their time, and what could not be put back when its event ended. Returns how many.
+    """End isolations past their time, and what could not be put back when its event ended, in one cluster. Returns how
+    many.
 
     ``add_note`` puts a note on an event's timeline (`engine.add_note`). May run twice at once: undoing is idempotent.
     """
     now = now or timezone.now()
     done = 0
-    due = Isolation.objects.filter(released_at=None, expires_at__lte=now).select_related("event")
+    due = _expired(now).filter(event__cluster=cluster).select_related("event")
     for isolation in due.order_by("expires_at")[:_BATCH]:
         row = _open_measures(isolation.event).filter(action=ActionName.ISOLATE, target__uid=isolation.pod_uid).first()
         if row is None:  # written down, but never carried out
             Isolation.objects.filter(pk=isolation.pk).update(released_at=now, release_reason="never took effect")
         else:
             done += _upkeep(get_ports, add_note, row, "its time is over")
-    left = ActionRun.objects.filter(
+    left = _left_behind(now).filter(event__cluster=cluster).select_related("event")
+    for row in left.order_by("pk")[:_BATCH]:
+        done += _upkeep(get_ports, add_note, row, "the event is over")
+    return done
+
+
+def _expired(now: datetime) -> QuerySet[Isolation]:
+    return Isolation.objects.filter(released_at=None, expires_at__lte=now)
+
+
+def _left_behind(now: datetime) -> QuerySet[ActionRun]:
+    return ActionRun.objects.filter(
         strategy=None,
         state__in=(ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING),
         event__outcome__in=(Outcome.HEALED, Outcome.RECOVERED),
         event__finished_at__gte=now - _UPKEEP,
-    ).select_related("event")
-    for row in left.order_by("pk")[:_BATCH]:
-        done += _upkeep(get_ports, add_note, row, "the event is over")
-    return done
+    )
 
 
 def _upkeep(

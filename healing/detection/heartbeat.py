@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -13,13 +13,14 @@ log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 2.0
 _KEPT_SECONDS = 3600
-#: In `Heartbeat.problems`: the cluster itself does not answer, or does not let us watch.
-LEASE = "Lease"
+#: Older signs of life say nothing about now.
+SILENT_AFTER = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """``problems``: what cannot be reached, by part. ``lag_seconds``: from a change to its judgement, lately."""
+    """``problems``: what cannot be reached, by part. ``lag_seconds``: from a change to its judgement, lately.
+    ``answers``: whether the cluster could be talked to at the last try."""
 
     at: str
     identity: str
@@ -29,6 +30,7 @@ class Heartbeat:
     objects: int = 0
     synced: bool = False
     problems: dict[str, str] = field(default_factory=dict)
+    answers: bool = True
 
     def age(self, now: datetime | None = None) -> timedelta:
         """How old this sign of life is."""
@@ -62,6 +64,12 @@ def read_all(clusters: Collection[str]) -> dict[str, Heartbeat | None]:
         found = {}
     values = {cluster: found.get(_key(cluster)) for cluster in clusters}
     return {cluster: Heartbeat(**value) if value else None for cluster, value in values.items()}
+
+
+def answering(clusters: Iterable[str]) -> list[str]:
+    """Those of the clusters of which no watcher says that they do not answer: others are not worth asking now."""
+    beats = read_all(list(clusters))
+    return [cluster for cluster, beat in beats.items() if beat is None or beat.answers or beat.age() > SILENT_AFTER]
 
 
 def _key(cluster: str) -> str:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from healing.ports.cluster import Cluster, Object
-from healing.ports.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, SourceError
+from healing.ports.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, SourceError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +68,8 @@ class LeaderElector:
         self._seen_at = 0.0
         self.holder = ""
         self.problem = ""
+        #: whether the cluster could be talked to at the last try
+        self.answers = True
         self._on_change = on_change
         self._failures = 0
         self._said_at = float("-inf")
@@ -97,11 +99,12 @@ class LeaderElector:
     def _answered(self) -> None:
         if self._failures:
             log.info("the Lease can be read again", lease=self._name, failures=self._failures)
-        self.problem, self._failures, self._said_at = "", 0, float("-inf")
+        self.problem, self.answers = "", True
+        self._failures, self._said_at = 0, float("-inf")
 
     def _failed(self, error: SourceError) -> None:
         """Said at the first failure, and then seldom: a cluster may be away for days, and there may be many."""
-        self.problem = str(error)
+        self.problem, self.answers = str(error), not isinstance(error, Unavailable)
         self._failures += 1
         if time.monotonic() - self._said_at > _SAY_AGAIN_SECONDS:
             self._said_at = time.monotonic()

@@ -198,7 +198,7 @@ class Watcher:
         """How it goes; None where another watcher leads, who says so itself."""
         session, problems = self.session, {}
         if self.elector.problem:
-            problems[heartbeat.LEASE] = self.elector.problem
+            problems["Lease"] = self.elector.problem
         if session is None:
             silent = self.elector.holder and not self.elector.problem
             return None if silent else self._heartbeat(problems)
@@ -229,6 +229,7 @@ class Watcher:
             objects=objects,
             synced=synced,
             problems=problems,
+            answers=self.elector.answers,
         )
 
 

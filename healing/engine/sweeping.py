@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -16,17 +17,18 @@ from healing.models import HealingEvent
 REDISPATCH_AFTER = timedelta(seconds=15)
 
 
-def sweep(cluster: str, now: datetime | None = None, batch: int = 200) -> int:
-    """Queue again what fell between two processes of a cluster: lost messages, dead workers. Returns how many."""
+def sweep(clusters: Collection[str], now: datetime | None = None, batch: int = 200) -> int:
+    """Queue again what fell between two processes: lost messages, dead workers. Returns how many.
+
+    One query for all ``clusters`` while there is nothing to do."""
     now = now or timezone.now()
     lost = Q(status=Status.RUNNING, lease_expires_at__lt=now)
     due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
     unsent = (
         Q(status=Status.QUEUED) & due & (Q(dispatched_at__isnull=True) | Q(dispatched_at__lt=now - REDISPATCH_AFTER))
     )
-    ids = (
-        HealingEvent.objects.filter(lost | unsent, cluster=cluster).order_by("id").values_list("pk", flat=True)[:batch]
-    )
+    ours = HealingEvent.objects.filter(lost | unsent, cluster__in=clusters)
+    ids = ours.order_by("id").values_list("pk", flat=True)[:batch]
     return sum(_sweep_one(pk, lost | unsent, now) for pk in ids)
 
 

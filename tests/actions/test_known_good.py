@@ -25,8 +25,8 @@ def test_all_of_the_policies_namespaces_are_remembered_once(live: Live, ns: Name
     other = live.namespace()
     other.config_map("b", {"Y": "1"})
     events.policy(ns.name)
-    assert known_good.remember_all(lambda _: live.ports) == 1
-    assert known_good.remember_all(lambda _: live.ports) == 0
+    assert known_good.remember_all(lambda _: live.ports, "default") == 1
+    assert known_good.remember_all(lambda _: live.ports, "default") == 0
     assert KnownConfig.objects.get().data == {"X": "1"}
 
 

@@ -86,8 +86,8 @@ def test_waiting_keeps_the_phase_and_sends_a_later_run(sent: list[tuple[int, uui
         next_attempt_at=F("next_attempt_at") - timedelta(minutes=1),
         dispatched_at=F("dispatched_at") - timedelta(minutes=1),
     )
-    assert engine.sweep("default") == 1, "the message was lost: the sweeper sends it again"
-    assert engine.sweep("default") == 0
+    assert engine.sweep(["default"]) == 1, "the message was lost: the sweeper sends it again"
+    assert engine.sweep(["default"]) == 0
 
 
 def test_a_failing_containment_does_not_stop_the_healing() -> None:
@@ -130,7 +130,7 @@ def test_an_event_that_kills_every_worker_is_given_up() -> None:
         HealingEvent.objects.filter(pk=event.pk).update(next_attempt_at=None)
         event = fresh(event)
         assert engine.claim(event.pk, event.run_id) is not None  # and dies
-        assert engine.sweep("default", timezone.now() + timedelta(minutes=1)) == 1
+        assert engine.sweep(["default"], timezone.now() + timedelta(minutes=1)) == 1
     assert fresh(event).phase == Phase.DIAGNOSING
 
 

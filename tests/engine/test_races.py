@@ -136,7 +136,7 @@ def test_a_sweep_while_the_worker_commits_changes_nothing_twice() -> None:
         late = timezone.now() + timedelta(minutes=5)
         result = PhaseResult(Phase.DIAGNOSING, [Note("contained", "done")])
         committed, _ = at_once(
-            partial(engine.commit, event.pk, event.run_id, result), partial(engine.sweep, "default", late)
+            partial(engine.commit, event.pk, event.run_id, result), partial(engine.sweep, ["default"], late)
         )
         event.refresh_from_db()
         kinds = list(event.timeline.values_list("kind", flat=True))

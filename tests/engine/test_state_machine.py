@@ -106,11 +106,11 @@ class EngineMachine(RuleBasedStateMachine):
             next_attempt_at=F("next_attempt_at") - minute,
             dispatched_at=F("dispatched_at") - minute,
         )
-        engine.sweep("default")
+        engine.sweep(["default"])
 
     @rule()
     def sweeper_runs(self) -> None:
-        engine.sweep("default")
+        engine.sweep(["default"])
 
     @rule(decision=st.sampled_from(["approve", "reject", "override", "expire"]), heals=st.booleans())
     def person_decides(self, *, decision: str, heals: bool) -> None:

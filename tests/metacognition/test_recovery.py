@@ -35,7 +35,7 @@ def asked(live: Live, ns: Namespace) -> Story:
 
 
 def looks(ports: Ports) -> int:
-    return recovery.withdraw_recovered(lambda _: ports)
+    return recovery.withdraw_recovered("default", lambda _: ports)
 
 
 def test_it_is_withdrawn_after_a_while(

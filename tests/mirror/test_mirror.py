@@ -145,12 +145,12 @@ def test_the_sweep_asks_for_what_lags_behind(monkeypatch: pytest.MonkeyPatch) ->
     event = event_in("shop")
     sent: list[int] = []
     monkeypatch.setattr("healing.dispatch.send_mirror", sent.append)
-    assert mirror.sweep() == 1
+    assert mirror.sweep(["default"]) == 1
     assert sent == [event.pk]
-    assert mirror.sweep() == 0  # not again within seconds
+    assert mirror.sweep(["default"]) == 0  # not again within seconds
     cache.clear()
     HealingEvent.objects.update(mirrored_seq=event.seq)
-    assert mirror.sweep() == 0
+    assert mirror.sweep(["default"]) == 0
 
 
 def test_a_namespace_that_is_gone_is_no_crash(sandbox: RunningSandbox, live: KubernetesCluster) -> None:
