@@ -188,6 +188,23 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+_HOST_IN = re.compile(
+    r"""(?:[a-z][a-z0-9+.\-]*://(?:[^\s@/"']*@)?|server at "|host=[`'"]?|@|['"`(\s])"""
+    r"""(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,200}[A-Za-z0-9])?)(?P<rest>:\d{2,5}|"|['`]?, port=|['`]? user=|[/?])""",
+)
+
+
+def host_in(message: str) -> str:
+    """The host a message names in an address, whatever it complains of; empty where none is plain to see."""
+    for found in _HOST_IN.finditer(message[:2000]):
+        is_address = (
+            "://" in found[0] or "host=" in found[0] or "server at" in found[0] or found["rest"].startswith(":")
+        )
+        if is_address and _plausible(found["host"]) and not found["host"].replace(".", "").isdigit():
+            return found["host"].lower()
+    return ""
+
+
 def classify(repeated: Iterable[Repeated]) -> list[Match]:
     """Each failure with the first rule that fits it, in the order given; failures no rule knows are left out."""
     matches = []

@@ -20,6 +20,7 @@ SUFFERING = frozenset(
         "SlowDependency",
         "FailingDependency",
         "DependencyUnavailable",
+        "DNSFailure",
         "ApplicationNotReady",
         "PodsUnavailable",
         "ConnectionPoolExhausted",

@@ -148,7 +148,7 @@ def test_a_port_the_service_does_not_have() -> None:
     world.deployment("sessions", calling("cache:6380"), failing=crashed(1), replicas=1)
     world.log(world.pods("sessions")[0], "Error: connect ECONNREFUSED cache:6380", previous=True)
     found = best(world)
-    assert named(found) == ("WrongDependencyAddress", "Deployment", "sessions")
+    assert named(found) == ("WrongDependencyPort", "Deployment", "sessions")
     assert found.facts["suggested_port"] == 6379
 
 

@@ -15,7 +15,9 @@ from healing.diagnosis.analyzers.common import (
     status_evidence,
     workload_ref,
 )
-from healing.diagnosis.hypothesis import Hypothesis, evidence, of_event
+from healing.diagnosis.analyzers.responsible import responsible
+from healing.diagnosis.analyzers.secrets import changed_secret, names_read
+from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.log_rules import Match
 from healing.diagnosis.revisions import History, last_change
 from healing.diagnosis.scene import Container, Scene
@@ -132,6 +134,13 @@ def _from_log(
     proof = [*scene.log_evidence(container, match), *proof]
     explanation = f"Container {container.name} ends with: {match.record.message.splitlines()[0][:200]}"
     changed_map = _changed_config_map(scene, workload, container, match)
+    other = responsible(scene, workload, match)
+    if other is not None and other != bare(workload):
+        facts |= {"client": bare(workload).as_json()}
+        affected = {*scene.around(workload), bare(workload), *scene.around(other)}
+        return Hypothesis(
+            match.kind, workload_ref(scene, other), strength, explanation, proof, facts, affected=affected
+        )
     if past is not None and past.good is not None and blame >= 0.5:
         relevant = settings_changed(past, match.details.get("variable", ""), match.details.get("path", ""))
         relevant = relevant or (settings_changed(past) if match.kind in _ABOUT_SETTINGS else [])
@@ -151,18 +160,18 @@ def _from_log(
         proof.append(
             evidence("change", f"ConfigMap {changed_map.name} was changed", f"by {who}", obj=changed_map, at=when)
         )
+    elif match.kind == "WrongCredentials" and (found := changed_secret(scene, workload, container)) is not None:
+        about, more = found
+        explanation += f" {more}"
+        facts |= {"secret": about.name}
     affected = {*scene.around(workload), workload}
     return Hypothesis(match.kind, about, strength, explanation, proof, facts, affected=affected)
 
 
 def _changed_config_map(scene: Scene, workload: ObjectRef, container: Container, match: Match) -> ObjectRef | None:
     """A ConfigMap the container reads that was changed after the pod was made and within the last hour."""
-    spec = r.mapping(container.pod, "spec")
-    names = {r.text(e, "valueFrom", "configMapKeyRef", "name") for e in r.dicts(container.spec, "env")}
-    names |= {r.text(e, "configMapRef", "name") for e in r.dicts(container.spec, "envFrom")}
-    names |= {r.text(v, "configMap", "name") for v in r.dicts(spec, "volumes")}
     best: tuple[float, ObjectRef] | None = None
-    for name in sorted(names - {"", "kube-root-ca.crt"}):
+    for name in names_read(container.pod, container.spec, "ConfigMap"):
         obj = scene.snapshot.get("ConfigMap", workload.namespace, name)
         if obj is None:
             continue

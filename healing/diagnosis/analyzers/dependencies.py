@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from healing.actions.labels import QUARANTINE
 from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
+from healing.diagnosis.analyzers.responsible import target_of
 from healing.diagnosis.calls import Address, is_cluster_name, resolve
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.log_rules import Match
 from healing.diagnosis.requests import served
 from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import Container, Scene, is_ready
-from healing.findings import Evidence
+from healing.diagnosis.snapshot import recent
 from healing.ports.cluster import ObjectRef
 
+_LATELY = timedelta(hours=1)
 #: Of a program that is ready: so many lines in the last minute, or such a part of its answers, are no accident.
 _MANY_LINES, _MANY_ERRORS = 4, 0.03
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
-    """DependencyUnavailable, WrongDependencyAddress, DNSFailure; pools, certificates and others of running programs."""
+    """DependencyUnavailable, WrongDependencyAddress, WrongDependencyPort, ServiceMissing."""
     for workload, containers in scene.containers.items():
         seen: set[tuple[str, str, str]] = set()
         for container in containers:
@@ -36,8 +38,9 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                     seen.add(key)
                     if (host and _is_own(container, host)) or _is_accident(scene, workload, container, match):
                         continue
+                    if match.kind == "UnknownHost" and (not host or target_of(scene, workload, host) is not None):
+                        continue  # the name is right: analyzers.dns
                     yield _judge(scene, workload, container, match, host, port)
-        yield from _from_running(scene, workload, containers)
     yield from _configured(scene)
 
 
@@ -54,7 +57,8 @@ def _is_accident(scene: Scene, workload: ObjectRef, container: Container, match:
     dependency away that is well and to which no call fails any more."""
     if scene.is_crashing(container) or not container.is_ready:
         return False
-    target = _target(scene, workload, match.details.get("host", ""))
+    host = match.details.get("host", "")
+    target = target_of(scene, workload, host) if host else None
     backends = scene.calls.backends.get(target, set()) if target is not None else set()
     found = served(scene).get(workload)
     rate = s.latest(found.error_fraction) if found is not None and found.error_fraction else None
@@ -68,7 +72,7 @@ def _is_accident(scene: Scene, workload: ObjectRef, container: Container, match:
 
 def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match, host: str, port: str) -> Hypothesis:
     address = _configured_as(scene, workload, host, port)
-    target = _target(scene, workload, host)
+    target = target_of(scene, workload, host) if host else None
     proof = [*scene.log_evidence(container, match), status_evidence(container)]
     about = workload_ref(scene, workload)
     facts: dict[str, Any] = {
@@ -89,6 +93,11 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
     affected = {*scene.around(workload), bare(workload)}
     crashing = scene.is_crashing(container) or not container.is_ready
     base = 0.72 if crashing else 0.6
+    elsewhere = _missing_service(scene, workload, match, host, target) or _moved_port(scene, workload, port, target)
+    if elsewhere is not None:
+        cause, ref, strength, more, suggestion = elsewhere
+        facts |= suggestion
+        return Hypothesis(cause, ref, strength, f"{words}.{more}", proof, facts, {*affected, bare(ref)})
     wrong = _wrong_address(scene, workload, match, host, port, target)
     if wrong is not None:
         strength, more, suggestion = wrong
@@ -111,12 +120,8 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
             if obj is not None and when and created and when > created:
                 about = ObjectRef.of(obj, "ConfigMap")
                 more += f" ConfigMap {address.config_map} was changed{f' by {who}' if who else ''}."
-        return Hypothesis("WrongDependencyAddress", about, strength, f"{words}.{more}", proof, facts, affected)
-    if match.kind == "UnknownHost" and (target is not None or not host):
-        facts["host"] = host
-        return Hypothesis(
-            "DNSFailure", about, 0.6, f"{words}. The name exists, but is not resolved.", proof, facts, affected
-        )
+        cause = "WrongDependencyPort" if target is not None else "WrongDependencyAddress"
+        return Hypothesis(cause, about, strength, f"{words}.{more}", proof, facts, affected)
     blames: set[ObjectRef] = set()
     if target is not None:
         blames = {target, *scene.calls.backends.get(target, ())}
@@ -128,6 +133,73 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
     siblings_fine = any(is_ready(p) for p in scene.pods.get(bare(workload), ()) if p is not container.pod) and crashing
     strength = base * (0.7 if siblings_fine else 1.0) * (0.85 if not host else 1.0)
     return Hypothesis("DependencyUnavailable", about, strength, f"{words}.", proof, facts, affected, blames)
+
+
+Elsewhere = tuple[str, ObjectRef, float, str, dict[str, Any]]
+
+
+def _missing_service(
+    scene: Scene, workload: ObjectRef, match: Match, host: str, target: ObjectRef | None
+) -> Elsewhere | None:
+    """The name is right, but its Service is gone: others use the name, too, or pods stand ready behind it."""
+    if target is not None or match.kind != "UnknownHost" or not host or not is_cluster_name(host):
+        return None
+    parts = host.split(".")
+    name, namespace = parts[0], parts[1] if len(parts) > 1 else workload.namespace
+    if not scene.snapshot.knows_all("Service", namespace) or _is_new_address(scene, workload, host):
+        return None
+    users = {w for w, known in scene.calls.addresses.items() if any(a.host == host.lower() for a in known)}
+    users |= {bare(workload)}
+    backend = next(
+        (
+            ref
+            for kind in ("Deployment", "StatefulSet", "DaemonSet")
+            if scene.snapshot.find(ref := ObjectRef(kind, namespace, name)) is not None
+        ),
+        None,
+    )
+    if (backend is None or scene.services_of(backend)) and len(users) < 2:
+        return None
+    strength = 0.95 if backend is not None else 0.88
+    more = f" Service {name} does not exist"
+    more += (
+        f", though {backend.kind} {name} does." if backend is not None else f", though {len(users)} workloads call it."
+    )
+    facts: dict[str, Any] = {"service": name, "callers": [u.as_json() for u in sorted(users)]}
+    if backend is not None:
+        facts["workload"] = backend.as_json()
+    return "ServiceMissing", ObjectRef("Service", namespace, name), strength, more, facts
+
+
+def _is_new_address(scene: Scene, workload: ObjectRef, host: str) -> bool:
+    """Whether the newest revision brought the address: then that is where the mistake is."""
+    past = scene.history(workload)
+    return past is not None and any(host in str(c.after) and host not in str(c.before) for c in past.changes)
+
+
+def _moved_port(scene: Scene, workload: ObjectRef, port: str, target: ObjectRef | None) -> Elsewhere | None:
+    """The Service's own port was changed: its callers use the one it had."""
+    if target is None or target.kind != "Service" or not port:
+        return None
+    service = scene.snapshot.find(target) or {}
+    ports = [r.number(p, "port") for p in r.dicts(service, "spec", "ports")]
+    if not ports or int(port) in ports or r.text(service, "spec", "clusterIP") == "None":
+        return None
+    users = {
+        w
+        for w, known in scene.calls.addresses.items()
+        if any(a.port == port and resolve(scene.snapshot, a.host, w.namespace) == target for a in known)
+    }
+    when, who = last_change(service, fields="f:spec")
+    created = r.moment(service, "metadata", "creationTimestamp")
+    is_changed = when is not None and created is not None and when > created and recent(when, scene.now, _LATELY)
+    if not is_changed and len(users) < 2:
+        return None
+    shown = ", ".join(map(str, ports))
+    more = f" Service {target.name} has port {shown}{f', changed by {who}' if is_changed and who else ''};"
+    more += f" {len(users | {workload})} callers use {port}."
+    facts: dict[str, Any] = {"service": target.name, "port": ports[0], "suggested_port": int(port)}
+    return "ServicePortMismatch", ObjectRef.of(service, "Service"), 0.94 if is_changed else 0.85, more, facts
 
 
 def _wrong_address(
@@ -160,16 +232,6 @@ def _wrong_address(
     return None
 
 
-def _target(scene: Scene, workload: ObjectRef, host: str) -> ObjectRef | None:
-    if not host:
-        return None
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return resolve(scene.snapshot, host, workload.namespace)
-    return scene.calls.by_ip(host)
-
-
 def _configured_as(scene: Scene, workload: ObjectRef, host: str, port: str) -> Address | None:
     found = [a for a in scene.calls.addresses.get(bare(workload), ()) if a.host == host.lower()]
     return next((a for a in found if not port or a.port == port), found[0] if found else None)
@@ -177,41 +239,6 @@ def _configured_as(scene: Scene, workload: ObjectRef, host: str, port: str) -> A
 
 def _shown(host: str, port: str) -> str:
     return f"{host}:{port}" if host and port else host or "something it needs"
-
-
-#: Failures of running programs: (strength, number of lines that make it more than an accident)
-_RUNNING = {
-    "ConnectionPoolExhausted": (0.8, 2),
-    "ReadOnlyDependency": (0.82, 2),
-    "CertificateExpired": (0.82, 2),
-    "WrongCredentials": (0.72, 3),
-    "DiskFull": (0.84, 1),
-}
-
-
-def _from_running(scene: Scene, workload: ObjectRef, containers: list[Container]) -> Iterator[Hypothesis]:
-    """What programs complain about that keep running."""
-    seen = set()
-    for container in containers:
-        if scene.is_crashing(container):
-            continue
-        for match in scene.matches(container):
-            strength, least = _RUNNING.get(match.kind, (0.0, 0))
-            if not strength or match.kind in seen or match.count < least:
-                continue
-            seen.add(match.kind)
-            facts = {"container": container.name, "error": match.record.message[:300], **match.details}
-            words = f"{workload.kind} {workload.name} says: {match.record.message.splitlines()[0][:200]}"
-            proof: list[Evidence] = scene.log_evidence(container, match)
-            yield Hypothesis(
-                match.kind,
-                workload_ref(scene, workload),
-                strength,
-                words,
-                proof,
-                facts,
-                affected=scene.around(workload),
-            )
 
 
 def _configured(scene: Scene) -> Iterator[Hypothesis]:

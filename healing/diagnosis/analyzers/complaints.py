@@ -1,0 +1,89 @@
+"""What programs complain about that keep running: pools, stores that refuse writes, certificates, passwords, disks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from healing.diagnosis import reading as r
+from healing.diagnosis.analyzers.common import workload_ref
+from healing.diagnosis.analyzers.responsible import called, responsible
+from healing.diagnosis.analyzers.secrets import changed_secret
+from healing.diagnosis.hypothesis import Hypothesis, bare
+from healing.diagnosis.log_rules import Match
+from healing.diagnosis.scene import Container, Scene
+from healing.ports.cluster import ObjectRef
+
+#: Failures of running programs: (strength, number of lines that make it more than an accident)
+_RUNNING = {
+    "ConnectionPoolExhausted": (0.8, 2),
+    "ReadOnlyDependency": (0.82, 2),
+    "CertificateExpired": (0.82, 2),
+    "WrongCredentials": (0.74, 2),
+    "DiskFull": (0.84, 1),
+    "PermissionDenied": (0.66, 3),
+}
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """ConnectionPoolExhausted, ReadOnlyDependency, CertificateExpired, WrongCredentials, DiskFull, PermissionDenied."""
+    refused: dict[ObjectRef, list[tuple[ObjectRef, Hypothesis]]] = defaultdict(list)
+    for workload, containers in scene.containers.items():
+        for found, match in _of(scene, workload, containers):
+            if match.kind == "WrongCredentials":
+                store = called(scene, workload, match)
+                if store is not None:
+                    refused[store].append((workload, found))
+            yield found
+    for store, clients in refused.items():
+        if len({w for w, _ in clients}) > 1:
+            yield _rotated(scene, store, clients)
+
+
+def _of(scene: Scene, workload: ObjectRef, containers: list[Container]) -> Iterator[tuple[Hypothesis, Match]]:
+    seen: set[str] = set()
+    for container in containers:
+        if scene.is_crashing(container):
+            continue  # analyzers.crashes
+        for match in scene.matches(container):
+            strength, least = _RUNNING.get(match.kind, (0.0, 0))
+            if not strength or match.kind in seen or match.count < least or scene.has_stopped(match):
+                continue
+            seen.add(match.kind)
+            yield _judge(scene, workload, container, match, strength), match
+
+
+def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match, strength: float) -> Hypothesis:
+    facts: dict[str, Any] = {"container": container.name, "error": match.record.message[:300], **match.details}
+    words = f"{workload.kind} {workload.name} says: {match.record.first_line[:200]}"
+    about, affected = workload_ref(scene, workload), {*scene.around(workload), bare(workload)}
+    other = responsible(scene, workload, match)
+    if other is not None and other != bare(workload):
+        about = workload_ref(scene, other)
+        affected |= scene.around(other)
+        facts |= {"client": bare(workload).as_json()}
+        strength += 0.04
+    elif match.kind == "WrongCredentials":
+        secret = changed_secret(scene, workload, container)
+        if secret is not None:
+            about, more = secret
+            words += f". {more}"
+            facts |= {"secret": about.name, "workload": bare(workload).as_json()}
+            strength = 0.86
+    if match.kind == "DiskFull":
+        claims = [r.text(v, "persistentVolumeClaim", "claimName") for v in r.dicts(container.pod, "spec", "volumes")]
+        facts["claim"] = next((c for c in claims if c), "")
+    return Hypothesis(
+        match.kind, about, strength, words, scene.log_evidence(container, match), facts, affected=affected
+    )
+
+
+def _rotated(scene: Scene, store: ObjectRef, clients: list[tuple[ObjectRef, Hypothesis]]) -> Hypothesis:
+    """Several clients that were let in before: it is the store's password that changed."""
+    names = sorted({w.name for w, _ in clients})
+    words = f"{store.kind} {store.name} refuses the credentials of {', '.join(names[:4])}: its password is not theirs."
+    proof = [e for _, found in clients[:3] for e in found.evidence[:1]]
+    affected = {*scene.around(store), *(w for w, _ in clients)}
+    facts = {"clients": [w.as_json() for w, _ in clients]}
+    return Hypothesis("WrongCredentials", workload_ref(scene, store), 0.84, words, proof, facts, affected=affected)
