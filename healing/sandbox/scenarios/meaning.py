@@ -108,7 +108,7 @@ class Checks:
             return
         if step.params:
             self._problem((*path, "params"), "params belong to a fault")
-        if step.action in ("patch", "delete"):
+        if step.action in ("patch", "delete", "restart"):
             self._check_reference((*path, step.action), step.body, "name")
         elif step.action in ("drain", "uncordon"):
             self._check_exists((*path, step.action), "Node", "", step.body)

@@ -11,7 +11,7 @@ from healing.sandbox.apps.model import TrafficSource
 from healing.sandbox.ports import GitOpsOwner, Object
 from healing.sandbox.world import NodeSpec
 
-ActionOfStep = Literal["fault", "remove", "apply", "patch", "delete", "drain", "uncordon", "traffic"]
+ActionOfStep = Literal["fault", "remove", "apply", "patch", "delete", "restart", "drain", "uncordon", "traffic"]
 
 
 class ScenarioError(ValueError):
@@ -36,8 +36,8 @@ class Vocabulary:
 class Step:
     """Something that happens ``at_seconds`` after the world has come up (0 in a remedy).
 
-    ``body``: the fault's name (fault), an injection's id (remove), manifests (apply), a reference (patch, delete), a
-    node's name (drain, uncordon), or the fields of a traffic source (traffic).
+    ``body``: the fault's name (fault), an injection's id (remove), manifests (apply), a reference (patch, delete,
+    restart), a node's name (drain, uncordon), or the fields of a traffic source (traffic).
     """
 
     at_seconds: float

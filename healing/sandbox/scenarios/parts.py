@@ -11,7 +11,7 @@ from healing.sandbox.scenarios.model import ActionOfStep, Expectation, History, 
 from healing.sandbox.world import NodeSpec
 
 ACTIONS: tuple[ActionOfStep, ...] = (
-    "fault", "remove", "apply", "patch", "delete", "drain", "uncordon", "traffic",
+    "fault", "remove", "apply", "patch", "delete", "restart", "drain", "uncordon", "traffic",
 )  # fmt: skip
 DEVELOPER = "dev@example.com"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from healing.sandbox.api.patches.strategic import apply_strategic_patch
@@ -86,6 +87,8 @@ class Hands:
         elif step.action == "delete":
             resource = resource_of_reference(step.body)
             self._cluster.delete(resource, step.body.get("namespace"), step.body["name"], user=user)
+        elif step.action == "restart":
+            self._restart(step.body, user)
         elif step.action == "drain":
             await self._drain(step.body, user)
         elif step.action == "uncordon":
@@ -132,6 +135,17 @@ class Hands:
 
         resource = resource_of_reference(body)
         self._cluster.mutate(resource, body.get("namespace"), body["name"], change, user=user)
+
+    def _restart(self, reference: dict[str, Any], user: User) -> None:
+        """``kubectl rollout restart``."""
+        stamp = datetime.fromtimestamp(self._runtime.clock(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        def change(body: Object) -> None:
+            meta = body["spec"]["template"].setdefault("metadata", {})
+            meta.setdefault("annotations", {})["kubectl.kubernetes.io/restartedAt"] = stamp
+
+        resource, restarter = resource_of_reference(reference), replace(user, field_manager="kubectl-rollout")
+        self._cluster.mutate(resource, reference.get("namespace"), reference["name"], change, user=restarter)
 
     # nodes
 
