@@ -147,6 +147,8 @@ class ProbeResult:
 class Usage:
     cpu_cores: float = 0.0
     memory_bytes: int = 0
+    #: written to the container's own layer and to emptyDir volumes
+    ephemeral_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,8 @@ class Process(Protocol):
 class Runtime(Protocol):
     """The programs of the world. The kubelet calls `pull`, then `start`."""
 
-    def pull(self, image: str) -> PullResult: ...
+    def pull(self, image: str, *, authorized: bool = False) -> PullResult:
+        """``authorized``: the pod's pull secrets hold credentials for the image's registry."""
 
     def start(self, start: ContainerStart, now: float) -> Process: ...
 

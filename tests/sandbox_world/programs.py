@@ -89,8 +89,11 @@ class ScriptedRuntime:
         }
         self.pull_seconds = 0.0
         self.processes: list[ScriptedProcess] = []
+        #: image -> whether the last pull came with credentials
+        self.authorized: dict[str, bool] = {}
 
-    def pull(self, image: str) -> PullResult:
+    def pull(self, image: str, *, authorized: bool = False) -> PullResult:
+        self.authorized[image] = authorized
         if image in self.programs:
             return PullResult(True, duration_seconds=self.pull_seconds, size_bytes=2141011)
         name, _, tag = image.partition("/")[2].partition(":")

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 
 from healing.sandbox.ports import Object
 
-FailureKind = Literal["kubelet-stopped", "down", "runtime-down", "memory-pressure", "disk-pressure", "pid-pressure"]
+FailureKind = Literal[
+    "kubelet-stopped", "down", "runtime-down", "network-unavailable", "memory-pressure", "disk-pressure", "pid-pressure"
+]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 
@@ -37,7 +39,10 @@ class NodeHandle:
 
     - ``kubelet-stopped``: no heartbeats, probes, restarts or status; containers go on running.
     - ``down``: the machine is off: as above, and its processes are gone.
-    - ``runtime-down``: the kubelet reports Ready=False (``container runtime is down``).
+    - ``runtime-down``: the kubelet reports Ready=False (``container runtime is down``) and can neither start nor stop
+      a container; those that run go on.
+    - ``network-unavailable``: the node's network agent is gone; the kubelet reports it, nothing new is placed there and
+      (see `reachable`) the pods' network does not work.
     - ``memory-pressure``, ``disk-pressure``, ``pid-pressure``: the condition, its taint, and evictions.
     """
 

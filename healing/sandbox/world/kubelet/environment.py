@@ -21,6 +21,17 @@ class ConfigError(Exception):
     """A reference that cannot be resolved; the text is what the container's ``waiting.message`` says."""
 
 
+def check_user(pod: Object, container: Object) -> None:
+    """``runAsNonRoot`` with user 0. Raises `ConfigError`. (Who an image runs as by itself is not modelled.)"""
+    security = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    if security.get("runAsNonRoot") and security.get("runAsUser") == 0:
+        metadata = pod["metadata"]
+        full_name = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        raise ConfigError(
+            f'container\'s runAsUser breaks non-root policy (pod: "{full_name}", container: {container["name"]})'
+        )
+
+
 def resolve(cluster: Cluster, pod: Object, container: Object, *, pod_ip: str, host_ip: str) -> dict[str, str]:
     """All variables of a container. Raises `ConfigError`."""
     namespace = pod["metadata"]["namespace"]

@@ -8,18 +8,18 @@ from collections import deque
 from collections.abc import Callable
 
 from healing.sandbox.ports import ApiError, Object
-from healing.sandbox.world import conditions, pods, quantities
+from healing.sandbox.world import conditions, quantities
 from healing.sandbox.world.context import Context, format_micro_time, format_time, node_user
 from healing.sandbox.world.kubelet.pod_worker import PodWorker
+from healing.sandbox.world.kubelet.pressure import Pressure
 from healing.sandbox.world.nodes import FailureKind, NodeSpec
 
 log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
+PLEG_THRESHOLD_SECONDS = 180.0
 #: a heartbeat is due so many times within the grace
 HEARTBEATS_PER_GRACE = 4
-#: eviction threshold of a real kubelet (memory.available<100Mi)
-MEMORY_THRESHOLD_BYTES = 100 * 2**20
 _RESERVED_MEMORY_BYTES = 100 * 2**20
 
 _PRESSURES: tuple[tuple[str, FailureKind, tuple[str, str], tuple[str, str]], ...] = (
@@ -52,8 +52,8 @@ class NodeAgent:
         #: image name -> size in bytes
         self.images: dict[str, int] = {}
         self.failures: set[FailureKind] = set()
-        self._memory_pressure = False
-        self._evicted_at = 0.0
+        self._pressure = Pressure(self)
+        self._runtime_failed_at = 0.0
         self._reported_at = 0.0
         self._wakes = asyncio.Event()
 
@@ -64,6 +64,11 @@ class NodeAgent:
     @property
     def runs_processes(self) -> bool:
         return "down" not in self.failures
+
+    @property
+    def has_runtime(self) -> bool:
+        """Whether containers can be started, stopped and looked at."""
+        return "runtime-down" not in self.failures
 
     @property
     def capacity(self) -> Object:
@@ -88,6 +93,8 @@ class NodeAgent:
 
     def fail(self, kind: FailureKind) -> None:
         self.failures.add(kind)
+        if kind == "runtime-down":
+            self._runtime_failed_at = self.context.now()
         if kind == "down":
             now = self.context.now()
             for worker in self.workers.values():
@@ -95,7 +102,7 @@ class NodeAgent:
         self._wakes.set()
 
     def recover(self) -> None:
-        was_up = self.is_up
+        was_up = self.is_up and self.has_runtime
         self.failures.clear()
         if not was_up:
             now = self.context.now()
@@ -133,9 +140,9 @@ class NodeAgent:
             return
         now = self.context.now()
         self._renew_lease(now)
-        self._look_at_memory()
-        if self._report(now) and self.failures:
-            self._relieve(now)
+        self._pressure.look(now)
+        if self._report(now):
+            self._pressure.relieve(now)
 
     def register(self) -> None:
         cluster = self.context.cluster
@@ -162,8 +169,8 @@ class NodeAgent:
         cluster.mutate(
             "nodes", None, self.name, lambda node: node.update(status=status), user=self.user, subresource="status"
         )
-        self._event("Normal", "Starting", "Starting kubelet.")
-        self._event("Normal", "NodeReady", f"Node {self.name} status is now: NodeReady")
+        self.event("Normal", "Starting", "Starting kubelet.")
+        self.event("Normal", "NodeReady", f"Node {self.name} status is now: NodeReady")
 
     def _renew_lease(self, now: float) -> None:
         cluster, stamp = self.context.cluster, format_micro_time(now)
@@ -215,21 +222,34 @@ class NodeAgent:
                     reason = "NodeNotReady" if reason == "KubeletNotReady" else reason
                     reason = "NodeHasSufficientMemory" if reason == "KubeletHasSufficientMemory" else reason
                     reason = reason.replace("KubeletHas", "NodeHas")
-                    self._event("Normal", reason, f"Node {self.name} status is now: {reason}")
+                    self.event("Normal", reason, f"Node {self.name} status is now: {reason}")
         return True
+
+    def _runtime_problem(self, now: float) -> str:
+        """The runtime itself is missed first; three minutes later so are its containers' events (the PLEG)."""
+        silent = now - self._runtime_failed_at
+        if silent < PLEG_THRESHOLD_SECONDS:
+            return "container runtime is down"
+        ago = f"{int(silent) // 60}m{silent % 60:.9f}s"
+        return (
+            f"[container runtime is down, PLEG is not healthy: pleg was last seen active {ago} ago; threshold is 3m0s]"
+        )
 
     def _status(self, now: float, old: Object) -> Object:
         known = {c["type"]: c for c in old.get("conditions") or ()}
         entries: list[Object] = []
         for type_, kind, bad, good in _PRESSURES:
-            on = kind in self.failures or (type_ == "MemoryPressure" and self._memory_pressure)
+            on = kind in self._pressure.kinds
             entries.append(
                 _condition(known.get(type_), type_, ("True" if on else "False", *(bad if on else good)), now)
             )
         ready = ("True", "KubeletReady", "kubelet is posting ready status")
         if "runtime-down" in self.failures:
-            ready = ("False", "KubeletNotReady", "container runtime is down")
+            ready = ("False", "KubeletNotReady", self._runtime_problem(now))
         entries.append(_condition(known.get("Ready"), "Ready", ready, now))
+        network = _network_condition(known.get("NetworkUnavailable"), "network-unavailable" in self.failures, now)
+        if network is not None:
+            entries.insert(0, network)
         others = [c for c in old.get("conditions") or () if conditions.find(entries, c["type"]) is None]
         memory = quantities.parse(self.spec.memory) - _RESERVED_MEMORY_BYTES
         return {
@@ -251,38 +271,7 @@ class NodeAgent:
             "images": [{"names": [name], "sizeBytes": size} for name, size in sorted(self.images.items())],
         }  # fmt: skip
 
-    # --- pressure
-
-    def memory_used_bytes(self) -> int:
-        return sum(worker.memory_bytes() for worker in self.workers.values())
-
-    def _look_at_memory(self) -> None:
-        available = int(quantities.parse(self.spec.memory)) - self.memory_used_bytes()
-        self._memory_pressure = available < MEMORY_THRESHOLD_BYTES
-        if self._memory_pressure:
-            self._relieve(self.context.now())
-
-    def _relieve(self, now: float) -> None:
-        """Under pressure the kubelet ends one pod after the other, those first that use more than they asked for."""
-        kinds = self.failures & {"memory-pressure", "disk-pressure"}
-        if self._memory_pressure:
-            kinds.add("memory-pressure")
-        if not kinds or now - self._evicted_at < self.context.settings.eviction_pause_seconds:
-            return
-        victims = [w for w in self.workers.values() if w.may_be_evicted]
-        if not victims:
-            return
-        victim = max(victims, key=_excess_memory_bytes)
-        resource = "memory" if "memory-pressure" in kinds else "ephemeral-storage"
-        self._evicted_at = now
-        message = f"The node was low on resource: {resource}. "
-        if resource == "memory" and self._memory_pressure:
-            available = int(quantities.parse(self.spec.memory)) - self.memory_used_bytes()
-            message += f"Threshold quantity: 100Mi, available: {max(available, 0) // 1024}Ki. "
-        self._event("Warning", "EvictionThresholdMet", f"Attempting to reclaim {resource}")
-        victim.evict("Evicted", message, now)
-
-    def _event(self, type_: str, reason: str, message: str) -> None:
+    def event(self, type_: str, reason: str, message: str) -> None:
         # Kubelets regard their node by name and no uid; the store's own object serves as well.
         node = self.context.cluster.get("nodes", None, self.name)
         if node is not None:
@@ -290,6 +279,17 @@ class NodeAgent:
                 node, type="Warning" if type_ == "Warning" else "Normal", reason=reason, message=message,
                 component="kubelet", host=self.name,
             )  # fmt: skip
+
+
+def _network_condition(old: Object | None, broken: bool, now: float) -> Object | None:  # noqa: FBT001
+    """Written by the network's own agent (here: Calico's); a node that never had trouble does not show it."""
+    if broken:
+        return _condition(
+            old, "NetworkUnavailable", ("True", "CalicoIsDown", "Calico is shutting down on this node"), now
+        )
+    if old is None:
+        return None
+    return _condition(old, "NetworkUnavailable", ("False", "CalicoIsUp", "Calico is running on this node"), now)
 
 
 def _condition(old: Object | None, type_: str, verdict: conditions.Verdict, now: float) -> Object:
@@ -309,8 +309,3 @@ def _condition(old: Object | None, type_: str, verdict: conditions.Verdict, now:
 def _key(worker: PodWorker) -> tuple[str, str]:
     metadata = worker.pod["metadata"]
     return metadata["namespace"], metadata["name"]
-
-
-def _excess_memory_bytes(worker: PodWorker) -> int:
-    """Memory a pod uses beyond what it requested."""
-    return worker.memory_bytes() - int(pods.resource_total(worker.pod, "requests", "memory"))

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from healing.sandbox.ports import ApiError, Object
+from healing.sandbox.ports import ApiError, Object, Usage
 from healing.sandbox.world.kubelet import mounts, status
 from healing.sandbox.world.kubelet.container import Container
+from healing.sandbox.world.kubelet.ending import Ending
 from healing.sandbox.world.kubelet.mounts import MountError
 from healing.sandbox.world.kubelet.runner import Runner, lost_exit
 from healing.sandbox.world.reconciler import key_of
@@ -44,11 +45,12 @@ class PodWorker:
         self.references = mounts.references(pod)
         self.pod_ip = ""
         self.address_returned = False
-        self._runner = Runner(self)
-        self._stage: Stage = "mounting"
+        self.runner = Runner(self)
+        self._ending = Ending(self)
+        self.stage: Stage = "mounting"
         self._seen_at = self.context.now()
         self._mount_retry_seconds = 0.5
-        self._next_step_at = 0.0
+        self.next_step_at = 0.0
         self._shows_ip = False
         self._verdict: tuple[str, str, str] | None = None
         #: what the last published status was made of
@@ -98,7 +100,7 @@ class PodWorker:
         return float(wanted)
 
     def _arm(self, when: float) -> None:
-        if self._stage == "gone":
+        if self.stage == "gone":
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + max(0.0, when - self.context.now())
@@ -125,30 +127,32 @@ class PodWorker:
 
     def sync(self, now: float) -> None:
         self._wake_at = None
-        if not self.node.is_up:
+        if not self.node.is_up or not self.node.has_runtime:
             self._coast(now)
             return
-        if self.pod["metadata"].get("deletionTimestamp") and self._stage in ("mounting", "sandbox", "running"):
-            self._begin_termination(now)
-        if self._stage == "mounting" and now >= self._next_step_at:
+        if self.pod["metadata"].get("deletionTimestamp") and self.stage in ("mounting", "sandbox", "running"):
+            self._ending.begin(now)
+        if self.stage in ("mounting", "sandbox", "running"):
+            self._check_deadline(now)
+        if self.stage == "mounting" and now >= self.next_step_at:
             self._mount(now)
-        if self._stage == "sandbox" and now >= self._next_step_at:
+        if self.stage == "sandbox" and now >= self.next_step_at:
             self.pod_ip = self.node.take_address(self)
-            self._stage = "running"
-            self._publish(now)
-        if self._stage == "running":
+            self.stage = "running"
+            self.publish(now)
+        if self.stage == "running":
             self._sync_containers(now)
-        elif self._stage == "terminating":
-            self._terminate(now)
-        elif self._stage == "stopped":
-            self._clean_up(now)
-        if self._stage != "gone":
-            self._publish(now)
-            if self._next_step_at > now:
-                self.wake_at(self._next_step_at)
+        elif self.stage == "terminating":
+            self._ending.terminate(now)
+        elif self.stage == "stopped":
+            self._ending.clean_up(now)
+        if self.stage != "gone":
+            self.publish(now)
+            if self.next_step_at > now:
+                self.wake_at(self.next_step_at)
 
     def _coast(self, now: float) -> None:
-        """The kubelet does not run: the containers go on without it, nobody looks after them."""
+        """The kubelet does not run, or without a runtime: the containers go on, nobody looks after them."""
         for container in self.every() if self.node.runs_processes else ():
             if container.running and container.process is not None:
                 container.process.poll(now)
@@ -159,11 +163,11 @@ class PodWorker:
             self.volumes = mounts.volume_files(self.context.cluster, self.pod, pod_ip=self.pod_ip, host_ip=self.node.ip)
         except MountError as error:
             self.event("Warning", "FailedMount", str(error))
-            self._next_step_at = now + self._mount_retry_seconds
+            self.next_step_at = now + self._mount_retry_seconds
             self._mount_retry_seconds = min(self._mount_retry_seconds * 2, MAX_MOUNT_RETRY_SECONDS)
             return
-        self._stage = "sandbox"
-        self._next_step_at = now + self.context.settings.sandbox_start_seconds
+        self.stage = "sandbox"
+        self.next_step_at = now + self.context.settings.sandbox_start_seconds
 
     def _sync_containers(self, now: float) -> None:
         if self._refresh_at is not None:
@@ -175,8 +179,8 @@ class PodWorker:
             if container.next_waiting is not None and now >= container.show_waiting_at:
                 container.wait(*container.next_waiting)
                 container.next_waiting = None
-            if container.running and self._runner.watch(container, now) and not container.killed_by_probe:
-                self._publish(now)
+            if container.running and self.runner.watch(container, now) and not container.killed_by_probe:
+                self.publish(now)
         policy = self.pod["spec"].get("restartPolicy", "Always")
         if self._initialize(policy, now):
             self._run_main(policy, now)
@@ -191,11 +195,11 @@ class PodWorker:
                 continue
             if container.state == "terminated" and not _restarts(container, policy):
                 continue
-            self._runner.advance(container, now)
+            self.runner.advance(container, now)
         if self.main and all(c.state == "terminated" and not _restarts(c, policy) for c in self.main):
             for sidecar in self.init:
                 if sidecar.running:
-                    self._runner.stop(sidecar, self.grace_seconds, now)
+                    self.runner.stop(sidecar, self.grace_seconds, now)
             if self._finish_at is None:
                 self._finish_at = now + self.context.settings.relist_seconds
                 self.wake_at(self._finish_at)
@@ -208,7 +212,7 @@ class PodWorker:
         for container in self.init:
             if container.is_sidecar:
                 if not container.running:
-                    self._runner.advance(container, now)
+                    self.runner.advance(container, now)
                 if not container.started and not main_ran:
                     return False
                 continue
@@ -216,84 +220,62 @@ class PodWorker:
                 continue
             if container.running or (container.state == "terminated" and policy == "Never"):
                 return False
-            self._runner.advance(container, now)
+            self.runner.advance(container, now)
             return False
         return True
 
     # --- the end
 
     def evict(self, reason: str, message: str, now: float, *, grace_seconds: float = 0.0) -> None:
-        """The kubelet itself ends the pod: it stays as Failed with this reason."""
-        if self._stage in ("terminating", "stopped", "gone"):
+        """The kubelet itself ends the pod for want of a resource: it stays as Failed with this reason."""
+        self.end("Warning", reason, message, now, grace_seconds=grace_seconds)
+
+    def end(self, type_: str, reason: str, message: str, now: float, *, grace_seconds: float) -> None:
+        """Stop all containers and leave the pod as Failed, with an event of this type."""
+        if self.stage in ("terminating", "stopped", "gone"):
             return
         self._verdict = ("Failed", reason, message)
-        self.event("Warning", reason, message)
-        self._stage = "terminating"
+        self.event(type_, reason, message)
+        self.stage = "terminating"
         for container in self.every():
-            self._runner.stop(container, grace_seconds, now)
+            if container.running:
+                self._ending.announce(container)
+            self.runner.stop(container, grace_seconds, now)
         self.wake()
+
+    def _check_deadline(self, now: float) -> None:
+        seconds = self.pod["spec"].get("activeDeadlineSeconds")
+        if seconds is None:
+            return
+        due = self._seen_at + float(seconds)
+        if now < due:
+            self.wake_at(due)
+            return
+        message = "Pod was active on the node longer than the specified deadline"
+        self.end("Normal", "DeadlineExceeded", message, now, grace_seconds=self.grace_seconds)
 
     @property
     def may_be_evicted(self) -> bool:
         critical = int(self.pod["spec"].get("priority") or 0) >= SYSTEM_PRIORITY
-        return self._stage == "running" and not critical and any(c.running for c in self.every())
+        return self.stage == "running" and not critical and any(c.running for c in self.every())
 
-    def memory_bytes(self) -> int:
-        """What its containers use now."""
-        return sum(c.process.usage().memory_bytes for c in self.every() if c.running and c.process is not None)
+    def memory_bytes(self, container: str = "") -> int:
+        """What its containers (or the one named) use now."""
+        return sum(usage.memory_bytes for name, usage in self.usage().items() if container in ("", name))
 
-    def _begin_termination(self, now: float) -> None:
-        self._stage = "terminating"
-        pause = 0.0
-        for container in self.every():
-            container.prepared = container.pull = None
-            if container.running:
-                message = f"Stopping container {container.name}"
-                self.event("Normal", "Killing", message, field_path=container.field_path)
-            hook = (container.spec.get("lifecycle") or {}).get("preStop") or {}
-            pause = max(pause, float((hook.get("sleep") or {}).get("seconds") or 0))
-        self._next_step_at = now + min(pause, self.grace_seconds)
+    def ephemeral_bytes(self, container: str = "") -> int:
+        """What its containers (or the one named) have written to the node's disk."""
+        return sum(usage.ephemeral_bytes for name, usage in self.usage().items() if container in ("", name))
 
-    def _terminate(self, now: float) -> None:
-        """Main containers first, then sidecars from the last to the first, all within the grace."""
-        if now < self._next_step_at:
-            self.wake_at(self._next_step_at)
-            return
-        for container in self.every():
-            if container.running:
-                self._runner.watch(container, now)
-        running = [c for c in self.main if c.running]
-        for group in (running, [c for c in reversed(self.init) if c.running][:1]):
-            for container in group:
-                self._runner.stop(container, self.grace_seconds, now)
-            if group:
-                self.wake_at(now + 0.25)
-                return
-        self._stage = "stopped"
-        self.node.give_address(self)
-        self._next_step_at = now + self.context.settings.cleanup_seconds
-
-    def _clean_up(self, now: float) -> None:
-        if now < self._next_step_at:
-            return
-        if not self.pod["metadata"].get("deletionTimestamp"):
-            self._next_step_at = 0.0  # evicted: the object stays until someone deletes it
-            return
-        self._publish(now)
-        namespace, name = key_of(self.pod)
-        try:
-            self.context.cluster.delete("pods", namespace, name, user=self.node.user, grace_seconds=0, uid=self.uid)
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            self.vanish()
+    def usage(self) -> dict[str, Usage]:
+        return {c.name: c.process.usage() for c in self.every() if c.running and c.process is not None}
 
     def vanish(self) -> None:
         """The object is gone from the API: whatever still runs is killed."""
         now = self.context.now()
         for container in self.every():
             if container.running and container.process is not None:
-                if self._stage in ("mounting", "sandbox", "running") and self.node.is_up:
+                if self.stage in ("mounting", "sandbox", "running") and self.node.is_up:
                     message = f"Stopping container {container.name}"
                     self.event("Normal", "Killing", message, field_path=container.field_path)
                 container.process.kill(now)
@@ -303,7 +285,7 @@ class PodWorker:
 
     def close(self) -> None:
         """Do nothing more."""
-        self._stage = "gone"
+        self.stage = "gone"
         if self._timer is not None:
             self._timer.cancel()
 
@@ -329,7 +311,7 @@ class PodWorker:
 
     def source_changed(self) -> None:
         """A mounted ConfigMap or Secret changed; its files follow with the volumes' next refresh."""
-        if self._stage != "running":
+        if self.stage != "running":
             return
         when = self.context.now() + self.context.settings.volume_refresh_seconds
         if self._refresh_at is None:
@@ -349,11 +331,11 @@ class PodWorker:
             container.files.clear()
             container.files.update(fresh)
 
-    def _publish(self, now: float) -> None:
+    def publish(self, now: float) -> None:
         if any(c.killed_by_probe and c.state == "terminated" for c in self.every()):
             return
         version = self.pod["metadata"]["resourceVersion"]
-        view = (version, self._stage, self._shows_ip, self.address_returned, *(c.view() for c in self.every()))
+        view = (version, self.stage, self._shows_ip, self.address_returned, *(c.view() for c in self.every()))
         if view == self._published:
             return
         self._published = view
@@ -365,7 +347,7 @@ class PodWorker:
             pod_ip=self.pod_ip if self._shows_ip else "",
             started_at=self._seen_at,
             has_sandbox=has_sandbox,
-            is_over=self._stage == "stopped",
+            is_over=self.stage == "stopped",
             verdict=self._verdict,
         )
         wanted = status.build(self.pod, facts, now)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from healing.sandbox.ports import ContainerStart, Exit, Object
 from healing.sandbox.world import quantities
-from healing.sandbox.world.kubelet import environment, mounts
+from healing.sandbox.world.kubelet import environment, hooks, mounts
 from healing.sandbox.world.kubelet.container import Container, Pull
 from healing.sandbox.world.kubelet.environment import ConfigError
+from healing.sandbox.world.kubelet.pull_secrets import registry_of, registry_secrets
 
 if TYPE_CHECKING:
     from healing.sandbox.world.kubelet.pod_worker import PodWorker
@@ -109,12 +110,22 @@ class Runner:
             self._retry_later(container, now)
             return False
         self._event(container, "Normal", "Pulling", f'Pulling image "{image}"')
-        result = self._context.runtime.pull(image)
+        result = self._context.runtime.pull(image, authorized=self._has_credentials(image))
         container.pull = Pull(now + max(result.duration_seconds, 0.0), result)
         if result.duration_seconds > 0:
             self._worker.wake_at(container.pull.done_at)
             return False
         return self._pulled(container, container.pull, now)
+
+    def _has_credentials(self, image: str) -> bool:
+        found, missing = registry_secrets(self._context.cluster, self._worker.pod)
+        if missing:
+            self._worker.event(
+                "Warning", "FailedToRetrieveImagePullSecret",
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed.",
+            )  # fmt: skip
+        return registry_of(image) in found
 
     def _pulled(self, container: Container, pull: Pull, now: float) -> bool:
         container.pull = None
@@ -166,6 +177,7 @@ class Runner:
     def _prepare(self, container: Container) -> ContainerStart:
         worker, spec = self._worker, container.spec
         pod, metadata = worker.pod, worker.pod["metadata"]
+        environment.check_user(pod, spec)
         env = environment.resolve(self._context.cluster, pod, spec, pod_ip=worker.pod_ip, host_ip=worker.node.ip)
         env.setdefault("HOSTNAME", pod["spec"].get("hostname") or metadata["name"])
         container.files = mounts.container_files(spec, worker.volumes)
@@ -206,6 +218,11 @@ class Runner:
             self._worker.wake_at(container.retry_at)
             return
         self._event(container, "Normal", "Started", "Container started")
+        hook = ((container.spec.get("lifecycle") or {}).get("postStart") or {}) if first is None else {}
+        if hook and not hooks.run(hook, container, self._worker.pod_ip).ok:
+            self._event(container, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._event(container, "Normal", "Killing", "FailedPostStartHook")
+            self.stop(container, self._worker.grace_seconds, now)
         self._worker.wake_at(now + self._settings.relist_seconds)
         for prober in container.probers:
             self._worker.wake_at(prober.next_at)
@@ -238,8 +255,8 @@ class Runner:
             return
         container.kill_at = now + max(grace_seconds, MIN_GRACE_SECONDS)
         hook = (container.spec.get("lifecycle") or {}).get("preStop") or {}
-        if "exec" in hook:
-            container.process.exec(list(hook["exec"].get("command") or ()))
+        if hook and not hooks.run(hook, container, self._worker.pod_ip).ok:
+            self._event(container, "Warning", "FailedPreStopHook", "PreStopHook failed")
         container.process.terminate(now)
         self._worker.wake_at(now + STOP_POLL_SECONDS)
 
