@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from healing.sandbox.api.cluster import ApiServer
-from healing.sandbox.apps import AppRuntime
+from healing.sandbox.apps import AppRuntime, cluster_dns
 from healing.sandbox.faults import FaultInjector
 from healing.sandbox.scenarios import Scenario, ScenarioRunner
 from healing.sandbox.signals import Signals
 from healing.sandbox.world import Settings, World
+
+_OFF_THE_NETWORK = frozenset(("down", "network-unavailable"))
 
 
 @dataclass(slots=True)
@@ -52,9 +54,11 @@ def build(
     world = World(api, runtime, nodes=scenario.nodes if scenario else 3, clock=clock, settings=settings)
     api.log_source = world.log_source
     runtime.attach(api)
+    if scenario is not None:
+        cluster_dns.install(api)
 
     def reachable(node: str) -> bool:
-        return not node or node not in world.node_names or "down" not in world.node(node).failures
+        return not node or node not in world.node_names or not _OFF_THE_NETWORK & world.node(node).failures
 
     runtime.reachable = reachable
     injector = FaultInjector(api, runtime, world)

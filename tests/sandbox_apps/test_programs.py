@@ -298,9 +298,9 @@ def test_any_script_is_read_or_refused(script: str) -> None:
 @pytest.mark.parametrize(
     ("value", "address"),
     [
-        ("http://payments:8080/x", Address("http", "payments", 8080)),
-        ("https://payments", Address("https", "payments", 443)),
-        ("postgres://shop:pw@db/shop", Address("postgres", "db", 5432)),
+        ("http://payments:8080/x", Address("http", "payments", 8080, path="/x")),
+        ("https://payments", Address("https", "payments", 443, tls=True)),
+        ("postgres://shop:pw@db/shop", Address("postgres", "db", 5432, "shop", "pw", "/shop")),
         ("cache:6379", Address("tcp", "cache", 6379)),
         ("kafka-0:9092,kafka-1:9092", Address("tcp", "kafka-0", 9092)),
         ("http://payments:80x", None),

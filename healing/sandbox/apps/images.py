@@ -25,6 +25,7 @@ _VERSION_TAG = re.compile(
 _UNLIKELY = re.compile(
     r"nope|typo|missing|does-?not-?exist|non-?existent|no-?such|invalid|notfound|not-found", re.IGNORECASE
 )
+REGISTRY_ANSWERS = ("open", "private", "unreachable", "timeout", "unavailable", "rate-limited")
 _OPEN_SUFFIXES = (".local", ".internal", ".example.com", ".example.org", ".svc", ".lan", ".corp")
 
 
@@ -92,8 +93,8 @@ class Catalogue:
             base = self.program(rest.pop("extends"), at) if "extends" in rest else Program()
             self.programs[name] = apply_changes(base, {"name": name, **rest}, at)
         for host, answer in (data.get("registries") or {}).items():
-            if answer not in ("open", "private", "unreachable"):
-                raise DefinitionError(f"{where}.registries.{host}: {answer!r} is none of open, private, unreachable")
+            if answer not in REGISTRY_ANSWERS:
+                raise DefinitionError(f"{where}.registries.{host}: {answer!r} is none of {', '.join(REGISTRY_ANSWERS)}")
             self.registries[str(host)] = answer
         for repository, tags in (data.get("repositories") or {}).items():
             at = f"{where}.repositories.{repository}"
@@ -151,7 +152,8 @@ class Catalogue:
         image = parse_image(reference)
         if image is None:
             return PullResult(ok=False, error=f'couldn\'t parse image name "{reference}": invalid reference format')
-        if str(image) in self.published:
+        broken = self.registries.get(image.host) in ("unreachable", "timeout", "unavailable", "rate-limited")
+        if str(image) in self.published and not broken:
             return PullResult(ok=True, duration_seconds=0.6, size_bytes=64 << 20)
         wrapped = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
         error = self._registry_error(image, authorized=authorized)
@@ -175,6 +177,17 @@ class Catalogue:
             return f"failed to do request: {manifest}: dial tcp: lookup {host} on 10.96.0.10:53: no such host"
         if answer == "unreachable":
             return f"failed to do request: {manifest}: dial tcp 192.0.2.10:443: connect: connection refused"
+        if answer == "timeout":
+            return f"failed to do request: {manifest}: dial tcp 192.0.2.10:443: i/o timeout"
+        if answer == "unavailable":
+            url = manifest.partition(" ")[2].strip('"')
+            return f"unexpected status from HEAD request to {url}: 503 Service Unavailable"
+        if answer == "rate-limited":
+            url = manifest.partition(" ")[2].strip('"')
+            return (
+                f"unexpected status from HEAD request to {url}: 429 Too Many Requests - Server message: toomanyrequests: "
+                "You have reached your unauthenticated pull rate limit."
+            )
         if answer == "private" and not authorized:
             return (
                 "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to "

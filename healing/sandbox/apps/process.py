@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from healing.sandbox.apps import shell
-from healing.sandbox.apps.program import Effects, Program
+from healing.sandbox.apps.disk import Disk
+from healing.sandbox.apps.effects import Effects
+from healing.sandbox.apps.program import Program
 from healing.sandbox.apps.shell_commands import COMMANDS
 from healing.sandbox.apps.shell_context import BecomesServer, Context
 from healing.sandbox.ports import ContainerStart, Exit, LogLine, ProbeResult, Usage
@@ -53,6 +55,7 @@ class BaseProcess:
         self._sink = sink
         self._connect = connect
         self._leaves_at: tuple[float, int] | None = None
+        self.disk = Disk()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,17 +76,21 @@ class BaseProcess:
         return self.exit
 
     def usage(self) -> Usage:
-        return Usage(self.cpu_cores, self.memory_bytes) if self.exit is None else Usage()
+        if self.exit is not None:
+            return Usage(ephemeral_bytes=int(self.disk.ephemeral_bytes))
+        return Usage(self.cpu_cores, self.memory_bytes, int(self.disk.ephemeral_bytes))
 
     def http_get(self, port: int, path: str, scheme: str, timeout_seconds: float = 1.0) -> ProbeResult:
         url = f"{scheme.lower()}://{self.start.pod_ip}:{port}{path}"
         return ProbeResult(False, f'Get "{url}": dial tcp {self.start.pod_ip}:{port}: connect: connection refused')
 
-    def tcp_connect(self, port: int) -> ProbeResult:
+    def tcp_connect(self, port: int, timeout_seconds: float = 1.0) -> ProbeResult:
         return ProbeResult(False, f"dial tcp {self.start.pod_ip}:{port}: connect: connection refused")
 
     def exec(self, command: list[str]) -> ProbeResult:
         """Run a command in the container; a failed one answers its output, as kubelet's events show it."""
+        if self.effects.hang:
+            return ProbeResult(False, f'command timed out: "{" ".join(command)}" timed out after 1s')
         output: list[str] = []
         context = self.context(lambda _stream, text: output.append(text))
         if not self.is_program(command[0]) and command[0].rsplit("/", 1)[-1] not in COMMANDS:
@@ -124,6 +131,15 @@ class BaseProcess:
 
     def listening(self) -> bool:
         return False
+
+    @property
+    def disk_full(self) -> bool:
+        return self.disk.full
+
+    def write_disk(self, amount: float) -> None:
+        """Write so many bytes, as far as there is room."""
+        if amount > 0:
+            self.disk.write(amount)
 
     def finish(self, now: float, outcome: Exit) -> None:
         self.exit = outcome

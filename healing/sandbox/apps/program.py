@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 Language = Literal["go", "java", "node", "python", "c"]
@@ -16,10 +16,18 @@ class DefinitionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CallSpec:
-    """A dependency: the environment variable that names it and how it is used."""
+    """A dependency: where its address comes from and how it is used."""
 
-    #: name of the variable with the URL (``http://payments:8080``) or ``host:port``
-    env: str
+    #: name of the variable with the URL (``http://payments:8080``), ``host:port`` or a host beside ``port_env``
+    env: str = ""
+    #: instead of a variable: a mounted file, and the key in it
+    file: str = ""
+    key: str = ""
+    #: protocol of an address that names none (``postgres``, ``mysql``, ``redis``, ``kafka``, ``amqp``, ``http`` ...)
+    scheme: str = ""
+    port_env: str = ""
+    user_env: str = ""
+    database_env: str = ""
     per_request: float = 1.0
     #: without it a request fails; an optional one only costs time
     required: bool = True
@@ -28,6 +36,23 @@ class CallSpec:
     password_env: str = ""
     #: readiness paths answer 503 while this dependency does not answer at all
     readiness: bool = False
+    #: share of its calls that change data (databases, queues)
+    writes: float = 0.4
+    #: connections each process keeps to a database at most
+    pool_size: int = 10
+    pool_env: str = ""
+    #: how long a request waits for one of them
+    pool_timeout_seconds: float = 3.0
+    #: tries after the first one
+    retries: int = 0
+    #: stops calling for a while when most calls fail
+    breaker: bool = False
+    #: path added to the address
+    path: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.env or self.key or self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +66,12 @@ class ConfigKey:
     key: str = ""
     #: what the value must look like (a regular expression, whole value)
     pattern: str = ""
+    #: what it is parsed as: ``int``, ``number``, ``bool``, ``duration`` (5s, 1m30s), ``json``, ``yaml``, ``url``
+    type: str = ""
+    #: the values it may have, divided by commas
+    choices: str = ""
+    #: only looked at if it is there
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +90,10 @@ class Program:
     """One program's nature. Times in seconds, memory in bytes, CPU in cores."""
 
     name: str = "generic"
-    kind: Literal["server", "worker", "shell"] = "server"
+    #: ``proxy``: a sidecar all traffic of its pod goes through
+    kind: Literal["server", "worker", "shell", "proxy"] = "server"
+    #: what it speaks: ``http``, or a database's or queue's protocol
+    protocol: str = "http"
     language: Language = "go"
     log_format: LogFormat = "plain"
     #: paths or names this image can start; ``*`` at the end matches the rest
@@ -70,6 +104,8 @@ class Program:
     #: listens on these; empty means the pod's containerPorts
     ports: tuple[int, ...] = ()
     port_env: str = ""
+    #: those of its ports on which it speaks TLS
+    tls_ports: tuple[int, ...] = (443, 8443)
     startup_seconds: float = 1.0
     startup_cpu_cores: float = 0.2
     base_cpu_cores: float = 0.005
@@ -96,10 +132,26 @@ class Program:
     calls_from_env: bool = False
     #: clients must send this variable's value
     password_env: str = ""
+    #: variables with the user and the database that exist; any will do where they are not set
+    user_env: str = ""
+    database_env: str = ""
+    #: connections a database takes; 0: as many as come
+    max_connections: int = 0
+    #: calls carry tokens, which are refused when the clocks of both ends differ by more; 0: no tokens
+    token_leeway_seconds: float = 0.0
+    #: answers 404 below other paths than its own
+    strict_paths: bool = False
+    #: mounted ``*.json``, ``*.yaml`` and ``*.yml`` files must be readable as such
+    parses_files: bool = False
+    #: what it writes to its disk
+    disk_bytes_per_second: float = 0.0
+    disk_bytes_per_request: float = 0.0
     operations: tuple[str, ...] = ("GET /",)
     #: writes a line for (a sample of) its requests
     access_log: bool = True
     chatter: tuple[str, ...] = ()
+    #: warnings and errors it prints now and then while all is well
+    grumbles: tuple[str, ...] = ()
     #: from SIGTERM to its exit; one that ignores it needs a SIGKILL
     grace_seconds: float = 0.4
     ignores_sigterm: bool = False
@@ -107,8 +159,9 @@ class Program:
     crash: Crash | None = None
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|k|M|G)?")
-_UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 1000, "M": 10**6, "G": 10**9}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
+_UNITS = {None: 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "k": 1000, "M": 10**6, "G": 10**9,
+          "T": 10**12}  # fmt: skip
 
 
 def parse_bytes(value: Any, where: str) -> int:
@@ -121,11 +174,12 @@ def parse_bytes(value: Any, where: str) -> int:
 
 _NAMES = {f.name for f in fields(Program)}
 _TUPLES = {
-    "entrypoint", "binaries", "ports", "health_paths", "ready_paths", "paths", "operations", "chatter",
+    "entrypoint", "binaries", "ports", "health_paths", "ready_paths", "paths", "operations", "chatter", "grumbles",
+    "tls_ports",
 }  # fmt: skip
 _BYTES = {"base_memory", "memory_per_request", "leak_per_second", "leak_per_request"}
 _CHOICES = {
-    "kind": ("server", "worker", "shell"),
+    "kind": ("server", "worker", "shell", "proxy"),
     "language": ("go", "java", "node", "python", "c"),
     "log_format": ("json", "plain", "logfmt"),
 }
@@ -182,23 +236,9 @@ def _list(value: Any, where: str) -> list[Any]:
 def _record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise DefinitionError(f"{where}: expected a mapping, got {value!r}")
-    defaults = kind(env="") if kind is CallSpec else kind()
+    defaults = kind()
     known = {f.name for f in fields(kind)}
     for name in value:
         if name not in known:
             raise DefinitionError(f"{where}.{name}: unknown field; known are {', '.join(sorted(known))}")
     return kind(**{n: _scalar(v, getattr(defaults, n), f"{where}.{n}") for n, v in value.items()})
-
-
-@dataclass(slots=True)
-class Effects:
-    """What is being done to a running process from outside, summed over the active behaviours."""
-
-    leak_bytes_per_second: float = 0.0
-    leak_bytes_per_request: float = 0.0
-    cpu_cores: float = 0.0
-    latency_seconds: float = 0.0
-    error_rate: float = 0.0
-    crash: Crash | None = None
-    #: names of the dependencies (variables) that do not answer
-    lost: frozenset[str] = field(default_factory=frozenset)

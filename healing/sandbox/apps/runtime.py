@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from healing.sandbox.apps import talk
+from healing.sandbox.apps.conditions import Conditions
+from healing.sandbox.apps.effects import Effects
 from healing.sandbox.apps.images import Catalogue
-from healing.sandbox.apps.model import Traffic, TrafficSource
-from healing.sandbox.apps.process import BaseProcess, has_binary
-from healing.sandbox.apps.program import Crash, Effects, Program
-from healing.sandbox.apps.script import ScriptProcess
+from healing.sandbox.apps.ingress import Routes
+from healing.sandbox.apps.model import TrafficSource
+from healing.sandbox.apps.names import Names
+from healing.sandbox.apps.process import BaseProcess
+from healing.sandbox.apps.program import Program
 from healing.sandbox.apps.server import ServerProcess
-from healing.sandbox.apps.shell_commands import COMMANDS
+from healing.sandbox.apps.starting import FailedStart, ReplacedProcess, command_of, launch
+from healing.sandbox.apps.traffic import Traffic
+from healing.sandbox.apps.volumes import Volumes
 from healing.sandbox.apps.wiring import Wiring
-from healing.sandbox.ports import Cluster, ContainerStart, Exit, LogLine, ProbeResult, PullResult
+from healing.sandbox.ports import Cluster, ContainerStart, LogLine, PullResult
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
-_SHELLS = ("sh", "bash", "ash", "dash")
-_RUNC = (
-    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
-    "unable to start container process: "
-)
 _DEFAULT_NODE_CORES = 4.0
 _KEEP_ENDED_SECONDS = 60.0
 
@@ -61,47 +61,6 @@ class Behaviour:
         return any(all(start.labels.get(k) == v for k, v in wanted) for wanted in self.labels)
 
 
-class FailedStart(BaseProcess):
-    """A container whose command could not be run."""
-
-    def __init__(self, start: ContainerStart, program: Program, now: float, error: str) -> None:
-        super().__init__(start, program, now, sink=lambda _p, _l: None, connect=lambda _s, _h, _p: (False, ""))
-        self.finish(now, Exit(128 if "stat " in error or "exec" in error else 1, "StartError", start_error=error))
-
-
-class ReplacedProcess(ScriptProcess):
-    """A script that ends by starting the image's program: one container, first script, then server."""
-
-    server: ServerProcess | None = None
-    make_server: Callable[[float], ServerProcess]
-
-    def advance(self, now: float) -> None:
-        if self.server is None:
-            super().advance(now)
-            if self.becomes is not None:
-                self.server = self.make_server(now)
-        if self.server is not None:
-            self.exit = self.server.poll(now)
-            self.memory_bytes, self.cpu_cores = self.server.memory_bytes, self.server.cpu_cores
-
-    def http_get(self, port: int, path: str, scheme: str, timeout_seconds: float = 1.0) -> ProbeResult:
-        if self.server is not None:
-            return self.server.http_get(port, path, scheme, timeout_seconds)
-        return super().http_get(port, path, scheme)
-
-    def tcp_connect(self, port: int) -> ProbeResult:
-        return self.server.tcp_connect(port) if self.server is not None else super().tcp_connect(port)
-
-    def terminate(self, now: float) -> None:
-        if self.server is not None:
-            self.server.terminate(now)
-
-    def kill(self, now: float, reason: str = "Error") -> Exit:
-        if self.server is not None:
-            self.server.kill(now, reason)
-        return super().kill(now, reason)
-
-
 @dataclass(slots=True)
 class AppRuntime:
     """Give it the cluster with `attach` before the first tick; until then programs run but nobody calls them."""
@@ -119,6 +78,9 @@ class AppRuntime:
     oom_kills: dict[tuple[str, str], int] = field(default_factory=dict)
     #: is a node on the network; the world replaces it
     reachable: Callable[[str], bool] = lambda _node: True
+    #: network and clocks of the machines, hosts outside
+    conditions: Conditions = field(default_factory=Conditions)
+    volumes: Volumes = field(default_factory=Volumes)
     _servers: dict[int, ServerProcess] = field(default_factory=dict)
     _by_pod: dict[str, list[BaseProcess]] = field(default_factory=dict)
     _cluster: Cluster | None = None
@@ -147,31 +109,17 @@ class AppRuntime:
         if old is not None:
             self._forget(old)
         self.processes[process.key] = process
+        if self._cluster is not None:
+            self.volumes.mount(self._cluster, process)
         self._by_pod.setdefault(start.pod_uid, []).append(process)
         self._apply_behaviours(process)
         return process
 
     def _create(self, start: ContainerStart, program: Program, now: float) -> BaseProcess:
-        argv = [*start.command, *start.args] if start.command else []
-        if not argv and program.kind == "shell":
-            argv = list(start.args) or list(program.entrypoint)
+        argv = command_of(start, program)
         if not argv:
             return self._server(start, program, now)
-        name = argv[0]
-        base = name.rsplit("/", 1)[-1]
-        if program.kind != "shell" and has_binary(program, name):
-            return self._server(start, program, now)
-        is_tool = base in COMMANDS or base in _SHELLS or base in ("sleep", "yes", "stress", "stress-ng", "exec")
-        in_path = "/" not in name or name.startswith(("/bin/", "/usr/bin/", "/usr/local/bin/", "/sbin/"))
-        if program.shell and is_tool and in_path:
-            process = ReplacedProcess(start, program, now, argv, sink=self._log, connect=self.connect)
-            process.make_server = lambda at: self._server(start, program, at)
-            return process
-        if "/" in name:
-            return FailedStart(
-                start, program, now, f'{_RUNC}exec: "{name}": stat {name}: no such file or directory: unknown'
-            )
-        return FailedStart(start, program, now, f'{_RUNC}exec: "{name}": executable file not found in $PATH: unknown')
+        return launch(start, program, now, argv, self._log, self.connect, self._server)
 
     def _server(self, start: ContainerStart, program: Program, now: float) -> ServerProcess:
         rng = random.Random(f"{self.seed}/{start.pod_uid}/{start.container}/{start.restart_count}")
@@ -208,8 +156,9 @@ class AppRuntime:
     def attach(self, cluster: Cluster, sources: Sequence[TrafficSource] = ()) -> None:
         """Connect the programs to the cluster's Services and NetworkPolicies."""
         self._cluster = cluster
-        self._wiring = Wiring(cluster, self.in_pod, self._is_reachable)
-        self.traffic = Traffic(self._wiring, self.servers, self._node_cores, self._rng)
+        self._wiring = Wiring(cluster, self.in_pod, self._is_reachable, self.conditions)
+        names, routes = Names(cluster, self._wiring, self.in_pod), Routes(cluster, self._wiring)
+        self.traffic = Traffic(self._wiring, self.servers, self._node_cores, self._rng, names, routes)
         self.traffic.sources.extend(sources)
 
     def _is_reachable(self, node: str) -> bool:
@@ -220,6 +169,11 @@ class AppRuntime:
             p.server if isinstance(p, ReplacedProcess) and p.server is not None else p
             for p in self._by_pod.get(pod_uid, [])
         ]
+
+    @property
+    def wiring(self) -> Wiring | None:
+        """The routes of the cluster it is attached to."""
+        return self._wiring
 
     def servers(self) -> list[ServerProcess]:
         return [server for server in self._servers.values() if server.running]
@@ -244,6 +198,8 @@ class AppRuntime:
         verdicts = {way.verdict for way in self._wiring.ways(source, start.namespace, host, port or 0)}
         if "no such host" in verdicts:
             return False, f"bad address '{host}'"
+        if "dns timeout" in verdicts or (self.traffic is not None and self.traffic.names.failed > 0.5):
+            return False, f"bad address '{host}'"
         if port is None or verdicts & {"ok", "external"}:
             return True, ""
         words = "Connection timed out" if "timeout" in verdicts else "Connection refused"
@@ -265,6 +221,7 @@ class AppRuntime:
     def _reapply(self) -> None:
         for process in [*self.processes.values(), *self._servers.values()]:
             self._apply_behaviours(process)
+        self.conditions.touch()
 
     def _apply_behaviours(self, process: BaseProcess) -> None:
         process.effects = self._effects_for(process)
@@ -273,7 +230,7 @@ class AppRuntime:
         total = Effects()
         for behaviour in self.behaviours:
             if behaviour.applies_to(process):
-                add_effects(total, behaviour.effects)
+                total.add(behaviour.effects)
         return total
 
     # time
@@ -284,6 +241,8 @@ class AppRuntime:
         if self._ticked_at and seconds <= 0:
             return
         self._ticked_at = now
+        if self._cluster is not None:
+            self.volumes.refresh(self._cluster)
         if self.traffic is not None:
             self.traffic.tick(now, seconds)
         for process in list(self.processes.values()):
@@ -306,14 +265,3 @@ class AppRuntime:
             except Exception:
                 logger.exception("a tick of the programs failed; going on with the next one")
             await asyncio.sleep(max(0.05, TICK_SECONDS - (self.clock() - started)))
-
-
-def add_effects(total: Effects, more: Effects) -> None:
-    total.leak_bytes_per_second += more.leak_bytes_per_second
-    total.leak_bytes_per_request += more.leak_bytes_per_request
-    total.cpu_cores += more.cpu_cores
-    total.latency_seconds += more.latency_seconds
-    total.error_rate = min(1.0, total.error_rate + more.error_rate)
-    total.lost |= more.lost
-    crash: Crash | None = more.crash
-    total.crash = total.crash or crash

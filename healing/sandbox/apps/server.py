@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from healing.sandbox.apps import config, latency, logs
+from healing.sandbox.apps import account, config, latency, logs
+from healing.sandbox.apps.address import calls_of
+from healing.sandbox.apps.conditions import Link
 from healing.sandbox.apps.latency import Mixture
 from healing.sandbox.apps.process import BaseProcess, Connect, LogSink
 from healing.sandbox.apps.program import Crash, Program
@@ -16,6 +18,8 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _QUEUE_SECONDS_CAP = 30.0
 _LISTEN_BACKLOG = 128
 _QUOTA_PERIOD_SECONDS = 0.1
+_HEAP_NEARLY_FULL = 0.92
+_PAUSE_EVERY_SECONDS = 45.0
 
 
 @dataclass(slots=True)
@@ -59,12 +63,36 @@ class ServerProcess(BaseProcess):
         self.probe_seconds = 0.0
         self.mixture: Mixture = [(1.0, program.latency_seconds)]
         self.unready = ""  # why the readiness paths answer 503
+        #: seconds its machine's clock is ahead
+        self.clock_skew = 0.0
+        self.account = account.of(program, start)
+        self.calls = calls_of(program, start, self.files)
+        #: connections its clients ask for in this tick, hold, and do not get (share of attempts)
+        self.connections_wanted = 0.0
+        self.connections = 0.0
+        self.connections_refused = 0.0
+        #: what it refuses its clients: cause -> share of the last tick's calls
+        self.refusals: dict[str, float] = {}
         self._checked = False
         self._announced = False
         ports = list(program.ports) or [int(p["containerPort"]) for p in start.ports if "containerPort" in p]
+        if program.protocol not in ("http", "any") and self.account.settings.get("port", "").isdigit():
+            ports = [int(self.account.settings["port"])]
         if program.port_env and start.env.get(program.port_env, "").isdigit():
             ports = [int(start.env[program.port_env])]
         self.ports = frozenset(ports or ([] if program.kind == "worker" else [8080]))
+
+    @property
+    def read_only(self) -> bool:
+        return self.effects.read_only or self.account.read_only
+
+    def knows(self, path: str) -> bool:
+        """Whether anything below this path exists (as a base address of calls)."""
+        return not self.program.strict_paths or self._status_of(path.rstrip("/") or "/") != 404
+
+    def refuse(self, cause: str, share: float) -> None:
+        """Note that it turned a share of its callers away, for its own log."""
+        self.refusals[cause] = min(1.0, self.refusals.get(cause, 0.0) + share)
 
     # life
 
@@ -73,6 +101,9 @@ class ServerProcess(BaseProcess):
         age = now - self.started_at
         if not self._checked and age >= min(0.3, self.program.startup_seconds):
             self._checked = True
+            if self.program.protocol == "dns" and (found := config.corefile_problem(self.files)):
+                self._fail(now, Crash(message=found, exception="none"), "config")
+                return
             if found := config.problem(self.program, self.start.env, self.files):
                 self._fail(now, Crash(message=f"configuration error: {found}"), "config")
                 return
@@ -82,6 +113,18 @@ class ServerProcess(BaseProcess):
                 return
         self._start_up(now, seconds)
         self.leaked_bytes += seconds * (self.program.leak_bytes_per_second + self.effects.leak_bytes_per_second)
+        self.write_disk(
+            seconds
+            * (
+                self.program.disk_bytes_per_second
+                + self.effects.disk_bytes_per_second
+                + self.program.disk_bytes_per_request * self.served_rate
+            )
+        )
+        if self.disk.volume is not None and self.disk_full and self.program.protocol == "postgres":
+            message = 'could not write to file "pg_wal/xlogtemp.29": No space left on device'
+            self._fail(now, Crash(message=f"PANIC:  {message}", exception="none"), "crash")
+            return
         self._size_memory()
         self.check_memory(now)
 
@@ -116,21 +159,35 @@ class ServerProcess(BaseProcess):
 
     # probes
 
-    def tcp_connect(self, port: int) -> ProbeResult:
-        if self.listening() and port in self.ports:
-            return ProbeResult(True)
-        return super().tcp_connect(port)
+    def tcp_connect(self, port: int, timeout_seconds: float = 1.0) -> ProbeResult:
+        if not self.listening() or port not in self.ports:
+            return super().tcp_connect(port)
+        # its kernel accepts, whatever the program does; only the network can be in the way
+        if self._network_seconds() > timeout_seconds:
+            return ProbeResult(False, f"dial tcp {self.start.pod_ip}:{port}: i/o timeout")
+        return ProbeResult(True)
+
+    def _network_seconds(self) -> float:
+        effects = self.effects
+        if not effects.network_delay_seconds and not effects.packet_loss:
+            return 0.0
+        return Link(effects.network_delay_seconds, effects.packet_loss).sample(self.rng)
 
     def http_get(self, port: int, path: str, scheme: str, timeout_seconds: float = 1.0) -> ProbeResult:
         if not self.listening() or port not in self.ports:
             return super().http_get(port, path, scheme)
         url = f"{scheme.lower()}://{self.start.pod_ip}:{port}{path}"
-        if scheme.upper() == "HTTPS":  # programs here speak plain HTTP
-            return ProbeResult(False, f'Get "{url}": http: server gave HTTP response to HTTPS client')
-        if self.probe_seconds > timeout_seconds:
+        if self.effects.hang or self.probe_seconds + self._network_seconds() > timeout_seconds:
             return ProbeResult(
                 False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
             )
+        if self.program.protocol not in ("http", "any", "dns"):
+            return ProbeResult(False, f'Get "{url}": EOF')
+        secured = port in self.program.tls_ports
+        if scheme.lower() == "https" and not secured:
+            return ProbeResult(False, f'Get "{url}": http: server gave HTTP response to HTTPS client')
+        if secured and scheme.lower() == "http":
+            return ProbeResult(False, "HTTP probe failed with statuscode: 400")
         status = self._status_of(path.partition("?")[0])
         return ProbeResult(status < 400, "" if status < 400 else f"HTTP probe failed with statuscode: {status}")
 
@@ -143,6 +200,21 @@ class ServerProcess(BaseProcess):
         return 200 if _answers(known, path) or path in operations else 404
 
     # one tick of traffic
+
+    def begin_tick(self) -> None:
+        """Close the books of the last tick: who got a connection."""
+        if self.refusals:
+            self.refusals = {}
+        limit = self.account.max_connections
+        if not limit:
+            self.connections_wanted = 0.0
+            return
+        leaked = min(self.effects.leaked_connections, limit)
+        room = max(0.0, limit - account.RESERVED_CONNECTIONS - leaked)
+        wanted = self.connections_wanted
+        self.connections_refused = 1 - room / wanted if wanted > room else 0.0
+        self.connections = min(wanted, room) + leaked
+        self.connections_wanted = 0.0
 
     def absorb(self, rate: float, seconds: float, capacity_cores: float) -> float:
         """Take requests at ``rate`` with ``capacity_cores`` to work with; returns the rate worked on."""
@@ -175,12 +247,24 @@ class ServerProcess(BaseProcess):
         cpu_part = program.cpu_seconds_per_request * (1 + hog) / max(met, 0.02) / (1 - 0.9 * busy) + stall
         queue = min(self.backlog / max(served, 0.05), _QUEUE_SECONDS_CAP) if self.backlog >= 1 else 0.0
         self.probe_seconds = cpu_part + queue
+        self.probe_seconds += self._pause(seconds)
         self.own_seconds = program.latency_seconds + self.effects.latency_seconds + self.probe_seconds
         leak = program.leak_bytes_per_request + self.effects.leak_bytes_per_request
         self.leaked_bytes += leak * served * seconds
         self.counters.received_bytes += served * 600 * seconds
         self.counters.sent_bytes += served * 2400 * seconds
         return served
+
+    def _pause(self, seconds: float) -> float:
+        """A garbage collector that stops the world: rarely and shortly, or all the time when the heap is nearly full."""
+        if self.program.language not in ("java", "node"):
+            return 0.0
+        limit = self.start.memory_limit_bytes
+        full = self.memory_bytes / limit if limit else 0.0
+        if full > _HEAP_NEARLY_FULL:
+            return 2.0 * (full - _HEAP_NEARLY_FULL) / (1 - _HEAP_NEARLY_FULL)
+        often = seconds / (_PAUSE_EVERY_SECONDS if self.program.language == "java" else 4 * _PAUSE_EVERY_SECONDS)
+        return self.rng.uniform(0.02, 0.15) if self.rng.random() < often else 0.0
 
     def settle(self, seconds: float, dependencies: Mixture, failed: dict[str, float], unready: str) -> None:
         """``dependencies`` adds latency; ``failed``: share of requests lost a status code (502, 504 ...)."""

@@ -128,14 +128,20 @@ class Scene:
         raise FaultError(f"container: no {name!r} in {', '.join(c['name'] for c in containers)}")
 
     def processes(self) -> list[BaseProcess]:
-        """Running processes of the workload's pods."""
+        """Running processes of the workload's pods, without those that are on their way out."""
         _, found = self.workload()
         wanted = selector_labels(found)
         return [
             p
             for p in self.runtime.processes.values()
-            if p.running and p.start.namespace == self.namespace and _carries(p.start.labels, wanted)
+            if p.running and p.start.namespace == self.namespace and self._belongs(p, wanted)
         ]
+
+    def _belongs(self, process: BaseProcess, wanted: Mapping[str, str]) -> bool:
+        pod = self.cluster.get("pods", self.namespace, process.start.pod_name)
+        if pod is None or pod["metadata"]["uid"] != process.start.pod_uid:
+            return False
+        return not pod["metadata"].get("deletionTimestamp") and _carries(pod["metadata"].get("labels") or {}, wanted)
 
     def target(self) -> dict[str, str]:
         _, found = self.workload()

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from healing.sandbox.apps.runtime import AppRuntime
-from healing.sandbox.faults import behaviours, objects, rollouts
+from healing.sandbox.faults import behaviours, network, objects, rollouts, services
 from healing.sandbox.faults.base import Fault, FaultError, Injection, Scene, World, describe
 from healing.sandbox.ports import ApiError, Cluster
 
-FAULTS: dict[str, Fault] = {fault.name: fault for fault in (*rollouts.FAULTS, *objects.FAULTS, *behaviours.FAULTS)}
+_FAMILIES = (rollouts.FAULTS, objects.FAULTS, behaviours.FAULTS, services.FAULTS, network.FAULTS)
+FAULTS: dict[str, Fault] = {fault.name: fault for family in _FAMILIES for fault in family}
 
 
 class FaultInjector:

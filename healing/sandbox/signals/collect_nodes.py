@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from healing.sandbox.apps.process import BaseProcess
-from healing.sandbox.apps.runtime import AppRuntime, ReplacedProcess
+from healing.sandbox.apps.runtime import AppRuntime
 from healing.sandbox.apps.server import BUCKETS, ServerProcess
+from healing.sandbox.apps.starting import ReplacedProcess
 from healing.sandbox.ports import Cluster, Object
 from healing.sandbox.signals.tsdb import Labels, make_labels
 

@@ -36,6 +36,14 @@ class Resolution:
 
     backends: tuple[Backend, ...] = ()
     error: ResolveError | Literal[""] = ""
+    #: (namespace, name) of the Service whose address kube-proxy translates
+    service: tuple[str, str] | None = None
+    #: its cluster IP
+    address: str = ""
+    #: ``sessionAffinity: ClientIP``
+    sticky: bool = False
+    #: the name outside the cluster that an ExternalName Service stands for
+    external: str = ""
 
 
 def allowed(
@@ -87,9 +95,18 @@ def may_resolve_names(cluster: Cluster, pod: Object) -> bool:
     return False
 
 
-def resolve(cluster: Cluster, from_namespace: str, hostname: str, port: int) -> Resolution:
+def may_leave(cluster: Cluster, pod: Object) -> bool:
+    """Whether the pod's egress rules let it talk to an address on the internet (HTTPS)."""
+    return _passes(cluster, "Egress", pod, peer=None, destination=_NOWHERE, port=443, protocol="TCP")
+
+
+_NOWHERE: Object = {"metadata": {}, "spec": {"containers": []}}
+
+
+def resolve(cluster: Cluster, from_namespace: str, hostname: str, port: int, protocol: str = "TCP") -> Resolution:
     """What a connection from a pod in ``from_namespace`` to ``hostname:port`` can reach.
 
+    A Service's port of the other protocol is none for this one.
     Names: ``svc``, ``svc.ns``, ``svc.ns.svc[.cluster.local]``, ``pod.svc...`` of a headless Service, a Service's
     cluster IP and a pod's IP.
     """
@@ -103,6 +120,8 @@ def resolve(cluster: Cluster, from_namespace: str, hostname: str, port: int) -> 
         service, pod_name = _service_named(cluster, from_namespace, host)
     if service is None:
         return Resolution(error="unknown-host")
+    if service["spec"].get("type") == "ExternalName":
+        return Resolution(error="unknown-host", external=str(service["spec"].get("externalName", "")).rstrip("."))
     ready = [e for e in endpoints_of(cluster, service) if e.ready]
     if pod_name:
         ready = [e for e in ready if (e.pod["spec"].get("hostname") or e.pod["metadata"]["name"]) == pod_name]
@@ -110,13 +129,17 @@ def resolve(cluster: Cluster, from_namespace: str, hostname: str, port: int) -> 
         # Headless: DNS gives the pods themselves, the port is taken as it is.
         found = tuple(Backend(e.pod, port) for e in ready)
         return Resolution(found) if found else Resolution(error="unknown-host" if pod_name else "no-endpoints")
-    declared = next((p for p in service["spec"].get("ports") or () if p["port"] == port), None)
+    ports = service["spec"].get("ports") or ()
+    declared = next((p for p in ports if p["port"] == port and (p.get("protocol") or "TCP") == protocol), None)
+    key = (service["metadata"]["namespace"], service["metadata"]["name"])
+    address = str(service["spec"].get("clusterIP") or "")
     if declared is None:
-        return Resolution(error="unknown-port")
+        return Resolution(error="unknown-port", service=key, address=address)
     if not ready:
-        return Resolution(error="no-endpoints")
+        return Resolution(error="no-endpoints", service=key, address=address)
     backends = tuple(Backend(e.pod, number) for e in ready if (number := target_port(declared, e.pod)) is not None)
-    return Resolution(backends) if backends else Resolution(error="unknown-port")
+    sticky = service["spec"].get("sessionAffinity") == "ClientIP"
+    return Resolution(backends, "" if backends else "unknown-port", key, address, sticky)
 
 
 def _is_address(host: str) -> bool:
@@ -150,10 +173,13 @@ def _service_named(cluster: Cluster, from_namespace: str, host: str) -> tuple[Ob
 
 
 def _follow(cluster: Cluster, service: Object | None) -> Object | None:
-    """An ExternalName that names a Service of this cluster leads there; any other leads out of the model."""
+    """An ExternalName that names a Service of this cluster leads there; any other leads out of it."""
     if service is None or service["spec"].get("type") != "ExternalName":
         return service
-    target, _ = _service_named(cluster, service["metadata"]["namespace"], service["spec"].get("externalName", ""))
+    name = str(service["spec"].get("externalName", "")).rstrip(".")
+    if ".svc" not in name:
+        return service  # a name of the outside: DNS only searches below the cluster's domain with it
+    target, _ = _service_named(cluster, service["metadata"]["namespace"], name)
     return target if target is not service else None
 
 
