@@ -51,6 +51,12 @@ def _cased(kind: str, *patterns: str) -> Rule:
 RULES: tuple[Rule, ...] = (
     _rule("DiskFull", r"no space left on device", r"\bENOSPC\b", r"disk (?:is )?full", r"disk quota exceeded"),
     _rule(
+        "ClockSkew",
+        r"used before issued|issued in the future|not valid at this time|clock ?skew|TooSkewed|clock moved backwards",
+        r"certificate is not yet valid|NotBefore",
+        r"clocks? (?:is|are) (?:not synchroni\w+|out of sync)",
+    ),
+    _rule(
         "CertificateExpired",
         r"x509: certificate",
         r"certificate (?:has|is|was) (?:expired|not yet valid|invalid|revoked)",

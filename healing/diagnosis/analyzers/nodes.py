@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,8 +25,36 @@ _NEWS = tuple(
 )
 
 
+_RUNTIME = re.compile(
+    r"container runtime is down|PLEG is not healthy|RuntimeReady=false|runtime not ready: RuntimeReady"
+    r"|container runtime status check|failed to connect to containerd|cannot connect to the Docker daemon"
+    r"|(?:containerd|crio|docker|cri-dockerd)\.sock\b[^\n]*(?:refused|no such file)",
+    re.IGNORECASE,
+)
+_NETWORK = re.compile(
+    r"NetworkReady=false|NetworkPluginNotReady|cni (?:plugin|config) (?:not |un)initialized", re.IGNORECASE
+)
+#: conditions that node-problem-detector adds -> cause
+_DETECTED = {
+    "NTPProblem": "ClockSkew",
+    "ContainerRuntimeUnhealthy": "ContainerRuntimeDown",
+    "ContainerRuntimeProblem": "ContainerRuntimeDown",
+    "FrequentContainerdRestart": "ContainerRuntimeDown",
+    "FrequentDockerRestart": "ContainerRuntimeDown",
+    "CorruptDockerOverlay2": "ContainerRuntimeDown",
+    "KubeletUnhealthy": "NodeNotReady",
+    "KubeletProblem": "NodeNotReady",
+    "FrequentKubeletRestart": "NodeNotReady",
+    "NetworkUnavailable": "NodeNetworkUnavailable",
+    "ReadonlyFilesystem": "FaultyNode",
+    "KernelDeadlock": "FaultyNode",
+    "XfsShutdown": "FaultyNode",
+    "GPUProblem": "FaultyNode",
+}
+
+
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
-    """NodeNotReady, the pressures, NodeNetworkUnavailable, PodNetworkSetupFailed, FaultyNode."""
+    """NodeNotReady, ContainerRuntimeDown, the pressures, NodeNetworkUnavailable, PodNetworkSetupFailed, FaultyNode."""
     on_node: dict[str, list[Object]] = defaultdict(list)
     for pod in scene.snapshot.of_kind("Pod"):
         if node_of(pod) and r.text(pod, "status", "phase") not in ("Succeeded", "Failed"):
@@ -35,6 +64,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
         for found in _conditions(scene, node, on_node[r.text(node, "metadata", "name")]):
             ill.add(found.object.name)
             yield found
+        yield from _detected(scene, node)
     yield from _sandbox(scene)
     yield from _only_here(scene, on_node, ill)
 
@@ -49,8 +79,13 @@ def _conditions(scene: Scene, node: Object, pods: list[Object]) -> Iterator[Hypo
         reason, message = r.text(ready, "reason"), r.text(ready, "message")
         since = r.moment(ready, "lastTransitionTime")
         why = "its kubelet stopped posting its status" if ready.get("status") == "Unknown" else message or reason
+        cause = "NodeNotReady"
+        if ready.get("status") == "False" and _RUNTIME.search(message):
+            cause = "ContainerRuntimeDown"
+        elif ready.get("status") == "False" and _NETWORK.search(message):
+            cause = "NodeNetworkUnavailable"
         yield Hypothesis(
-            "NodeNotReady",
+            cause,
             ref,
             0.96,
             f"Node {ref.name} is not ready: {why}.",
@@ -114,6 +149,21 @@ def _conditions(scene: Scene, node: Object, pods: list[Object]) -> Iterator[Hypo
         )
 
 
+def _detected(scene: Scene, node: Object) -> Iterator[Hypothesis]:
+    """What node-problem-detector found on the node."""
+    ref = ObjectRef.of(node, "Node")
+    for condition in r.dicts(node, "status", "conditions"):
+        kind, cause = r.text(condition, "type"), _DETECTED.get(r.text(condition, "type"), "")
+        if not cause or kind in _PRESSURES or condition.get("status") != "True":
+            continue
+        reason, message = r.text(condition, "reason"), r.text(condition, "message")
+        since = r.moment(condition, "lastTransitionTime")
+        proof = [evidence("status", f"Node {ref.name}: {kind}=True", f"{reason}: {message}", obj=bare(ref), at=since)]
+        on_it = {bare(ObjectRef.of(p, "Pod")) for p in scene.snapshot.of_kind("Pod") if node_of(p) == ref.name}
+        words = f"Node {ref.name} reports {kind}: {message or reason}."
+        yield Hypothesis(cause, ref, 0.88, words, proof, {"node": ref.name, "reason": reason}, on_it, since=since)
+
+
 def _sandbox(scene: Scene) -> Iterator[Hypothesis]:
     """Pods whose network cannot be set up."""
     groups: dict[str, list[Object]] = defaultdict(list)
@@ -130,11 +180,13 @@ def _sandbox(scene: Scene) -> Iterator[Hypothesis]:
         workload = scene.snapshot.workload_of(pods[0])
         about = ObjectRef("Node", "", node) if node else workload
         proof = [of_event(e) for pod in pods[:3] for e in scene.snapshot.events(pod, "FailedCreatePodSandBox")[-1:]]
+        runtime = bool(node) and _RUNTIME.search(messages[node]) is not None
+        what = "cannot be started, for the container runtime does not answer" if runtime else "get no network"
         yield Hypothesis(
-            "PodNetworkSetupFailed",
+            "ContainerRuntimeDown" if runtime else "PodNetworkSetupFailed",
             about,
             0.86,
-            f"Pods on node {node} get no network: {messages[node][:200]}",
+            f"Pods on node {node} {what}: {messages[node][:200]}",
             proof,
             {"node": node, "pods": [r.text(p, "metadata", "name") for p in pods]},
             affected={bare(ObjectRef.of(p, "Pod")) for p in pods} | {bare(scene.snapshot.workload_of(p)) for p in pods},
