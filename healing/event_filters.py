@@ -27,6 +27,7 @@ class EventFilter:
     phase: str = ""
     outcome: str = ""
     text: str = ""
+    cluster: str = ""
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> EventFilter:
@@ -35,15 +36,20 @@ class EventFilter:
         _check("phase", parsed.phase, [str(phase) for phase in Phase])
         _check("outcome", parsed.outcome, [str(outcome) for outcome in Outcome])
         # PostgreSQL cannot store U+0000, so nothing can match it, and asking for it is an error there.
-        if "\0" in parsed.namespace + parsed.text:
+        if "\0" in parsed.namespace + parsed.text + parsed.cluster:
             raise BadFilter("A filter cannot hold a NUL character.")
-        if max(len(parsed.namespace), len(parsed.text)) > MAX_TEXT_LENGTH:
+        if max(len(parsed.namespace), len(parsed.text), len(parsed.cluster)) > MAX_TEXT_LENGTH:
             raise BadFilter(f"A filter can have {MAX_TEXT_LENGTH} characters at most.")
         return parsed
 
     def apply(self, events: QuerySet[HealingEvent]) -> QuerySet[HealingEvent]:
         """Only what matches."""
-        exact = {"target_namespace": self.namespace, "phase": self.phase, "outcome": self.outcome}
+        exact = {
+            "cluster": self.cluster,
+            "target_namespace": self.namespace,
+            "phase": self.phase,
+            "outcome": self.outcome,
+        }
         events = events.filter(**{column: value for column, value in exact.items() if value})
         for word in self.text.split():
             matches = Q()

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from pydantic import ValidationError as SpecError
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from healing.admin.spec_fields import SEPARATOR, form_fields, place_of, to_data, to_initial
 from healing.dashboard.policy_view import groups_of, title_of
@@ -39,6 +39,13 @@ class PolicyFormBase(forms.ModelForm):  # type: ignore[type-arg]  # generic only
         super().__init__(*args, **kwargs)
         for name, value in _initial(self.instance).items():
             self.initial.setdefault(name, value)
+        if "cluster" in self.fields:
+            self.fields["cluster"] = forms.ChoiceField(
+                choices=[(name, name) for name in settings.CLUSTERS],
+                initial=settings.CLUSTER_NAME,
+                widget=UnfoldAdminSelectWidget,
+            )
+            self.initial["cluster"] = settings.CLUSTER_NAME
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -55,9 +62,10 @@ class PolicyFormBase(forms.ModelForm):  # type: ignore[type-arg]  # generic only
         return cleaned
 
     def _check_name(self, cleaned: dict[str, Any]) -> None:
-        """The database's rule, said in words: the form lacks the column `cluster`, so Django does not check it."""
+        """The database's rule, said in words: the form may lack the column `cluster`; then Django does not check it."""
+        cluster = cleaned.get("cluster") or (self.instance.cluster if self.instance.pk else settings.CLUSTER_NAME)
         same = Policy.objects.filter(
-            cluster=self.instance.cluster, namespace=cleaned.get("namespace", ""), name=cleaned.get("name", "")
+            cluster=cluster, namespace=cleaned.get("namespace", ""), name=cleaned.get("name", "")
         )
         if same.exclude(pk=self.instance.pk).exists():
             self.add_error("name", "There is a policy of that name in that namespace already.")
@@ -87,13 +95,14 @@ def _with_item(message: str, place: str | None, detail: Any) -> str:
 PolicyForm = type("PolicyForm", (PolicyFormBase,), dict(_FIELDS))
 
 
-def _fieldsets() -> tuple[tuple[str | None, dict[str, Any]], ...]:
+def _fieldsets(*, with_cluster: bool) -> tuple[tuple[str | None, dict[str, Any]], ...]:
     groups: dict[str, list[str]] = {}
     for name in _FIELDS:
         group, _, rest = name.rpartition(SEPARATOR)
         groups.setdefault(group, []).append(name)
         assert rest
-    scope = ("Policy", {"fields": ["name", "namespace", "enabled", *groups.pop("")]})
+    where = ["cluster"] if with_cluster else []
+    scope = ("Policy", {"fields": [*where, "name", "namespace", "enabled", *groups.pop("")]})
     return scope, *((title_of(group), {"fields": names, "classes": ["tab"]}) for group, names in groups.items())
 
 
@@ -104,13 +113,16 @@ class PolicyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     form = PolicyForm
     list_display = ("__str__", "covers", "autonomy", "enabled", "source", "updated_at")
     list_filter = ("source", "enabled")
-    search_fields = ("name", "namespace")
+    search_fields = ("name", "namespace", "cluster")
     warn_unsaved_form = True
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return (*self.list_display, "cluster") if len(settings.CLUSTERS) > 1 else self.list_display
 
     def get_fieldsets(self, request: HttpRequest, obj: Policy | None = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
             return ((None, {"fields": ("read_only_because", "name", "namespace", "enabled", "error", "in_words")}),)
-        return _fieldsets()
+        return _fieldsets(with_cluster=obj is None and len(settings.CLUSTERS) > 1)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Policy | None = None) -> Any:
         return (
@@ -134,7 +146,7 @@ class PolicyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def save_model(self, request: HttpRequest, obj: Policy, form: Any, change: bool) -> None:  # noqa: FBT001
         if not change:
             obj.source = Policy.Source.ADMIN
-            obj.cluster = settings.CLUSTER_NAME
+            obj.cluster = form.cleaned_data.get("cluster") or settings.CLUSTER_NAME
         super().save_model(request, obj, form, change)
 
     @admin.display(description="why it cannot be changed here")

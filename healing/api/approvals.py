@@ -14,7 +14,7 @@ from healing.api import convert
 from healing.api.auth import ApiRequest, require_decider
 from healing.api.errors import Problem, declared
 from healing.api.paging import MAX_LIMIT, page
-from healing.api.schemas import ApprovalItem, ApprovalPage, Approve, Override, Reject
+from healing.api.schemas import CLUSTER, ApprovalItem, ApprovalPage, Approve, Override, Reject
 from healing.approvals import service
 from healing.engine import WrongPhase
 from healing.models import Approval
@@ -29,11 +29,14 @@ _DECISION = {200: ApprovalItem, **declared(400, 401, 403, 404, 409, 413, 422, 42
 def list_approvals(
     request: ApiRequest,
     state: State = "open",
+    cluster: Annotated[str, Query(max_length=63, pattern=CLUSTER)] = "",
     cursor: Annotated[str, Query(max_length=300)] = "",
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
 ) -> ApprovalPage:
     """Newest first; those that wait for a decision unless `state` says otherwise."""
     rows = Approval.objects.select_related("event", "strategy")
+    if cluster:
+        rows = rows.filter(event__cluster=cluster)
     found, following = page(rows if state == "any" else rows.filter(state=state), "created_at", cursor, limit)
     return ApprovalPage(items=[convert.approval_item(approval) for approval in found], next=following)
 

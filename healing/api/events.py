@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from healing import engine
 from healing.api import convert
 from healing.api.auth import ApiRequest, require_decider
+from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared
 from healing.api.paging import MAX_LIMIT, page
 from healing.api.schemas import EventDetail, EventItem, EventPage, Report
@@ -42,12 +43,15 @@ def list_events(
     phase: str = "",
     outcome: str = "",
     text: str = "",
+    cluster: str = "",
     cursor: Annotated[str, Query(max_length=300)] = "",
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
 ) -> EventPage:
     """Newest first. `text`: every word has to occur in name, target, symptom, cause or message."""
     try:
-        filters = EventFilter.parse({"namespace": namespace, "phase": phase, "outcome": outcome, "text": text})
+        filters = EventFilter.parse(
+            {"namespace": namespace, "phase": phase, "outcome": outcome, "text": text, "cluster": cluster}
+        )
     except BadFilter as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)) from error
     events, following = page(
@@ -73,21 +77,22 @@ def report_fault(request: ApiRequest, report: Report) -> Status[EventItem]:
     """Report a fault that a person has seen. 201: a new event; 200: it was added to the event that is open."""
     require_decider(request.auth)
     _check_target(report)
+    cluster = known_cluster(report.cluster)
     try:
-        target, labels = _look_up(report)
-        policy = _policy_for(target, labels)
+        target, labels = _look_up(report, cluster)
+        policy = _policy_for(target, labels, cluster)
     except NotFound as error:
-        detail = f"The cluster has no {report.target.kind} of that name."
+        detail = f"{_cluster(cluster)} has no {report.target.kind} of that name."
         raise Problem(HTTPStatus.NOT_FOUND, "not-found", detail) from error
     except SourceError as error:
-        detail = f"The cluster could not be asked about it, so nothing was recorded: {error}"
+        detail = f"{_cluster(cluster)} could not be asked about it, so nothing was recorded: {error}"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "cluster-unavailable", detail) from error
     if policy is None:
         where = f"namespace {target.namespace}" if target.namespace else "that node"
         detail = f"No enabled policy covers {target}, so nothing may be done about it. Add a policy for {where} first."
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-covered", detail)
     fault = Fault(
-        cluster=settings.CLUSTER_NAME,
+        cluster=cluster,
         target=target,
         symptom=REPORTED,
         message=f"{request.auth.get_username()}: {' '.join(report.message.split())}",
@@ -100,6 +105,11 @@ def report_fault(request: ApiRequest, report: Report) -> Status[EventItem]:
     return Status(HTTPStatus.CREATED if is_new else HTTPStatus.OK, convert.event_item(event))
 
 
+def _cluster(name: str) -> str:
+    """As a sentence's subject; the name says nothing where there is only one."""
+    return "The cluster" if len(settings.CLUSTERS) == 1 else f"The cluster {name}"
+
+
 def _check_target(report: Report) -> None:
     name = report.target
     if name.kind not in REPORTABLE:
@@ -110,24 +120,24 @@ def _check_target(report: Report) -> None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail)
 
 
-def _look_up(report: Report) -> tuple[ObjectRef, dict[str, str]]:
+def _look_up(report: Report, cluster_name: str) -> tuple[ObjectRef, dict[str, str]]:
     """The live object's identity and labels: nobody can report what is not there."""
     name = report.target
-    cluster = get_ports(settings.CLUSTER_NAME).cluster
+    cluster = get_ports(cluster_name).cluster
     found: dict[str, Any] = cluster.get(name.kind, name.namespace, name.name, timeout_seconds=_CLUSTER_SECONDS)
     return ObjectRef.of(found, name.kind), dict(found["metadata"].get("labels") or {})
 
 
-def _policy_for(target: ObjectRef, labels: dict[str, str]) -> Policy | None:
+def _policy_for(target: ObjectRef, labels: dict[str, str], cluster_name: str) -> Policy | None:
     policies: list[tuple[Policy, PolicySpec]] = []
-    for policy in Policy.objects.filter(cluster=settings.CLUSTER_NAME, enabled=True):
+    for policy in Policy.objects.filter(cluster=cluster_name, enabled=True):
         try:
             policies.append((policy, policy.parsed()))
         except ValidationError:
             continue  # refused when it was read; the row says why
     if target.kind != "Node":
         return select(policies, target.namespace, labels)
-    pods = get_ports(settings.CLUSTER_NAME).cluster.list(
+    pods = get_ports(cluster_name).cluster.list(
         "Pod", field_selector=f"spec.nodeName={target.name}", timeout_seconds=_CLUSTER_SECONDS
     )
     return select_for_node(policies, {str(pod["metadata"].get("namespace", "")) for pod in pods.items})

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.http import Http404
-from ninja import Router
+from ninja import Query, Router
 from ninja.responses import Status
 
 from healing.api import convert
 from healing.api.auth import ApiRequest, require_permission
+from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared
-from healing.api.schemas import NewPolicy, PolicyChange, PolicyItem, PolicyList
+from healing.api.schemas import CLUSTER, NewPolicy, PolicyChange, PolicyItem, PolicyList
 from healing.models import Policy
 
 router = Router(tags=["policies"], by_alias=True)
 
 
-@router.get("", response={200: PolicyList, **declared(401, 429)})
-def list_policies(request: ApiRequest) -> PolicyList:
-    """All of them: there are few."""
-    return PolicyList(items=[convert.policy_item(policy) for policy in Policy.objects.all()])
+@router.get("", response={200: PolicyList, **declared(401, 422, 429)})
+def list_policies(
+    request: ApiRequest, cluster: Annotated[str, Query(max_length=63, pattern=CLUSTER)] = ""
+) -> PolicyList:
+    """All of them, or those of one cluster: there are few."""
+    rows = Policy.objects.filter(cluster=cluster) if cluster else Policy.objects.all()
+    return PolicyList(items=[convert.policy_item(policy) for policy in rows])
 
 
 @router.post("", response={201: PolicyItem, **declared(400, 401, 403, 409, 413, 422, 429)})
@@ -32,7 +36,7 @@ def create_policy(request: ApiRequest, policy: NewPolicy) -> Status[PolicyItem]:
     try:
         with transaction.atomic():
             row = Policy.objects.create(
-                cluster=settings.CLUSTER_NAME,
+                cluster=known_cluster(policy.cluster),
                 namespace=policy.namespace,
                 name=policy.name,
                 enabled=policy.enabled,

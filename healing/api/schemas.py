@@ -11,6 +11,9 @@ from pydantic.alias_generators import to_camel
 
 from healing.policies.spec import PolicySpec
 
+#: A cluster's name, or empty: all in a list, the default one elsewhere.
+CLUSTER = r"^([a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$"
+
 
 class CamelSchema(Schema):
     """Base: Python's names inside, camelCase outside, nothing unknown accepted."""
@@ -161,6 +164,7 @@ class Report(CamelSchema):
     target: ObjectName
     message: str = Field(min_length=1, max_length=2000, description="What is wrong, in your words.")
     severity: str = Field("high", pattern="^(low|medium|high|critical)$")
+    cluster: str = Field("", max_length=63, pattern=CLUSTER, description="Empty: the default cluster.")
 
 
 class Approve(CamelSchema):
@@ -213,6 +217,7 @@ class NewPolicy(CamelSchema):
     name: str = Field(max_length=253, pattern=NAME)
     namespace: str = Field("", max_length=63, pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")
     enabled: bool = True
+    cluster: str = Field("", max_length=63, pattern=CLUSTER, description="Empty: the default cluster.")
     spec: PolicySpec
 
 

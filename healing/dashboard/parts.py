@@ -14,8 +14,8 @@ from healing.detection import heartbeat
 from healing.lifecycle import Status
 from healing.models import HealingEvent
 
-#: The watcher says something every two seconds.
-SILENT_AFTER = timedelta(seconds=15)
+#: Of many clusters: how many kinds of trouble are told, and how many names with each.
+TROUBLES_SHOWN, NAMES_SHOWN = 5, 5
 #: Work that nobody took up in this time means that no worker serves its queue.
 LATE_AFTER = timedelta(seconds=20)
 
@@ -35,18 +35,50 @@ def parts() -> list[Part]:
 
 
 def _watcher() -> Part:
-    beat = heartbeat.read(settings.CLUSTER_NAME)
+    """One sentence a cluster; of many, only those with trouble are spelled out, alike ones together."""
+    beats = heartbeat.read_all(settings.CLUSTERS)
+    if len(beats) == 1:
+        (beat,) = beats.values()
+        ok, says = _watching(beat)
+        return Part("Watcher", ok=ok, says=says)
+    troubled: dict[str, list[str]] = {}
+    well = []
+    for name, beat in beats.items():
+        ok, says = _watching(beat)
+        if beat is not None and not beat.answers and not ok:
+            says = "does not answer."  # each in words of its own, with its address: the log has them
+        if not ok:
+            troubled.setdefault(says, []).append(name)
+        elif beat is not None:
+            well.append(beat)
+    lags = [beat.lag_seconds for beat in well if beat.lag_seconds is not None]
+    lag = f", {words.duration(max(lags))} behind" if lags else ""
+    objects = words.count(sum(beat.objects for beat in well), "object")
+    sentences = [
+        f"{', '.join(_some(names))}: {says.rstrip('.')}." for says, names in list(troubled.items())[:TROUBLES_SHOWN]
+    ]
+    if len(troubled) > TROUBLES_SHOWN:
+        sentences.append(f"And other trouble with {sum(map(len, list(troubled.values())[TROUBLES_SHOWN:]))} more.")
+    sentences.append(f"Watching {objects} in {len(well)} of {len(beats)} clusters{lag}.")
+    return Part("Watcher", ok=not troubled, says=" ".join(sentences))
+
+
+def _some(names: list[str]) -> list[str]:
+    return names if len(names) <= NAMES_SHOWN else [*names[:NAMES_SHOWN], f"{len(names) - NAMES_SHOWN} more"]
+
+
+def _watching(beat: heartbeat.Heartbeat | None) -> tuple[bool, str]:
     if beat is None:
-        return Part("Watcher", ok=False, says="No sign of life: new faults are not seen. Is manage.py watch running?")
-    if (age := beat.age()) > SILENT_AFTER:
-        says = f"Silent for {words.duration(age.total_seconds())}: new faults are not seen. Is manage.py watch running?"
-        return Part("Watcher", ok=False, says=says)
+        return False, "No sign of life: new faults are not seen. Is manage.py watch running?"
+    if (age := beat.age()) > heartbeat.SILENT_AFTER:
+        silent = words.duration(age.total_seconds())
+        return False, f"Silent for {silent}: new faults are not seen. Is manage.py watch running?"
     if beat.problems:
-        return Part("Watcher", ok=False, says="; ".join(f"{part}: {why}" for part, why in beat.problems.items()))
+        return False, "; ".join(f"{part}: {why}" for part, why in beat.problems.items())
     if not beat.synced:
-        return Part("Watcher", ok=True, says="Reading the cluster for the first time.")
+        return True, "Reading the cluster for the first time."
     lag = f", {words.duration(beat.lag_seconds)} behind" if beat.lag_seconds is not None else ""
-    return Part("Watcher", ok=True, says=f"Watching {words.count(beat.objects, 'object')}{lag}.")
+    return True, f"Watching {words.count(beat.objects, 'object')}{lag}."
 
 
 def _workers() -> Part:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from django.conf import settings
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 
@@ -59,6 +60,8 @@ class Row:
     approval: Approval | None
     now_doing: str
     now: datetime
+    #: the event's cluster; empty where there is only one
+    cluster: str = ""
 
     @property
     def anchor(self) -> str:
@@ -142,4 +145,5 @@ def _row(event: HealingEvent) -> Row:
         approval=approvals[0] if approvals else None,
         now_doing=event.last_message or "",  # type: ignore[attr-defined]  # annotated above
         now=now,
+        cluster=event.cluster if len(settings.CLUSTERS) > 1 else "",
     )

@@ -8,11 +8,13 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from healing.admin.policies import PolicyForm
 from healing.admin.spec_fields import form_fields, leaves, to_data, to_initial
 from healing.models import HealingEvent, Policy
 from healing.policies.spec import PolicySpec
+from recist_web.clusters import ClusterTarget
 from tests.dashboard import story
 
 ADD = "/admin/healing/policy/add/"
@@ -59,6 +61,22 @@ def test_a_policy_is_made_and_changed(admin: Client) -> None:
     policy.refresh_from_db()
     assert policy.parsed().target_namespaces == ["shop", "media"]
     assert policy.parsed().thresholds.cpu is None
+
+
+def test_of_several_clusters_one_is_chosen(admin: Client, settings: Settings) -> None:
+    assert 'name="cluster"' not in admin.get(ADD).content.decode()
+    settings.CLUSTERS = {name: ClusterTarget(name) for name in ("default", "eu", "us")}
+    assert 'name="cluster"' in admin.get(ADD).content.decode()
+    assert admin.post(ADD, filled(cluster="eu")).status_code == 302
+    assert admin.post(ADD, filled(cluster="us")).status_code == 302
+    assert admin.post(ADD, filled(cluster="us")).status_code == 200  # there is one of that name
+    assert admin.post(ADD, filled(cluster="mars")).status_code == 200
+    assert set(Policy.objects.values_list("cluster", "name")) == {("eu", "shop"), ("us", "shop")}
+    policy = Policy.objects.get(cluster="eu")
+    change = reverse("admin:healing_policy_change", args=[policy.pk])
+    assert admin.post(change, filled(cluster="us", target_namespaces="media")).status_code == 302
+    policy.refresh_from_db()
+    assert (policy.cluster, policy.parsed().target_namespaces) == ("eu", ["media"])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import re
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from healing.models import HealingEvent
+from recist_web.clusters import ClusterTarget
 
 Told = dict[str, HealingEvent]
 
@@ -56,3 +58,19 @@ def test_pages_obey_the_content_security_policy(browser: Client, told: Told) -> 
         assert "unsafe" not in response["Content-Security-Policy"]
         assert not re.search(r"\sstyle=|<style|\son\w+=|javascript:", page), path
         assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page)), path
+
+
+def test_of_several_clusters_each_event_says_its_own_and_they_can_be_filtered(
+    browser: Client, told: Told, settings: Settings
+) -> None:
+    assert 'id="filter-cluster"' not in browser.get("/").content.decode()
+    settings.CLUSTERS = {name: ClusterTarget(name) for name in ("default", "eu")}
+    HealingEvent.objects.filter(pk=told["healed"].pk).update(cluster="eu")
+    page = browser.get("/").content.decode()
+    assert "<option>eu</option>" in page
+    assert "default · </span>" in page
+    for path in ("/", "/history/"):
+        page = browser.get(f"{path}?cluster=eu").content.decode()
+        assert "<option selected>eu</option>" in page
+        assert re.findall(r'data-row="([^"]+)"', page) == [told["healed"].name]
+    assert 'ws-connect="/ws/now/?cluster=eu"' in browser.get("/?cluster=eu").content.decode()

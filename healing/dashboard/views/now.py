@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -79,6 +80,7 @@ def _filters(values: Mapping[str, str]) -> tuple[EventFilter, str]:
 def _filter_context(filters: EventFilter, error: str) -> dict[str, object]:
     namespaces = HealingEvent.objects.exclude(target_namespace="").values_list("target_namespace", flat=True)
     return {
+        "clusters": list(settings.CLUSTERS) if len(settings.CLUSTERS) > 1 else [],
         "filters": filters,
         "filter_error": error,
         "namespaces": sorted(set(namespaces.distinct().order_by("target_namespace")[:500])),
