@@ -98,8 +98,10 @@ class ScenarioRunner:
                 self._create(manifest)
         if scenario.gitops and self._own is not None:
             self._own(scenario.gitops)
-        await self._until(lambda: not not_up(self._cluster, scenario.manifests), self._settle_seconds)
-        self._report(not_up(self._cluster, scenario.manifests))
+        # programs look up names: the cluster's DNS has to be up with them
+        manifests += self._cluster.list("deployments.apps", "kube-system")
+        await self._until(lambda: not not_up(self._cluster, manifests), self._settle_seconds)
+        self._report(not_up(self._cluster, manifests))
         self.is_set_up = True
 
     async def play(self) -> None:
