@@ -17,6 +17,7 @@ from healing.diagnosis.revisions import History, history
 from healing.diagnosis.snapshot import Snapshot
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
+from healing.ports.metrics import Series
 
 #: A restart this long ago still counts as trouble of now.
 RECENT = timedelta(minutes=10)
@@ -109,6 +110,39 @@ class Scene:
     @cached_property
     def calls(self) -> Calls:
         return call_graph(self.snapshot)
+
+    @cached_property
+    def _pods_by_label(self) -> dict[tuple[str, str, str], list[Object]]:
+        found: dict[tuple[str, str, str], list[Object]] = defaultdict(list)
+        for pod in self.snapshot.of_kind("Pod"):
+            namespace = r.text(pod, "metadata", "namespace")
+            for key, value in r.labels(pod, "metadata", "labels").items():
+                found[namespace, key, value].append(pod)
+        return dict(found)
+
+    def selected(self, namespace: str, selector: dict[str, str]) -> list[Object]:
+        """Pods with all these labels; none for an empty selector."""
+        if not selector:
+            return []
+        candidates = min((self._pods_by_label.get((namespace, k, v), []) for k, v in selector.items()), key=len)
+        return [p for p in candidates if selector.items() <= r.labels(p, "metadata", "labels").items()]
+
+    @cached_property
+    def pods_by_node(self) -> dict[str, list[Object]]:
+        """All pods, by the name of their node."""
+        found: dict[str, list[Object]] = defaultdict(list)
+        for pod in self.snapshot.of_kind("Pod"):
+            found[node_of(pod)].append(pod)
+        return dict(found)
+
+    @cached_property
+    def series_by_pod(self) -> dict[tuple[str, str], list[Series]]:
+        """Series with labels ``namespace`` and ``pod``, by these two."""
+        found: dict[tuple[str, str], list[Series]] = defaultdict(list)
+        for one in self.snapshot.series:
+            if pod := one.labels.get("pod"):
+                found[one.labels.get("namespace", ""), pod].append(one)
+        return dict(found)
 
     def covers(self, namespace: str) -> bool:
         """Whether objects of the namespace are examined; cluster-scoped ones always are."""

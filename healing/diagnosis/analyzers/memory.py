@@ -45,10 +45,9 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
 def memory_of(scene: Scene, container: Container) -> s.Points:
     """The container's working set over time, from the first metric that has it."""
     ref = ObjectRef.of(container.pod)
+    series = scene.series_by_pod.get((ref.namespace, ref.name), ())
     for metric in _METRICS:
-        found = s.matching(
-            scene.snapshot.series, (metric,), namespace=ref.namespace, pod=ref.name, container=container.name
-        )
+        found = s.matching(series, (metric,), container=container.name)
         if found:
             return s.total(s.finite(one.points) for one in found)
     return ()

@@ -38,9 +38,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
 
 
 def _selected(scene: Scene, service: Object, selector: dict[str, str]) -> list[Object]:
-    namespace = r.text(service, "metadata", "namespace")
-    pods = scene.snapshot.of_kind("Pod", namespace)
-    return [p for p in pods if selector.items() <= r.labels(p, "metadata", "labels").items()]
+    return scene.selected(r.text(service, "metadata", "namespace"), selector)
 
 
 def _by_hand(scene: Scene, service: Object) -> Hypothesis | None:
