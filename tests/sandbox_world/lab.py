@@ -28,12 +28,14 @@ class Change:
 class Lab:
     """``cluster`` is the real API server; ``history`` holds each change with seconds since the start."""
 
-    def __init__(self, nodes: Sequence[NodeSpec] | int, settings: Settings) -> None:
+    def __init__(self, nodes: Sequence[NodeSpec] | int, settings: Settings, *, control_plane: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.clock = lambda: EPOCH + loop.time()
         self.cluster = ApiServer(clock=self.clock)
         self.runtime = ScriptedRuntime()
-        self.world = World(self.cluster, self.runtime, nodes=nodes, clock=self.clock, settings=settings)
+        self.world = World(
+            self.cluster, self.runtime, nodes=nodes, clock=self.clock, settings=settings, control_plane=control_plane
+        )
         self.history: list[Change] = []
         for resource in (
             "pods", "replicasets.apps", "deployments.apps", "endpoints", "endpointslices.discovery.k8s.io", "events",
@@ -130,9 +132,11 @@ class Lab:
 
 
 @contextlib.asynccontextmanager
-async def lab(nodes: Sequence[NodeSpec] | int = 1, settings: Settings | None = None) -> AsyncIterator[Lab]:
+async def lab(
+    nodes: Sequence[NodeSpec] | int = 1, settings: Settings | None = None, *, control_plane: bool = False
+) -> AsyncIterator[Lab]:
     """A running world with the namespace `NAMESPACE`, its nodes ready."""
-    made = Lab(nodes, settings or Settings())
+    made = Lab(nodes, settings or Settings(), control_plane=control_plane)
     task = asyncio.create_task(made.world.run())
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     made.cluster.create("namespaces", None, body, user=PERSON)

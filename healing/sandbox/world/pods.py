@@ -10,6 +10,9 @@ from healing.sandbox.ports import Object
 from healing.sandbox.world import quantities
 from healing.sandbox.world.context import parse_time
 
+#: the annotation of a pod that a kubelet runs from a file of its own
+MIRROR = "kubernetes.io/config.mirror"
+
 
 def condition(item: Object, type_: str) -> Object | None:
     for entry in (item.get("status") or {}).get("conditions") or ():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from healing.sandbox.ports import Cluster, Controller, GitOpsOwner, LogSource, Runtime
+from healing.sandbox.world.components import COMPONENTS, ComponentHandle, Supervised, SystemPods
 from healing.sandbox.world.context import Context, Settings
 from healing.sandbox.world.controllers import CONTROLLERS
 from healing.sandbox.world.gitops import GitOpsController
@@ -30,14 +31,23 @@ class World:
         nodes: Sequence[NodeSpec] | int = 3,
         clock: Callable[[], float] = time.time,
         settings: Settings | None = None,
+        control_plane: bool = False,
     ) -> None:
+        """``control_plane``: show its pods and Leases in kube-system."""
         self._context = Context(cluster, runtime, clock, settings or Settings())
         self._fleet = Fleet(self._context, node_specs(nodes))
         self._context.log_source = self._fleet
         self.log_source: LogSource = self._fleet
-        self._parts: list[Controller] = [controller(self._context) for controller in CONTROLLERS]
+        self._scheduler = Supervised(lambda: [Scheduler(self._context)])
+        self._controllers = Supervised(lambda: [controller(self._context) for controller in CONTROLLERS])
+        #: kube-proxy has no part here: who routes traffic asks `has_proxy`
+        self._proxies = {name: Supervised(lambda: ()) for name in self._fleet.agents}
         self._gitops = GitOpsController(self._context)
-        self._parts += [Scheduler(self._context), self._fleet, self._gitops]
+        self._parts: list[Controller] = [self._controllers, self._scheduler, self._fleet, self._gitops]
+        addresses = [(agent.name, agent.ip) for agent in self._fleet.agents.values()]
+        self._system_pods = SystemPods(self._context, addresses, self._runs, self._fleet.reports)
+        if control_plane:
+            self._parts.append(self._system_pods)
 
     @property
     def node_names(self) -> list[str]:
@@ -46,6 +56,39 @@ class World:
     def node(self, name: str) -> NodeHandle:
         """The node as its data centre sees it: to be broken and repaired. Raises KeyError for an unknown name."""
         return self._fleet.node(name)
+
+    def component(self, name: str, node: str = "") -> ComponentHandle:
+        """``scheduler``, ``controller-manager``, or the ``kube-proxy`` of a node: to be stopped and started.
+
+        ValueError for another name, KeyError for a node that is not there.
+        """
+        if name not in COMPONENTS:
+            raise ValueError(f"unknown component {name!r}; use one of {', '.join(COMPONENTS)}")
+        if name == "kube-proxy":
+            switch = self._proxies[node]
+        else:
+            switch = self._scheduler if name == "scheduler" else self._controllers
+        return ComponentHandle(name, switch, self._system_pods.changed)
+
+    def stop_component(self, name: str, node: str = "") -> None:
+        self.component(name, node).stop()
+
+    def start_component(self, name: str, node: str = "") -> None:
+        self.component(name, node).start()
+
+    def has_proxy(self, node: str) -> bool:
+        """Whether kube-proxy runs on the node; without it the node's rules for Services stay as they are."""
+        return node not in self._proxies or self._proxies[node].running
+
+    def reachable(self, node: str) -> bool:
+        """Whether the node's pods can be talked to at all."""
+        agent = self._fleet.agents.get(node)
+        return agent is None or not agent.failures & {"down", "network-unavailable"}
+
+    def _runs(self, component: str, node: str) -> bool:
+        if component == "kube-proxy":
+            return self.has_proxy(node)
+        return component not in COMPONENTS or self.component(component).running
 
     def own(self, owners: Sequence[GitOpsOwner]) -> None:
         """Give these objects to Argo CD or Flux, as they are now. KeyError for one that does not exist."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from healing.sandbox.ports import EventType, LogLine, Object, Usage
+from healing.sandbox.world import pods
 from healing.sandbox.world.context import Context
 from healing.sandbox.world.kubelet.container import Container
 from healing.sandbox.world.kubelet.node_agent import NodeAgent
@@ -52,6 +53,10 @@ class Fleet:
         agent = self.agents[name]
         return NodeHandle(name, agent.fail, agent.recover, lambda: frozenset(agent.failures))
 
+    def reports(self, name: str) -> bool:
+        """Whether this node's kubelet works and can see its containers."""
+        return self.agents[name].is_up and self.agents[name].has_runtime
+
     # --- pods and what they mount
 
     def _pod_changed(self, event: EventType, pod: Object, _old: Object | None) -> None:
@@ -65,6 +70,8 @@ class Fleet:
             worker.changed(pod)
             return
         agent = self.agents.get(pod["spec"].get("nodeName") or "")
+        if pods.MIRROR in (pod["metadata"].get("annotations") or {}):
+            return  # a static pod, which has its own keeper
         if agent is None or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             return
         worker = PodWorker(agent, pod)
