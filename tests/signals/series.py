@@ -6,8 +6,11 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 
+from healing.queries import http
 from healing.sandbox.signals.tsdb import Labels, Store, is_stale, make_labels
 
+Pairs = tuple[tuple[str, str], ...]
+NAMES_OF_COUNTERS = {family.name for family in http.FAMILIES if not family.is_histogram}
 T0_MS = 1_795_392_000_000
 SCRAPES = 60
 STEP_MS = 10_000
@@ -63,7 +66,42 @@ def _target(store: Store, chance: random.Random, namespace: str, pod: str) -> No
         samples.append((make_labels("memory_bytes", where), shown))
         samples.append((make_labels("pod_info", (*where, ("node", f"n{len(pod) % 2}"))), 1.0))
         samples.append((make_labels("limit_bytes", (*where, ("resource", "memory"))), 25.0))
+        samples += _cataloged(chance, where, scrape, counters, buckets)
         store.write(f"{namespace}/{pod}", time_ms, samples)
+
+
+def _cataloged(
+    chance: random.Random, where: Pairs, scrape: int, counters: dict[str, float], buckets: dict[str, float]
+) -> list[tuple[Labels, float]]:
+    """Every metric that the product knows requests by, and those of containers."""
+    samples: list[tuple[Labels, float]] = []
+    namespace, pod = where[0][1], where[1][1]
+    for family in http.FAMILIES:
+        place: Pairs = where
+        if family.place_labels == ("service",):
+            place = (("namespace", "traefik"), ("service", f"{namespace}-{pod}-80@kubernetes"))
+        elif family.is_of_services:
+            own = (("namespace", "ingress"), ("pod", "controller"), ("instance", pod))
+            honored = (("namespace", namespace), ("service", pod), ("instance", pod))
+            place = honored if pod == "web-1" else (*own, ("exported_namespace", namespace), ("exported_service", pod))
+        for matcher in filter(None, family.only.split(",")):
+            name, _, value = matcher.partition("=")
+            place = (*place, (name, value.strip('"') if chance.random() > 0.1 else "other"))
+        if family.is_histogram:
+            count = family.name.removesuffix("_bucket") + "_count"
+            samples += [(make_labels(family.name, (*place, ("le", bound))), v) for bound, v in buckets.items()]
+            if count not in NAMES_OF_COUNTERS:
+                samples.append((make_labels(count, place), buckets["+Inf"]))
+        else:
+            label = family.code_labels[scrape // 30 % len(family.code_labels)]
+            samples += [(make_labels(family.name, (*place, (label, code))), v) for code, v in counters.items()]
+    for container in ("app", "sidecar", ""):
+        labels = (*where, ("container", container))
+        samples.append((make_labels("container_cpu_usage_seconds_total", labels), sum(counters.values()) / 7))
+        samples.append((make_labels("container_memory_working_set_bytes", labels), 1e8 + chance.randrange(10**6)))
+        samples.append((make_labels("container_cpu_cfs_periods_total", labels), float(scrape)))
+        samples.append((make_labels("container_cpu_cfs_throttled_periods_total", labels), scrape / 2))
+    return samples
 
 
 def holds_stale(store: Store) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,14 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.applications import Starlette
 
+from healing.queries.catalogue import CATALOGUE, Query
 from healing.sandbox.signals.prometheus import PrometheusApi
+from healing.sandbox.signals.rules import load_rules
 from healing.sandbox.signals.tsdb import Store
 from tests.parts.prometheus import Prometheus
 from tests.signals import expressions
-from tests.signals.series import T0_MS, fill
+from tests.signals.series import T0_MS, fill, holds_stale
 
 END = T0_MS / 1000 + 600
 TOLERANCE = 1e-9
+UNSUPPORTED = ("holt_winters", "mad_over_time", "histogram_count", "nosuch")
 
 
 class Both:
@@ -37,10 +40,12 @@ class Both:
             answer = await client.post(f"/api/v1/{path}", data=parameters)
             return answer.status_code, answer.json()
 
-    async def compare(self, path: str, **parameters: str) -> None:
+    async def compare(self, path: str, **parameters: str) -> int:
+        """The number of series that both answered with."""
         expected, got = self.real.ask(path, **parameters), await self.ours(path, **parameters)
         why = difference(expected, got)
         assert not why, f"{parameters}: {why}\nPrometheus: {expected}\nsandbox:    {got}"
+        return len(expected[1]["data"]["result"]) if expected[0] == 200 else 0
 
 
 def difference(expected: tuple[int, dict[str, Any]], got: tuple[int, dict[str, Any]]) -> str:
@@ -101,16 +106,45 @@ async def test_every_function(both: Both, query: str) -> None:
     await both.compare("query_range", query=query, start=f"{END - 300}", end=f"{END + 60}", step="17")
 
 
+PROMQL = [query for query in CATALOGUE if query.language == "PromQL"]
+
+
+@pytest.mark.parametrize("query", PROMQL, ids=[query.name for query in PROMQL])
+async def test_every_query_of_the_product(both: Both, query: Query) -> None:
+    answers = 0
+    for window in ("5s", "30s", "60s", "300s") if "window" in query.example else ("",):
+        text = query.text(**{**query.example, **({"window": window} if window else {})})
+        for at in (END - 400, END - 211.7, END - 1):
+            answers += await both.compare("query", query=text, time=f"{at:.3f}")
+        answers += await both.compare("query_range", query=text, start=f"{END - 420}", end=f"{END}", step="15")
+    assert answers > 0, "there is nothing to compare"
+
+
+RULES = [rule.expr for rule in load_rules()]
+
+
+async def test_the_alerting_rules_are_understood_alike(both: Both) -> None:
+    for text in RULES:
+        await both.compare("query", query=text, time=f"{END}")
+
+
+async def test_what_is_not_supported_says_so(both: Both) -> None:
+    for name in UNSUPPORTED:
+        status, body = await both.ours("query", query=f"{name}(memory_bytes)")
+        assert status in (400, 422)
+        assert body["status"] == "error"
+        assert name in body["error"]
+
+
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(expressions.queries())
 def test_generated_expressions(both: Both, case: expressions.Case) -> None:
-    import asyncio
-
     at = f"{T0_MS / 1000 + case.at_seconds:.3f}"
     asyncio.run(both.compare("query", query=case.text, time=at))
     start = f"{T0_MS / 1000 + case.at_seconds - 120:.3f}"
     asyncio.run(both.compare("query_range", query=case.text, start=start, end=at, step=f"{case.step_seconds}"))
 
 
-def test_the_package_is_what_its_path_says() -> None:
-    assert Path(__file__).name.startswith("test_")
+def test_the_data_is_not_too_easy(both: Both) -> None:
+    assert holds_stale(both.store)
+    assert both.real.ask("query", query="count(requests_total)", time=f"{END - 300}")[1]["data"]["result"]

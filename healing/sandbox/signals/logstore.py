@@ -6,11 +6,11 @@ import re
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from healing.sandbox.signals.tsdb import Matcher
 
 StreamLabels = tuple[tuple[str, str], ...]
+Entry = tuple[int, str, StreamLabels]
 _LEVEL = re.compile(
     r"(?:level|lvl|severity)[\"']?\s*[=:]\s*[\"']?(?P<key>\w+)"
     r"|\b(?P<word>fatal|critical|error|warn(?:ing)?|info|debug|trace)\b",
@@ -36,8 +36,8 @@ def detect_level(text: str) -> str:
 @dataclass(slots=True)
 class Stream:
     labels: StreamLabels
-    #: (nanoseconds, text), in order
-    entries: deque[tuple[int, str]]
+    #: (nanoseconds, text, structured metadata), in order
+    entries: deque[Entry]
     levels: dict[str, str] = field(default_factory=dict)
 
 
@@ -50,7 +50,7 @@ class LogStore:
         self._streams: dict[StreamLabels, Stream] = {}
         self._total = 0
 
-    def push(self, labels: dict[str, str], time_ns: int, text: str) -> None:
+    def push(self, labels: dict[str, str], time_ns: int, text: str, metadata: StreamLabels = ()) -> None:
         key = tuple(sorted(labels.items()))
         stream = self._streams.get(key)
         if stream is None:
@@ -60,7 +60,7 @@ class LogStore:
             time_ns = entries[-1][0] + 1  # keep the order of lines printed at one moment
         if len(entries) < self._max_lines:
             self._total += 1
-        entries.append((time_ns, text))
+        entries.append((time_ns, text, metadata))
         if self._total > self._max_total:
             self._evict()
 
@@ -81,6 +81,7 @@ class LogStore:
         return found
 
     @staticmethod
-    def between(stream: Stream, start_ns: int, end_ns: int) -> list[tuple[int, str]]:
-        entries: Any = list(stream.entries)
-        return list(entries[bisect_left(entries, (start_ns, "")) : bisect_left(entries, (end_ns, ""))])
+    def between(stream: Stream, start_ns: int, end_ns: int) -> list[Entry]:
+        entries = list(stream.entries)
+        low, high = (bisect_left(entries, at, key=lambda entry: entry[0]) for at in (start_ns, end_ns))
+        return entries[low:high]

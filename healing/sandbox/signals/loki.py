@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -11,20 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from healing.sandbox.signals.logql import (
-    LogQLError,
-    LogQuery,
-    MetricQuery,
-    duration_seconds,
-    parse_logql,
-    run_stages,
-)
+from healing.sandbox.signals import loki_push
+from healing.sandbox.signals.logql import LogQLError, LogQuery, MetricNode, duration_seconds, parse_logql, run_stages
+from healing.sandbox.signals.logql.evaluate import Points, evaluate, pipeline_error
+from healing.sandbox.signals.logql.nodes import LineLabels, RangeAggregation, selectors
+from healing.sandbox.signals.logql.parse import size_bytes
 from healing.sandbox.signals.logstore import LogStore, detect_level
 from healing.sandbox.signals.prometheus import Parameters, parameters
 from healing.sandbox.signals.promql import format_value
-from healing.sandbox.signals.promql.aggregations import aggregate
-from healing.sandbox.signals.promql.binary import vector_scalar
-from healing.sandbox.signals.promql.values import Vector
 from healing.sandbox.signals.tsdb import Labels
 
 _MAX_LIMIT = 5000
@@ -53,6 +48,7 @@ class LokiApi:
             Route(f"{api}/labels", self._guarded(self.labels), methods=both),
             Route(f"{api}/label/{{name}}/values", self._guarded(self.label_values), methods=["GET"]),
             Route(f"{api}/series", self._guarded(self.series), methods=both),
+            Route(f"{api}/push", self._push, methods=["POST"]),
             Route(f"{api}/status/buildinfo", self._buildinfo, methods=["GET"]),
             Route(f"{prefix}/ready", _ready, methods=["GET"]),
             Route(f"{prefix}/{{rest:path}}", _not_found, methods=["GET", "POST", "PUT", "DELETE"]),
@@ -134,8 +130,11 @@ class LokiApi:
                 "log queries are not supported as an instant query type, please change your query to a range query type"
             )
         now = self._time(params, "time", round(self._now() * 1e9))
-        vector = self._at(query, now)
+        vector = evaluate(query, now, self._points)
         when = round(now / 1e9, 3)
+        if isinstance(vector, float):
+            data = {"resultType": "scalar", "result": [when, format_value(vector)], "stats": _stats([])}
+            return _success(data)
         result = [{"metric": dict(labels), "value": [when, format_value(value)]} for labels, value in vector]
         return _success({"resultType": "vector", "result": result, "stats": _stats([])})
 
@@ -149,8 +148,7 @@ class LokiApi:
         name = request.path_params["name"]
         matchers = []
         if text := params.get("query", [""])[0]:
-            parsed = parse_logql(text)
-            matchers = parsed.matchers if isinstance(parsed, LogQuery) else parsed.log.matchers
+            matchers = [m for log in selectors(parse_logql(text)) for m in log.matchers]
         streams = self.store.streams(matchers, start, end)
         return _success(sorted({v for s in streams for n, v in s.labels if n == name}) or None)
 
@@ -171,21 +169,43 @@ class LokiApi:
 
     # evaluation
 
-    def _entries(self, query: LogQuery, start: int, end: int) -> list[tuple[Labels, int, str]]:
+    def _entries(self, query: LogQuery, start: int, end: int) -> list[tuple[LineLabels, int, str]]:
         found = []
         for stream in self.store.streams(query.matchers, start, end):
-            for time_ns, text in self.store.between(stream, start, end):
-                labels = dict(stream.labels) | {"detected_level": detect_level(text)}
-                kept = run_stages(query, text, labels)
+            for time_ns, text, metadata in self.store.between(stream, start, end):
+                labels = LineLabels(dict(stream.labels) | dict(metadata) | {"detected_level": detect_level(text)})
+                kept = run_stages(query.stages, text, labels)
                 if kept is not None:
-                    found.append((tuple(sorted(kept[1].items())), time_ns, kept[0]))
+                    found.append((labels, time_ns, kept))
+        return found
+
+    def _points(self, node: RangeAggregation, start: int, end: int) -> Points:
+        found: Points = []
+        for labels, time_ns, text in self._entries(node.log, start + 1, end + 1):
+            value = float(len(text.encode())) if node.function.startswith("bytes") else 1.0
+            if node.unwrap is not None:
+                raw = labels.pop(node.unwrap.label, None)
+                if raw is None:
+                    continue
+                try:
+                    value = _CONVERSIONS[node.unwrap.conversion](raw)
+                except (ValueError, LogQLError) as error:
+                    labels[node.unwrap.label] = raw
+                    labels.fail("SampleExtractionErr", str(error))
+                if run_stages(node.later, text, labels) is None:
+                    continue
+            key = tuple(sorted((name, text) for name, text in labels.items() if text))
+            if labels.get("__error__"):
+                raise pipeline_error(key)
+            found.append((key, time_ns, value))
         return found
 
     def _lines(self, query: LogQuery, start: int, end: int, limit: int, *, newest_first: bool) -> list[dict[str, Any]]:
         entries = sorted(self._entries(query, start, end), key=lambda e: e[1], reverse=newest_first)[:limit]
         streams: dict[Labels, list[list[str]]] = {}
         for labels, time_ns, text in entries:
-            streams.setdefault(labels, []).append([str(time_ns), text])
+            key = tuple(sorted((name, value) for name, value in labels.items() if value))
+            streams.setdefault(key, []).append([str(time_ns), text])
         return [{"stream": dict(labels), "values": values} for labels, values in sorted(streams.items())]
 
     def _step(self, params: Parameters, start: int, end: int) -> int:
@@ -205,38 +225,40 @@ class LokiApi:
             )
         return round(seconds * _SECOND)
 
-    def _matrix(self, query: MetricQuery, start: int, end: int, step: int) -> list[dict[str, Any]]:
+    def _matrix(self, query: MetricNode, start: int, end: int, step: int) -> list[dict[str, Any]]:
         # Loki aligns both ends to multiples of the step, the end upwards
         first, last = start // step * step, math.ceil(end / step) * step
         if first < start and (start - first) >= step:
             first += step
-        reach = round((query.range_seconds + query.offset_seconds) * 1e9)
-        entries = self._entries(query.log, first - reach, last + 1)
+        cached: dict[int, tuple[list[int], Points]] = {}
+
+        def points(node: RangeAggregation, begin: int, finish: int) -> Points:
+            """Lines are read once for all steps."""
+            if id(node) not in cached:
+                reach = round((node.range_seconds + node.offset_seconds) * 1e9)
+                read = sorted(self._points(node, first - reach, last), key=lambda point: point[1])
+                cached[id(node)] = [time_ns for _, time_ns, _ in read], read
+            times, read = cached[id(node)]
+            return read[bisect_right(times, begin) : bisect_right(times, finish)]
+
         found: dict[Labels, list[list[Any]]] = {}
         for now in range(first, last + 1, step):
-            for labels, value in self._at(query, now, entries):
+            value = evaluate(query, now, points)
+            for labels, number in value if isinstance(value, list) else [((), value)]:
                 when = now / 1e9
-                found.setdefault(labels, []).append([int(when) if when == int(when) else when, format_value(value)])
+                found.setdefault(labels, []).append([int(when) if when == int(when) else when, format_value(number)])
         return [{"metric": dict(labels), "values": values} for labels, values in sorted(found.items())]
 
-    def _at(self, query: MetricQuery, now: int, entries: list[tuple[Labels, int, str]] | None = None) -> Vector:
-        end = now - round(query.offset_seconds * 1e9)
-        start = end - round(query.range_seconds * 1e9)
-        chosen = self._entries(query.log, start + 1, end + 1) if entries is None else entries
-        sums: dict[Labels, float] = {}
-        for labels, time_ns, text in chosen:
-            if start < time_ns <= end:
-                amount = float(len(text.encode())) if query.function.startswith("bytes") else 1.0
-                sums[labels] = sums.get(labels, 0.0) + amount
-        if query.function.endswith("rate"):
-            sums = {labels: value / query.range_seconds for labels, value in sums.items()}
-        vector: Vector = sorted(sums.items())
-        for operation, by, names, parameter in query.aggregations:
-            vector = aggregate(operation, vector, by=by, names=names, param=parameter)
-        if query.comparison is not None:
-            op, number = query.comparison
-            vector = vector_scalar(op, vector, number, swapped=False, return_bool=False)
-        return vector
+    async def _push(self, request: Request) -> Response:
+        return loki_push.push(self.store, await request.body(), request.headers.get("content-type", ""), self._now())
+
+
+_CONVERSIONS: dict[str, Callable[[str], float]] = {
+    "": float,
+    "duration": duration_seconds,
+    "duration_seconds": duration_seconds,
+    "bytes": size_bytes,
+}
 
 
 def _stats(streams: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
 }
 SET_OPERATORS = ("and", "or", "unless")
+#: Prometheus 2 leaves the metric's name on the result of this one
+_KEEPS_NAME = "atan2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def vector_scalar(op: str, vector: Vector, scalar: float, *, swapped: bool, retu
     for labels, value in vector:
         left, right = (scalar, value) if swapped else (value, scalar)
         if compare is None:
-            result.append((without_name(labels), ARITHMETIC[op](left, right)))
+            kept = labels if op == _KEEPS_NAME else without_name(labels)
+            result.append((kept, ARITHMETIC[op](left, right)))
         elif return_bool:
             result.append((without_name(labels), 1.0 if compare(left, right) else 0.0))
         elif compare(left, right):
@@ -134,7 +137,9 @@ def vectors(op: str, left: Vector, right: Vector, matching: Matching, *, return_
             outcome = first
         else:
             continue
-        metric = _result_labels(labels, one_labels, matching, drop_name=compare is None or return_bool)
+        metric = _result_labels(
+            labels, one_labels, matching, drop_name=return_bool or (compare is None and op != _KEEPS_NAME)
+        )
         _check_single(seen, key, metric, matching)
         result.append((metric, outcome))
     return result
