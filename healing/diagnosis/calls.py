@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from healing.diagnosis import log_rules, logs, reading as r
@@ -203,18 +203,23 @@ def _from_logs(snapshot: Snapshot, calls: Calls) -> None:
 
 def _from_metrics(snapshot: Snapshot, calls: Calls) -> None:
     for series in snapshot.series:
-        labels = series.labels
-        callee = next((labels[name] for name in _CALLEE_LABELS if labels.get(name)), "")
-        if not callee:
-            continue
-        namespace = labels.get("namespace", "")
-        caller = _workload_by_labels(snapshot, labels)
-        service = resolve(snapshot, callee.split(":")[0], labels.get("destination_service_namespace") or namespace)
-        if caller is not None and service is not None:
+        service = callee_of(snapshot, series.labels)
+        caller = workload_by_labels(snapshot, series.labels) if service is not None else None
+        if caller is not None and service is not None and caller not in calls.backends.get(service, ()):
             calls.services[caller].add(service)
 
 
-def _workload_by_labels(snapshot: Snapshot, labels: object) -> ObjectRef | None:
+def callee_of(snapshot: Snapshot, labels: Mapping[str, str]) -> ObjectRef | None:
+    """The Service that a metric's labels name as the called side."""
+    callee = next((labels[name] for name in _CALLEE_LABELS if labels.get(name)), "")
+    if not callee:
+        return None
+    namespace = labels.get("destination_service_namespace") or labels.get("namespace", "")
+    return resolve(snapshot, callee.split(":")[0], namespace)
+
+
+def workload_by_labels(snapshot: Snapshot, labels: object) -> ObjectRef | None:
+    """The workload that a metric's labels name as the one that reports or calls."""
     namespace = r.text(labels, "namespace")
     pod = snapshot.get("Pod", namespace, r.text(labels, "pod"))
     if pod is not None:

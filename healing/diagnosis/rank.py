@@ -39,6 +39,8 @@ _OF_A_NODE = SUFFERING | {
     "PodNetworkSetupFailed",
     "VolumeMountFailed",
 }
+#: What slows calls down that both sides make as well as ever.
+_OF_THE_NETWORK = frozenset({"NetworkDelay", "PacketLoss"})
 #: Ends of a program that may only be its answer to a dependency that is gone.
 _REACTION = frozenset({"ApplicationCrash", "InitContainerFailed", "BadRollout", "RolloutStuck", "JobFailed"})
 #: What explains the latency and errors of the workload itself.
@@ -125,6 +127,10 @@ def explains(
         if effect.cause == "JobFailed" and cause.cause not in ("ApplicationCrash", "DependencyUnavailable"):
             return True
         return effect.cause == "ApplicationCrash" and not CAUSES[cause.cause].generic
+    if cause.cause in _OF_THE_NETWORK and effect.cause in SUFFERING:
+        return bool({target, bare(effect.object)} & cause.affected) or bool(
+            _touches(scene, cause, source) & reach[effect.key]
+        )
     if cause.object.kind == "Node":
         return effect.cause in _OF_A_NODE and bool({target, bare(effect.object)} & cause.affected)
     if effect.cause in SUFFERING and _touches(scene, cause, source) & reach[effect.key]:

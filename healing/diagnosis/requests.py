@@ -101,6 +101,11 @@ def _kind(one: Series) -> str:
     return ""
 
 
+def is_request_counter(one: Series) -> bool:
+    """Whether `served` counts requests by the series."""
+    return bool(_kind(one))
+
+
 def _server(scene: Scene, one: Series) -> ObjectRef | None:
     labels = one.labels
     namespace = labels.get("namespace", "") or labels.get("destination_workload_namespace", "")

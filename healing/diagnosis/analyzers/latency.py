@@ -8,16 +8,13 @@ from typing import Any
 from healing.diagnosis import series as s
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, evidence
+from healing.diagnosis.latencies import SLOW_RATIO, is_slow
 from healing.diagnosis.requests import Requests, served
 from healing.diagnosis.revisions import History
 from healing.diagnosis.scene import Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
-#: Slower than this, and this many times slower than before, is a fault.
-_SLOW_SECONDS, _SLOW_RATIO = 0.1, 2.5
-#: Slow by itself, with nothing to compare it to.
-_VERY_SLOW_SECONDS = 1.0
 _FAILING, _FAILING_RATIO = 0.05, 2.0
 
 
@@ -27,17 +24,19 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
         return
     requests = {w: found for w, found in served(scene).items() if scene.covers(w.namespace)}
     yield from _regressions(scene, requests)
-    slow = {w: shift for w, found in requests.items() if (shift := _slow(found)) is not None}
+    slow = {w: shift for w, found in requests.items() if (shift := is_slow(found.latency)) is not None}
     for workload, shift in slow.items():
-        yield _hypothesis(scene, workload, requests[workload], shift, slow, is_slow=True)
+        yield _hypothesis(scene, workload, requests[workload], shift, slow, about_latency=True)
     failing = {w: shift for w, found in requests.items() if (shift := _failing(found)) is not None}
     for workload, shift in failing.items():
-        yield _hypothesis(scene, workload, requests[workload], shift, failing, is_slow=False)
+        yield _hypothesis(scene, workload, requests[workload], shift, failing, about_latency=False)
 
 
 def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[Hypothesis]:
     """A new program or new settings since which the workload is slow or fails, while what it calls is well."""
-    shifts = {w: shift for w, found in requests.items() if (shift := _failing(found) or _slow(found)) is not None}
+    shifts = {
+        w: shift for w, found in requests.items() if (shift := _failing(found) or is_slow(found.latency)) is not None
+    }
     for workload, shift in shifts.items():
         past = scene.history(workload)
         if (
@@ -58,7 +57,7 @@ def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[
             0.9,
             f"{workload.kind} {workload.name} {what} since revision {past.current.number} was rolled out"
             f" ({changed[0].path} changed).",
-            [_metric(workload, requests[workload], is_slow=not failing), *change_evidence(past)],
+            [_metric(workload, requests[workload], about_latency=not failing), *change_evidence(past)],
             past.facts() | {"container": changed[0].path.partition("[")[2].partition("]")[0]},
             affected=scene.around(workload),
             since=past.started,
@@ -67,18 +66,6 @@ def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[
 
 def _began_with(past: History, shift: s.Shift) -> bool:
     return past.started is not None and shift.before != shift.after and -30 <= shift.at - past.started.timestamp() <= 90
-
-
-def _slow(found: Requests) -> s.Shift | None:
-    now = s.latest(found.latency)
-    if now is None or now < _SLOW_SECONDS:
-        return None
-    jump = s.shift(found.latency)
-    if jump is not None and jump.ratio >= _SLOW_RATIO and now >= 0.6 * jump.after:
-        return jump
-    if now >= _VERY_SLOW_SECONDS and (jump is None or jump.after >= _VERY_SLOW_SECONDS):
-        return s.Shift(jump.before if jump else now, now, found.latency[0][0])
-    return None
 
 
 def _failing(found: Requests) -> s.Shift | None:
@@ -99,14 +86,14 @@ def _hypothesis(
     shift: s.Shift,
     others: dict[ObjectRef, s.Shift],
     *,
-    is_slow: bool,
+    about_latency: bool,
 ) -> Hypothesis:
     callees = _reachable(scene, workload)
     guilty = sorted(callees & others.keys())
     callers = sorted(scene.calls.callers_of(workload) & others.keys())
-    compared = shift.ratio >= _SLOW_RATIO if is_slow else shift.ratio >= _FAILING_RATIO
+    compared = shift.ratio >= SLOW_RATIO if about_latency else shift.ratio >= _FAILING_RATIO
     strength = (0.8 if compared else 0.55) + (0.08 if callers else 0.0)
-    if is_slow:
+    if about_latency:
         cause = "SlowDependency"
         words = f"{workload.kind} {workload.name} answers in {shift.after * 1000:.0f} ms"
         words += f" instead of {shift.before * 1000:.0f} ms" if compared else ""
@@ -125,7 +112,7 @@ def _hypothesis(
         words += f"; its callers {', '.join(c.name for c in callers)} suffer, nothing it calls does"
     facts["callers"] = [c.as_json() for c in callers]
     facts["calls"] = [ref.as_json() for ref in sorted(callees | {s for c in callees for s in scene.services_of(c)})]
-    proof = [_metric(workload, found, is_slow=is_slow)]
+    proof = [_metric(workload, found, about_latency=about_latency)]
     past = scene.history(workload)
     if past is not None and past.good is not None and _began_with(past, shift):
         facts |= past.facts()
@@ -155,10 +142,10 @@ def _reachable(scene: Scene, workload: ObjectRef) -> set[ObjectRef]:
     return seen
 
 
-def _metric(workload: ObjectRef, found: Requests, *, is_slow: bool) -> Evidence:
-    points = found.latency if is_slow else found.error_fraction
-    unit = "seconds" if is_slow else "fraction"
-    title = f"{'Mean latency' if is_slow else 'Failed requests'} of {workload.name}"
+def _metric(workload: ObjectRef, found: Requests, *, about_latency: bool) -> Evidence:
+    points = found.latency if about_latency else found.error_fraction
+    unit = "seconds" if about_latency else "fraction"
+    title = f"{'Mean latency' if about_latency else 'Failed requests'} of {workload.name}"
     text = f"{points[0][1]:.3g} → {points[-1][1]:.3g} {unit}" if points else ""
     data = {"unit": unit, "points": [[t, round(v, 5)] for t, v in points[-120:]], "metrics": sorted(found.metrics)}
     return evidence("metric", title, text, obj=workload, source="prometheus", data=data)
