@@ -51,7 +51,8 @@ def build(
     """
     api = cluster or ApiServer(clock=clock)
     runtime = AppRuntime(clock=clock)
-    world = World(api, runtime, nodes=scenario.nodes if scenario else 3, clock=clock, settings=settings)
+    nodes = scenario.nodes if scenario else 3
+    world = World(api, runtime, nodes=nodes, clock=clock, settings=settings, control_plane=True)
     api.log_source = world.log_source
     runtime.attach(api)
     if scenario is not None:
