@@ -1,0 +1,67 @@
+"""The report of a run: the records, their scores and the measures, as one JSON document."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from recist_web.environment import PROJECT_DIR
+from recist_web.evaluation.machine import saturation
+from recist_web.evaluation.measures import measure
+from recist_web.evaluation.scoring import score
+from recist_web.evaluation.split import SPLITS
+
+#: Raised when a field changes its meaning.
+VERSION = 1
+
+
+def build(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    settings: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    now: datetime | None = None,
+) -> dict[str, Any]:
+    """``{"version", "run", "machine", "measures": {"total", "dev", "sealed"}, "scenarios"}``; docs/evaluation.md."""
+    scored = [{**record, "score": score(record)} for record in records]
+    parts = {split: [s for s in scored if s["split"] == split] for split in SPLITS}
+    return {
+        "version": VERSION,
+        "run": {
+            "date": (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "product": product_version(),
+            "commit": commit(),
+            **settings,
+        },
+        "machine": dict(machine),
+        "saturated": saturation(machine),
+        "measures": {"total": measure(scored), **{split: measure(part) for split, part in parts.items()}},
+        "scenarios": scored,
+    }
+
+
+def product_version() -> str:
+    try:
+        return importlib.metadata.version("recist")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def commit() -> str:
+    """Of the working tree the product runs from, with ``+`` where it has changes; empty without git."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(PROJECT_DIR), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
