@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from healing.sandbox.api.cluster import ApiServer
+from healing.sandbox.api.gateway_api import GROUP as GATEWAY_GROUP
+from healing.sandbox.api.gateway_api import install_gateway_api
 from healing.sandbox.apps import AppRuntime, cluster_dns
 from healing.sandbox.faults import FaultInjector
+from healing.sandbox.ports import Object
 from healing.sandbox.scenarios import Scenario, ScenarioRunner
 from healing.sandbox.signals import Signals
 from healing.sandbox.world import Settings, World
@@ -57,6 +60,8 @@ def build(
     runtime.attach(api)
     if scenario is not None:
         cluster_dns.install(api)
+        if any(str(m.get("apiVersion", "")).startswith(GATEWAY_GROUP) for m in _all_manifests(scenario)):
+            install_gateway_api(api)
 
     def reachable(node: str) -> bool:
         return not node or node not in world.node_names or not _OFF_THE_NETWORK & world.node(node).failures
@@ -68,3 +73,11 @@ def build(
         ScenarioRunner(scenario, api, runtime, injector, clock=clock, own=world.own, hold=hold) if scenario else None
     )
     return Sandbox(api, runtime, world, injector, signals, runner)
+
+
+def _all_manifests(scenario: Scenario) -> Iterator[Object]:
+    """Of the start and of all later steps."""
+    yield from scenario.manifests
+    for step in scenario.timeline:
+        if step.action == "apply":
+            yield from step.body

@@ -9,6 +9,7 @@ from healing.sandbox.world.controllers.deployment import DeploymentController
 from healing.sandbox.world.controllers.disruption import DisruptionController
 from healing.sandbox.world.controllers.endpoints import EndpointsController
 from healing.sandbox.world.controllers.endpointslice import EndpointSliceController
+from healing.sandbox.world.controllers.gateway import GatewayController
 from healing.sandbox.world.controllers.job import JobController
 from healing.sandbox.world.controllers.namespaces import NamespaceDefaultsController
 from healing.sandbox.world.controllers.node_lifecycle import NodeLifecycleController
@@ -33,4 +34,5 @@ CONTROLLERS: tuple[type[Reconciler], ...] = (
     ResourceQuotaController,
     NodeLifecycleController,
     TaintEvictionController,
+    GatewayController,
 )
