@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import httpx
 
 from healing.cluster.backoff import wait_seconds
+from healing.cluster.source_access import SourceAccess
 from healing.deadline import Deadline
 from healing.ports.errors import (
     BadResponse,
@@ -37,14 +38,14 @@ _BY_STATUS: Mapping[int, type[SourceError]] = {
 class HttpSource:
     """One server. ``url`` may hold a user and password; ``name`` is what messages call it."""
 
-    def __init__(self, url: str, name: str, *, bearer_token: str = "") -> None:
+    def __init__(self, url: str, name: str, access: SourceAccess | None = None) -> None:
         self._name = name
         self._base = url.rstrip("/")
-        headers = {"User-Agent": "recist", "Accept": "application/json"}
-        if bearer_token:
-            headers["Authorization"] = f"Bearer {bearer_token}"
+        access = access or SourceAccess()
         self._client = httpx.Client(
-            headers=headers,
+            headers={**access.headers, "User-Agent": "recist", "Accept": "application/json"},
+            auth=access.auth(name),
+            verify=access.verify(name),
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0),
             follow_redirects=False,
         )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from healing.cluster.http import HttpSource
+from healing.cluster.source_access import SourceAccess
 from healing.ports.errors import BadResponse, Invalid
 from healing.ports.logs import LogLine
 
@@ -17,8 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Loki:
     """Safe to share between threads. ``url`` is the server's root."""
 
-    def __init__(self, url: str, *, bearer_token: str = "") -> None:
-        self._source = HttpSource(url, _NAME, bearer_token=bearer_token)
+    def __init__(self, url: str, access: SourceAccess | None = None) -> None:
+        self._source = HttpSource(url, _NAME, access)
 
     def close(self) -> None:
         """Give the connections back; nothing can be asked after that."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import ssl
+import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from healing.cluster.loki import Loki
 from healing.cluster.prometheus import Prometheus
+from healing.cluster.source_access import SourceAccess
 from healing.ports import errors
 from tests.cluster.server import Answer, Server, recorded, replay
 
@@ -118,12 +127,76 @@ def test_outages_are_bridged_and_hanging_is_bounded(server: Server, prometheus: 
         loki.query_range("q", start=START, end=END, timeout_seconds=2.0)
 
 
-def test_credentials_are_sent(server: Server) -> None:
+def test_credentials_are_sent(server: Server, tmp_path: Path) -> None:
     server.answer(replay("prometheus/query-empty"))
+    token = tmp_path / "token"
+    token.write_text("t1\n")
+    rotating = Prometheus(server.url, SourceAccess(bearer_token_file=token))
+    rotating.query("q")
+    token.write_text("t2\n")
     for source in (
+        rotating,
         Prometheus(server.url.replace("http://", "http://ann:pw@")),
-        Prometheus(server.url, bearer_token="t0"),
+        Prometheus(server.url, SourceAccess(username="ann", password="pw")),
+        Prometheus(server.url, SourceAccess(bearer_token="t0", headers={"X-Scope-OrgID": "shop"})),
     ):
         source.query("q")
         source.close()
-    assert [request.headers["authorization"] for request in server.requests] == ["Basic YW5uOnB3", "Bearer t0"]
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == ["Bearer t1", "Bearer t2", "Basic YW5uOnB3", "Basic YW5uOnB3", "Bearer t0"]
+    assert server.requests[-1].headers["x-scope-orgid"] == "shop"
+    assert "pw" not in repr(SourceAccess(username="ann", password="pw"))
+
+
+def test_a_token_file_that_is_gone_says_so(server: Server, tmp_path: Path) -> None:
+    loki = Loki(server.url, SourceAccess(bearer_token_file=tmp_path / "none"))
+    with pytest.raises(errors.Unauthorized, match="none cannot be read"):
+        loki.query_range("q", start=START, end=END)
+    loki.close()
+
+
+def test_a_server_of_a_private_authority(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as (url, certificate):
+        trusting = Prometheus(url, SourceAccess(ca_file=certificate))
+        careless = Prometheus(url, SourceAccess(insecure_skip_verify=True))
+        strict = Prometheus(url)
+        assert trusting.query("q") == careless.query("q") == []
+        with pytest.raises(errors.Unavailable, match="certificate verify failed"):
+            strict.query("q", timeout_seconds=1.0)
+        for source in (trusting, careless, strict):
+            source.close()
+    with pytest.raises(errors.Unavailable, match=r"absent\.pem"):
+        Prometheus("https://127.0.0.1:9", SourceAccess(ca_file=tmp_path / "absent.pem"))
+
+
+@contextlib.contextmanager
+def tls_server(directory: Path) -> Iterator[tuple[str, Path]]:
+    """A Prometheus without any series, under a certificate that nobody knows; its URL and the certificate."""
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=test"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_address[1]}", certificate
+    finally:
+        server.shutdown()
+        server.server_close()
