@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from healing.sandbox.api.cluster import ApiServer
-from healing.sandbox.api.gateway_api import GROUP as GATEWAY_GROUP
-from healing.sandbox.api.gateway_api import install_gateway_api
+from healing.sandbox.api.gateway_api import GROUP as GATEWAY_GROUP, install_gateway_api
 from healing.sandbox.apps import AppRuntime, cluster_dns
 from healing.sandbox.faults import FaultInjector
 from healing.sandbox.ports import Object
