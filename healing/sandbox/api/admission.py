@@ -58,7 +58,9 @@ class Admission:
         self._quota(resource, namespace, obj, None)
 
     def check_update(self, resource: ResourceType, namespace: str, new: Object, old: Object, options: Options) -> None:
-        """After the checks of an update: quotas."""
+        """After the checks of an update: growing claims, quotas."""
+        if resource.storage == "persistentvolumeclaims":
+            self._expansion(new, old)
         if resource.storage in ("services", "persistentvolumeclaims", "pods"):
             self._quota(resource, namespace, new, old)
 
@@ -161,6 +163,19 @@ class Admission:
         for item in self._server.list("storageclasses.storage.k8s.io"):
             if (item["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true":
                 claim["spec"]["storageClassName"] = item["metadata"]["name"]
+
+    def _expansion(self, new: Object, old: Object) -> None:
+        """A claim may only grow where its class says so."""
+        sizes = [((o["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0") for o in (new, old)]
+        if parse_quantity(sizes[0]) <= parse_quantity(sizes[1]):
+            return
+        found = self._server.get("storageclasses.storage.k8s.io", None, new["spec"].get("storageClassName") or "")
+        if found is None or not found.get("allowVolumeExpansion"):
+            why = (
+                "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must "
+                "support resize"
+            )
+            raise errors.forbidden("persistentvolumeclaims", "", _name_of(new), why)
 
     def _quota(self, resource: ResourceType, namespace: str, new: Object, old: Object | None) -> None:
         quotas = self._server.list("resourcequotas", namespace)

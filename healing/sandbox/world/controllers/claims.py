@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from healing.sandbox.ports import ApiError, EventType, Object
-from healing.sandbox.world import quantities
+from healing.sandbox.world import quantities, storage
 from healing.sandbox.world.context import Context
 from healing.sandbox.world.reconciler import Key, Reconciler, key_of
 from healing.sandbox.world.scheduler.volumes import SELECTED_NODE
@@ -13,11 +13,12 @@ CLAIMS, VOLUMES, CLASSES = "persistentvolumeclaims", "persistentvolumes", "stora
 PROVISIONERS = frozenset(
     {"sandbox.recist.io/hostpath", "rancher.io/local-path", "kubernetes.io/gce-pd", "ebs.csi.aws.com"}
 )
+#: those of them that make disks of one zone, attached to one machine at a time
+DISKS = frozenset({"kubernetes.io/gce-pd", "ebs.csi.aws.com"})
 PROVISIONER_ANNOTATIONS = (
     "volume.beta.kubernetes.io/storage-provisioner",
     "volume.kubernetes.io/storage-provisioner",
 )
-_NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
 class ClaimController(Reconciler):
@@ -64,6 +65,7 @@ class ClaimController(Reconciler):
             return
         name = claim["spec"].get("volumeName")
         if (claim.get("status") or {}).get("phase") == "Bound":
+            self._expand(claim)
             if name and self.cluster.get(VOLUMES, None, name) is None:
                 self._set_phase(claim, "Lost", None)
                 self._event(
@@ -73,24 +75,44 @@ class ClaimController(Reconciler):
                     "Bound claim has lost its PersistentVolume. Data on the volume is lost!",
                 )
             return
-        volume = self.cluster.get(VOLUMES, None, name) if name else self._fitting_volume(claim)
+        if name:
+            volume = self.cluster.get(VOLUMES, None, name)
+            if volume is not None and self._check_named(claim, volume):
+                self._bind(claim, volume)
+            else:
+                self._retry(key)
+            return
+        volume = self._fitting_volume(claim)
         if volume is not None:
             self._bind(claim, volume)
             return
         self._provision(claim, key)
 
     def _fitting_volume(self, claim: Object) -> Object | None:
-        spec = claim["spec"]
-        size = quantities.parse(((spec.get("resources") or {}).get("requests") or {}).get("storage"))
-        fitting = [
-            volume
-            for volume in self.cluster.list(VOLUMES)
-            if _is_free(volume, claim)
-            and (volume["spec"].get("storageClassName") or "") == (spec.get("storageClassName") or "")
-            and set(spec.get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ())
-            and quantities.parse((volume["spec"].get("capacity") or {}).get("storage")) >= size
-        ]
-        return min(fitting, key=lambda v: quantities.parse(v["spec"]["capacity"]["storage"]), default=None)
+        """A claim of a class that waits is matched for the node its pod was given."""
+        spec, node = claim["spec"], None
+        if self._waits(spec.get("storageClassName")):
+            selected = (claim["metadata"].get("annotations") or {}).get(SELECTED_NODE)
+            node = self.cluster.get("nodes", None, selected or "")
+            if node is None:
+                return None
+        return storage.smallest_fitting(self.cluster.list(VOLUMES), claim, node)
+
+    def _waits(self, class_name: str | None) -> bool:
+        found = self.cluster.get(CLASSES, None, class_name) if class_name else None
+        return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+    def _check_named(self, claim: Object, volume: Object) -> bool:
+        """A claim that asks for one volume by name gets that one or none."""
+        if not storage.is_free(volume, claim):
+            message = f'volume "{volume["metadata"]["name"]}" already bound to a different claim.'
+            self._event(claim, "Warning", "FailedBinding", message)
+            return False
+        problem = storage.mismatch(volume, claim)
+        if problem:
+            message = f'Cannot bind to requested volume "{volume["metadata"]["name"]}": {problem}'
+            self._event(claim, "Warning", "VolumeMismatch", message)
+        return not problem
 
     def _provision(self, claim: Object, key: Key) -> None:
         class_name = claim["spec"].get("storageClassName")
@@ -111,17 +133,22 @@ class ClaimController(Reconciler):
             message = "waiting for first consumer to be created before binding"
             self._event(claim, "Normal", "WaitForFirstConsumer", message)
             return
-        provisioner = storage_class.get("provisioner") or _NO_PROVISIONER
-        if provisioner != _NO_PROVISIONER:
+        provisioner = storage_class.get("provisioner") or storage.NO_PROVISIONER
+        if provisioner != storage.NO_PROVISIONER:
             claim = self._name_provisioner(claim, provisioner)
         if provisioner not in PROVISIONERS:
-            if provisioner != _NO_PROVISIONER:
+            if provisioner != storage.NO_PROVISIONER:
                 message = (
                     "Waiting for a volume to be created either by the external provisioner "
                     f"'{provisioner}' or manually by the system administrator. If volume creation is delayed, please "
                     "verify that the provisioner is running and correctly registered."
                 )
                 self._event(claim, "Normal", "ExternalProvisioning", message)
+            self._retry(key)
+            return
+        if claim["spec"].get("selector") is not None:
+            message = f'failed to provision volume with StorageClass "{class_name}": claim Selector is not supported'
+            self._event(claim, "Warning", "ProvisioningFailed", message)
             self._retry(key)
             return
         self._bind(claim, self._create_volume(claim, storage_class, provisioner))
@@ -154,12 +181,18 @@ class ClaimController(Reconciler):
                 "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy") or "Delete",
                 "storageClassName": storage_class["metadata"]["name"],
                 "volumeMode": spec.get("volumeMode") or "Filesystem",
-                "hostPath": {"path": f"/var/lib/volumes/{name}"},
             },
         }
-        if node:
+        label = "kubernetes.io/hostname"
+        if provisioner in DISKS:
+            body["spec"]["csi"] = {"driver": provisioner, "volumeHandle": f"vol-{uid[:8]}", "fsType": "ext4"}
+            label = "topology.kubernetes.io/zone"
+        else:
+            body["spec"]["hostPath"] = {"path": f"/var/lib/volumes/{name}"}
+        labels = ((self.cluster.get("nodes", None, node or "") or {}).get("metadata") or {}).get("labels") or {}
+        if node and label in labels:
             body["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [
-                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+                {"matchExpressions": [{"key": label, "operator": "In", "values": [labels[label]]}]}
             ]}}  # fmt: skip
         wanted_by = "/".join(key_of(claim))
         message = f'External provisioner is provisioning volume for claim "{wanted_by}"'
@@ -180,7 +213,7 @@ class ClaimController(Reconciler):
             "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": metadata["namespace"],
             "name": metadata["name"], "uid": metadata["uid"],
         }  # fmt: skip
-        if not _is_free(volume, claim):
+        if not storage.is_free(volume, claim):
             return
 
         def take(body: Object) -> None:
@@ -212,6 +245,22 @@ class ClaimController(Reconciler):
             CLAIMS, *key_of(claim), lambda body: body.update(status=status), user=self.user, subresource="status"
         )
 
+    def _expand(self, claim: Object) -> None:
+        """A bound claim that asks for more: admission has seen to it that its class allows that."""
+        volume = self.cluster.get(VOLUMES, None, claim["spec"].get("volumeName") or "")
+        wanted = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+        has = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+        if volume is None or not wanted or not has or quantities.parse(wanted) <= quantities.parse(has):
+            return
+        name = volume["metadata"]["name"]
+        self._event(claim, "Normal", "Resizing", f"External resizer is resizing volume {name}")
+        grown = self.cluster.mutate(
+            VOLUMES, None, name, lambda body: body["spec"]["capacity"].update(storage=wanted), user=self.user
+        )
+        self._event(claim, "Normal", "FileSystemResizeSuccessful", "MountVolume.NodeExpandVolume succeeded for volume "
+                    f'"{name}"')  # fmt: skip
+        self._set_phase(claim, "Bound", grown)
+
     def _release(self, name: str) -> None:
         """The volume of a claim that is gone: deleted or kept, as its reclaim policy says."""
         volume = self.cluster.get(VOLUMES, None, name)
@@ -229,15 +278,3 @@ class ClaimController(Reconciler):
             claim, type="Warning" if type_ == "Warning" else "Normal", reason=reason, message=message,
             component=self.component,
         )  # fmt: skip
-
-
-def _is_free(volume: Object, claim: Object) -> bool:
-    reference = volume["spec"].get("claimRef")
-    if reference is None:
-        return True
-    metadata = claim["metadata"]
-    return (
-        reference.get("namespace") == metadata["namespace"]
-        and reference.get("name") == metadata["name"]
-        and reference.get("uid") in (None, "", metadata["uid"])
-    )

@@ -14,6 +14,7 @@ from healing.sandbox.world.kubelet.ending import Ending
 from healing.sandbox.world.kubelet.mounts import MountError
 from healing.sandbox.world.kubelet.runner import Runner, lost_exit
 from healing.sandbox.world.reconciler import key_of
+from healing.sandbox.world.storage import attach_problem
 
 if TYPE_CHECKING:
     from healing.sandbox.world.kubelet.node_agent import NodeAgent
@@ -159,15 +160,26 @@ class PodWorker:
         self.wake_at(now + self.context.settings.relist_seconds)
 
     def _mount(self, now: float) -> None:
+        problem = attach_problem(self.context.cluster, self.pod)
+        if problem:
+            self.context.cluster.record_event(
+                self.pod, type="Warning", reason="FailedAttachVolume", message=problem,
+                component="attachdetach-controller",
+            )  # fmt: skip
+            self._mount_later(now)
+            return
         try:
             self.volumes = mounts.volume_files(self.context.cluster, self.pod, pod_ip=self.pod_ip, host_ip=self.node.ip)
         except MountError as error:
             self.event("Warning", "FailedMount", str(error))
-            self.next_step_at = now + self._mount_retry_seconds
-            self._mount_retry_seconds = min(self._mount_retry_seconds * 2, MAX_MOUNT_RETRY_SECONDS)
+            self._mount_later(now)
             return
         self.stage = "sandbox"
         self.next_step_at = now + self.context.settings.sandbox_start_seconds
+
+    def _mount_later(self, now: float) -> None:
+        self.next_step_at = now + self._mount_retry_seconds
+        self._mount_retry_seconds = min(self._mount_retry_seconds * 2, MAX_MOUNT_RETRY_SECONDS)
 
     def _sync_containers(self, now: float) -> None:
         if self._refresh_at is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from healing.sandbox.ports import Object
 from healing.sandbox.world.scheduler.state import ClusterState, NodeInfo, PodInfo
+from healing.sandbox.world.scheduler.volumes import VolumeVerdict
 from healing.sandbox.world.selectors import matches, matches_node, untolerated
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -30,8 +31,7 @@ class Attempt:
     state: ClusterState
     #: labels of namespaces by name, for affinity terms with a namespaceSelector
     namespace_labels: Callable[[], Mapping[str, Mapping[str, str]]]
-    #: node names a bound volume allows, None for any
-    volume_nodes: frozenset[str] | None = None
+    volumes: VolumeVerdict = field(default_factory=VolumeVerdict)
 
     @property
     def pod(self) -> Object:
@@ -114,8 +114,14 @@ def _resource_order(resource: str) -> tuple[int, str]:
 
 
 def _volumes(attempt: Attempt, node: NodeInfo) -> Refusal | None:
-    if attempt.volume_nodes is not None and node.name not in attempt.volume_nodes:
-        return Refusal(("node(s) had volume node affinity conflict",))
+    volumes = attempt.volumes
+    if volumes.taken:
+        problem = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+        return Refusal((problem,), resolvable=True)
+    if volumes.nodes is not None and node.name not in volumes.nodes:
+        return Refusal(("node(s) didn't match PersistentVolume's node affinity",))
+    if volumes.bindable is not None and node.name not in volumes.bindable:
+        return Refusal(("node(s) didn't find available persistent volumes to bind",))
     return None
 
 

@@ -36,7 +36,8 @@ class Scheduler(Reconciler):
     def watch(self) -> None:
         self.on("nodes", self._node_changed)
         self.on("pods", self._pod_changed)
-        self.on("persistentvolumeclaims", lambda _event, _item, _old: self._retry_parked())
+        for resource in ("persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io"):
+            self.on(resource, lambda _event, _item, _old: self._retry_parked())
         self.on("namespaces", self._namespace_changed)
         for node in self.cluster.list("nodes"):
             self.state.put_node(node)
@@ -96,7 +97,7 @@ class Scheduler(Reconciler):
         if verdict.problem:
             self._park(pod, f"0/{len(self.state.nodes)} nodes are available: {verdict.problem}. not found")
             return
-        attempt = filters.Attempt(info, self.state, self._labels_of_namespaces, verdict.nodes)
+        attempt = filters.Attempt(info, self.state, self._labels_of_namespaces, verdict)
         refusals: dict[str, filters.Refusal] = {}
         fitting: list[NodeInfo] = []
         for name, node in self.state.nodes.items():
