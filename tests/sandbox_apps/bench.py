@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from healing.sandbox.compose import Sandbox, build
@@ -75,11 +76,11 @@ class Bench:
         now = round(self.clock() * 1e9) + 1
         store = self.sandbox.signals.logs
         return [
-            text
+            entry[1]
             for stream in store.streams([], 0, now)
             if dict(stream.labels).get("app") == app
-            for _, text in store.between(stream, 0, now)
-            if containing in text
+            for entry in store.between(stream, 0, now)
+            if containing in entry[1]
         ]
 
     def create(self, resource: str, body: Object, namespace: str = "shop") -> Object:
@@ -113,21 +114,26 @@ class Bench:
         return self.sandbox.injector.inject(fault, {"namespace": "shop", **params}).id
 
 
-@contextlib.asynccontextmanager
-async def shop() -> AsyncIterator[Bench]:
+def shop() -> contextlib.AbstractAsyncContextManager[Bench]:
     """The shop, up and serving its users for a quarter of a minute."""
+    return running(BUNDLED / "shop.yaml")
+
+
+@contextlib.asynccontextmanager
+async def running(scenario: Path) -> AsyncIterator[Bench]:
+    """A scenario's world, up and serving its users for a quarter of a minute."""
     loop = asyncio.get_running_loop()
 
     def clock() -> float:
         return EPOCH + loop.time()
 
-    sandbox = build(load_scenario(BUNDLED / "shop.yaml"), clock=clock)
+    sandbox = build(load_scenario(scenario), clock=clock)
     task = asyncio.create_task(sandbox.run())
     bench = Bench(sandbox, clock)
     runner = sandbox.runner
     assert runner is not None
     try:
-        await bench.until("the shop is up", lambda: runner.started_at is not None or task.done(), 90)
+        await bench.until("the world is up", lambda: runner.started_at is not None or task.done(), 90)
         await asyncio.sleep(15)
         assert not task.done(), task.exception()
         yield bench

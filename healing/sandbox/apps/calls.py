@@ -77,8 +77,9 @@ def _one_way(
                 share = min(1.0, max(0.0, now - changed) / _CONNECTION_LIFE_SECONDS)
             process.refuse(cause, way.share * share)
             result.fail(cause, share)
-        if abs(clock_skew - process.clock_skew) > process.program.token_leeway_seconds > 0:
-            result.fail("token", 1.0)
+        if clock_skew != process.clock_skew and address.protocol == "http":
+            if abs(clock_skew - process.clock_skew) > process.program.token_leeway_seconds > 0:
+                result.fail("token", 1.0)
         if result.failed >= 1.0:
             result.mixture = _QUICK
             return result
@@ -112,7 +113,7 @@ def _handshake(way: Way, process: ServerProcess, address: Address) -> str:
     if wanted and spoken not in ("any", wanted) and spoken in PROTOCOLS.values():
         return "protocol"
     if address.scheme in ("http", "https"):
-        secured = way.port in process.program.tls_ports
+        secured = way.port in process.tls_ports
         if address.tls and not secured:
             return "tls"
         if secured and not address.tls:

@@ -44,6 +44,11 @@ class TrafficSource:
     #: what the controller answered so far, by (route, status); only with ``host``
     answers: dict[tuple[str, str], float] = field(default_factory=dict)
 
+    @property
+    def target(self) -> tuple[str, str, int, str, str]:
+        """What it calls."""
+        return self.namespace, self.service, self.port, self.host, self.path
+
     def rate(self, now: float, rng: random.Random) -> float:
         wave = 1 + self.wave * math.sin(2 * math.pi * now / self.period_seconds)
         return max(0.0, self.requests_per_second * self.factor * wave * (1 + rng.gauss(0, self.noise)))
@@ -83,6 +88,7 @@ class Edge:
     #: connections of all members, in use and wanted, and requests waiting for one (protocols with pools)
     connections: float = 0.0
     waiting: float = 0.0
+    busy: float = 0.0
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def settle(group: CallerClass, edge: Edge, outcome: Outcome) -> None:
         failed += members * lost / count
         waited += members * wait / count
         waiting += members * rate * wait
-    edge.connections, edge.waiting = held, waiting
+    edge.connections, edge.waiting, edge.busy = held, waiting, busy * count
     if waited > 0:
         outcome.mixture = [(weight, median + waited) for weight, median in outcome.mixture]
     outcome.fail("pool timeout", failed)

@@ -104,8 +104,8 @@ class Program:
     #: listens on these; empty means the pod's containerPorts
     ports: tuple[int, ...] = ()
     port_env: str = ""
-    #: those of its ports on which it speaks TLS
-    tls_ports: tuple[int, ...] = (443, 8443)
+    #: those of its ports on which it speaks TLS, beside the containerPorts whose names say so (``https``, ``tls``)
+    tls_ports: tuple[int, ...] = ()
     startup_seconds: float = 1.0
     startup_cpu_cores: float = 0.2
     base_cpu_cores: float = 0.005
@@ -137,8 +137,8 @@ class Program:
     database_env: str = ""
     #: connections a database takes; 0: as many as come
     max_connections: int = 0
-    #: calls carry tokens, which are refused when the clocks of both ends differ by more; 0: no tokens
-    token_leeway_seconds: float = 0.0
+    #: calls by HTTP carry tokens, which are refused when the clocks of both ends differ by more; 0: no tokens
+    token_leeway_seconds: float = 300.0
     #: answers 404 below other paths than its own
     strict_paths: bool = False
     #: mounted ``*.json``, ``*.yaml`` and ``*.yml`` files must be readable as such

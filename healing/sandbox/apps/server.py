@@ -12,7 +12,7 @@ from healing.sandbox.apps.conditions import Link
 from healing.sandbox.apps.latency import Mixture
 from healing.sandbox.apps.process import BaseProcess, Connect, LogSink
 from healing.sandbox.apps.program import Crash, Program
-from healing.sandbox.ports import ContainerStart, Exit, ProbeResult
+from healing.sandbox.ports import ContainerStart, Exit, Object, ProbeResult
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _QUEUE_SECONDS_CAP = 30.0
@@ -81,6 +81,8 @@ class ServerProcess(BaseProcess):
         if program.port_env and start.env.get(program.port_env, "").isdigit():
             ports = [int(start.env[program.port_env])]
         self.ports = frozenset(ports or ([] if program.kind == "worker" else [8080]))
+
+        self.tls_ports = frozenset(program.tls_ports) | _secured(start.ports)
 
     @property
     def read_only(self) -> bool:
@@ -183,7 +185,7 @@ class ServerProcess(BaseProcess):
             )
         if self.program.protocol not in ("http", "any", "dns"):
             return ProbeResult(False, f'Get "{url}": EOF')
-        secured = port in self.program.tls_ports
+        secured = port in self.tls_ports
         if scheme.lower() == "https" and not secured:
             return ProbeResult(False, f'Get "{url}": http: server gave HTTP response to HTTPS client')
         if secured and scheme.lower() == "http":
@@ -305,3 +307,16 @@ def _bucket_shares(mixture: tuple[tuple[float, float], ...], spread: float) -> t
 
 def _answers(known: tuple[str, ...], path: str) -> bool:
     return any(path == one or (one.endswith("*") and path.startswith(one[:-1])) for one in known)
+
+
+def _secured(ports: list[Object]) -> frozenset[int]:
+    """The containerPorts that speak TLS: by their names, or where there is none by the usual numbers."""
+    return frozenset(
+        int(port["containerPort"])
+        for port in ports
+        if "containerPort" in port
+        and (
+            str(port.get("name", "")).startswith(("https", "tls", "ssl"))
+            or (not port.get("name") and port["containerPort"] in (443, 8443))
+        )
+    )

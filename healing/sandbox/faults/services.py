@@ -111,9 +111,9 @@ def _write_secret(scene: Scene, name: str, key: str, value: str) -> None:
 
 
 def certificate_expired(scene: Scene) -> Outcome:
-    if not any(set(p.program.tls_ports) & set(p.ports) or p.account.tls for p in servers(scene)):
+    if not any(p.tls_ports or p.account.tls for p in servers(scene)):
         raise FaultError(
-            f"workload: {scene.params['workload']!r} serves no TLS (port 443 or 8443, or a database's ssl)"
+            f"workload: {scene.params['workload']!r} serves no TLS (a port named https, or a database with ssl=on)"
         )
     return misbehave(scene, Effects(certificate_expired=True), "serves an expired certificate", "process")
 

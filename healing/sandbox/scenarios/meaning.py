@@ -62,6 +62,8 @@ class Checks:
                 self._check_container((*path, "container"), entry["container"], namespace, f"deployment/{name}")
 
     def _check_traffic(self, path: Path_, entry: Mapping[str, Any]) -> None:
+        if "service" not in entry:
+            return  # by host: whether an Ingress leads on is what may go wrong
         namespace, name = entry["namespace"], entry["service"]
         if not self._check_exists((*path, "service"), "Service", namespace, name):
             return

@@ -29,14 +29,16 @@ def node(entry: dict[str, Any]) -> NodeSpec:
 
 def traffic(entry: dict[str, Any]) -> TrafficSource:
     return TrafficSource(
-        entry["namespace"],
-        entry["service"],
-        entry["port"],
+        entry.get("namespace", ""),
+        entry.get("service", ""),
+        entry.get("port", 0),
         float(entry["requestsPerSecond"]),
         wave=float(entry.get("wave", 0.0)),
         period_seconds=float(entry.get("periodSeconds", 120.0)),
         noise=float(entry.get("noise", 0.05)),
         timeout_seconds=float(entry.get("timeoutSeconds", 10.0)),
+        host=entry.get("host", ""),
+        path=entry.get("path", "/"),
     )
 
 

@@ -206,7 +206,7 @@ class Hands:
         wanted = parts.traffic(entry)
         sources: list[TrafficSource] = self._runtime.traffic.sources
         for source in sources:
-            if (source.namespace, source.service, source.port) == (wanted.namespace, wanted.service, wanted.port):
+            if source.target == wanted.target:
                 source.requests_per_second = wanted.requests_per_second
                 for name, field in _TRAFFIC_FIELDS.items():
                     if name in entry:

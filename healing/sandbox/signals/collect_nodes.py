@@ -106,6 +106,8 @@ def application(process: BaseProcess, service: str) -> Samples:
         ("pod", start.pod_name),
         ("service", service),
     )
+    if server.effects.hang:
+        return [(_labels("up", common), 0.0)]  # it accepts the scrape and never answers
     requests = server.requests
     samples: Samples = [
         (_labels("up", common), 1.0),

@@ -29,6 +29,19 @@ def service_health(cluster: Cluster, runtime: AppRuntime) -> list[dict[str, Any]
     return found
 
 
+def host_health(runtime: AppRuntime) -> list[dict[str, Any]]:
+    """One entry a host and path that users ask for, through Ingresses and HTTPRoutes."""
+    found: list[dict[str, Any]] = []
+    traffic = runtime.traffic
+    for source in traffic.sources if traffic is not None else ():
+        if traffic is not None and source.host:
+            entry = _entry("", "", traffic.synthetic_route(source.host, source.path))
+            entry.pop("namespace")
+            entry.pop("service")
+            found.append({"host": source.host, "path": source.path, **entry})
+    return found
+
+
 def _entry(namespace: str, name: str, outcome: Outcome) -> dict[str, Any]:
     success = max(0.0, 1.0 - outcome.failed)
     p99 = latency.quantile(outcome.mixture, 0.99, _SPREAD)
@@ -47,7 +60,18 @@ def workload_health(cluster: Cluster, runtime: AppRuntime) -> list[dict[str, Any
     """One entry a Deployment, StatefulSet or DaemonSet: does it have the updated and ready pods it asks for."""
     found = [_replicated(live, "Deployment") for live in cluster.list("deployments.apps")]
     found += [_replicated(live, "StatefulSet") for live in cluster.list("statefulsets.apps")]
-    return found + [_daemons(live) for live in cluster.list("daemonsets.apps")]
+    found += [_daemons(live) for live in cluster.list("daemonsets.apps")]
+    # those of a CronJob come and go; the ones before the newest say nothing of today
+    return found + [_job(live) for live in cluster.list("jobs.batch") if not live["metadata"].get("ownerReferences")]
+
+
+def _job(live: Object) -> dict[str, Any]:
+    """A Job is well while it has not failed for good."""
+    spec, status = live.get("spec", {}), live.get("status", {})
+    wanted, done = int(spec.get("completions") or 1), int(status.get("succeeded", 0))
+    entry = _workload(live, "Job", wanted, done, done, done)
+    failed = any(c.get("type") == "Failed" and c.get("status") == "True" for c in status.get("conditions") or ())
+    return {**entry, "well": not failed}
 
 
 def _replicated(live: Object, kind: str) -> dict[str, Any]:
@@ -95,14 +119,17 @@ def health(cluster: Cluster, runtime: AppRuntime) -> dict[str, Any]:
         {
             "namespace": source.namespace,
             "service": source.service,
+            **({"host": source.host, "path": source.path} if source.host else {}),
             "requestsPerSecond": source.requests_per_second,
             "successRate": round(source.success, 4),
             "p99Seconds": round(latency.quantile(source.mixture, 0.99, _SPREAD), 4) if source.mixture else 0.0,
         }
         for source in (runtime.traffic.sources if runtime.traffic else [])
     ]
+    hosts = host_health(runtime)
     return {
-        "well": all(entry["well"] for entry in (*services, *workloads)),
+        "well": all(entry["well"] for entry in (*services, *workloads, *hosts)),
+        "hosts": hosts,
         "services": services,
         "workloads": workloads,
         "users": sources,

@@ -10,7 +10,7 @@ from healing.sandbox.apps.process import BaseProcess
 from healing.sandbox.apps.runtime import AppRuntime
 from healing.sandbox.faults import FaultInjector
 from healing.sandbox.ports import Cluster, LogLine
-from healing.sandbox.signals import collect_nodes, collect_objects
+from healing.sandbox.signals import collect_nodes, collect_objects, collect_services
 from healing.sandbox.signals.control import ControlApi
 from healing.sandbox.signals.logstore import LogStore
 from healing.sandbox.signals.loki import LokiApi
@@ -82,6 +82,7 @@ class Signals:
             by_node.setdefault(process.start.node_name, []).append(process)
         for node in self._cluster.list("nodes"):
             by_node.setdefault(node["metadata"]["name"], [])
+        self.store.write("services", time_ms, collect_services.collect(self._cluster, self._runtime))
         services = self._services_of()
         earlier, self._applications = self._applications, set()
         for node_name, processes in by_node.items():
