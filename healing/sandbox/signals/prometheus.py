@@ -298,9 +298,15 @@ def expose(store: Store) -> str:
         families.setdefault(metrics.family(name), []).append(f"{name}{{{shown}}} {format_value(value)}")
     lines: list[str] = []
     for family, samples in families.items():
-        kind, help_text = metrics.METRICS.get(family, ("untyped", ""))
+        kind, help_text = metrics.METRICS.get(family) or (_kind(family), "")
         lines += [f"# HELP {family} {help_text}", f"# TYPE {family} {kind}", *samples]
     return "\n".join(lines) + "\n"
+
+
+def _kind(family: str) -> str:
+    if family.endswith("_total"):
+        return "counter"
+    return "gauge" if family.startswith("kube_") else "untyped"
 
 
 def _escape(text: str) -> str:
