@@ -61,7 +61,7 @@ _WORDS_OF_FAILURE = re.compile(
     r"|error:"
     r"|failed to|cannot|can't|could not|unable to|refused|denied|no such|in use|missing"
     r"|invalid|not set|required|fail(?:ed|ure)|expired|x509|exhausted|too many|read-?only|illegal|malformed|unknown"
-    r"|abort"
+    r"|abort|format error"
     r"|not found|timed out|timeout|unavailable|unauthorized|forbidden|out of memory|no space|waiting for)",
     re.IGNORECASE,
 )

@@ -102,7 +102,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "UnknownHost",
-        rf"lookup {_HOST}(?: on \S+)?: (?:no such host|server misbehaving|i/o timeout)",
+        rf"lookup {_HOST}(?: on \S+)?: (?:no such host|server misbehaving|i/o timeout|read udp[^\n]{{0,90}}?timeout|dial udp"
+        rf"|Try again)",
         rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}",
         rf"UnknownHostException: {_HOST}",
         rf"could not translate host name \"{_HOST}\"",
@@ -118,6 +119,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "Unreachable",
+        rf"waiting for (?:the )?(?:\w+ )?(?:at |on )?[\"'`]?{_HOST}:{_PORT}",
+        rf"failed to connect to [`'\"]?host={_HOST}\b.{{0,200}}?:{_PORT}: .{{0,60}}?{_NO_ANSWER}",
         rf"dial (?:tcp|udp)\d? \[?{_HOST}\]?:{_PORT}.{{0,40}}?{_NO_ANSWER}",
         rf"connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH|CONNRESET) (?:[\da-f:]*:)?{_HOST}:{_PORT}",
         rf"host=['\"]{_HOST}['\"], port={_PORT}.{{0,300}}(?:refused|timed? ?out|Max retries exceeded)",
@@ -231,6 +234,9 @@ def match_record(record: Record, count: int = 1) -> Match | None:
                 details = {k: v.strip(".") for k, v in found.groupdict().items() if v}
                 if rule.kind in ("UnknownHost", "Unreachable") and not _plausible(details.get("host", "")):
                     details.pop("host", None)
+                elif rule.kind == "Unreachable" and details["host"].replace(".", "").isdigit():
+                    # the address a name was resolved to: the name says more
+                    details["host"] = host_in(subject) or details["host"]
                 return Match(rule.kind, record, count, details)
     return None
 

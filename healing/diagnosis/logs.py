@@ -28,6 +28,9 @@ _MASKED = re.compile(
 )
 
 
+_HOSTS = re.compile(r"://([^\s/\"']+)|\b([A-Za-z][\w.\-]*):#|(?:lookup|ENOTFOUND|EAI_AGAIN|host=) ?['\"]?([\w.\-]+)")
+
+
 @dataclass(frozen=True, slots=True)
 class Repeated:
     """The latest record of a template and how often it came; ``every_seconds`` on average, None where nobody knows.
@@ -122,17 +125,21 @@ def _mined(by_mask: dict[str, _Seen]) -> list[_Seen]:
     """Masks that differ in a word or two (a name, a path) are one template."""
     if len(by_mask) < 2:
         return list(by_mask.values())
-    miner = Drain(depth=5, sim_th=0.7, max_clusters=_MOST_TEMPLATES)
-    clusters: dict[int, _Seen] = {}
+    # who is called is no variable part: what is said of one host is not what is said of another
+    miners: dict[tuple[str, ...], Drain] = {}
+    clusters: dict[tuple[tuple[str, ...], int], _Seen] = {}
     for mask, seen in list(by_mask.items())[-_MOST_TEMPLATES:]:
+        hosts = tuple(name for found in _HOSTS.findall(mask) for name in found if name)
+        miner = miners.setdefault(hosts, Drain(depth=5, sim_th=0.7, max_clusters=_MOST_TEMPLATES))
         cluster, _ = miner.add_log_message(mask)
-        known = clusters.get(cluster.cluster_id)
+        key = (hosts, cluster.cluster_id)
+        known = clusters.get(key)
         if known is None:
-            clusters[cluster.cluster_id] = seen
+            clusters[key] = seen
             continue
         first_at = known.first_at if known.first <= seen.first else seen.first_at
         latest = seen if seen.last > known.last else known
-        clusters[cluster.cluster_id] = _Seen(
+        clusters[key] = _Seen(
             latest.record, latest.last, min(known.first, seen.first), known.count + seen.count, first_at
         )
     return list(clusters.values())

@@ -46,6 +46,8 @@ _REACTION = frozenset({"ApplicationCrash", "InitContainerFailed", "BadRollout", 
 #: What explains the latency and errors of the workload itself.
 _OWN_TROUBLE = frozenset({"SlowDependency", "FailingDependency", "FaultyPod"})
 _EXPLAINED = 0.4
+#: So well proven, a specific cause says more than that a revision brought it.
+_PROVEN = 0.84
 _LEAST = 0.12
 _MISSING_SOURCE = 0.93
 #: missing source -> the catalogue's word for what it gives
@@ -124,6 +126,12 @@ def explains(
             return True
         if effect.cause in _OWN_TROUBLE and cause.cause not in SUFFERING:
             return True
+        if (
+            effect.cause == "BadRollout"
+            and cause.strength >= _PROVEN
+            and cause.cause not in (*SUFFERING, "RolloutStuck")
+        ):
+            return True  # what exactly is wrong with the revision says more
         if effect.cause == "JobFailed" and cause.cause not in ("ApplicationCrash", "DependencyUnavailable"):
             return True
         return effect.cause == "ApplicationCrash" and not CAUSES[cause.cause].generic

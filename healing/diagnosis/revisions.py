@@ -147,7 +147,7 @@ def last_change(obj: Object, *, fields: str = "") -> tuple[datetime | None, str]
     """
     best: tuple[datetime | None, str] = (None, "")
     for entry in r.dicts(obj, "metadata", "managedFields"):
-        if r.text(entry, "subresource") or (fields and fields not in r.mapping(entry, "fieldsV1")):
+        if r.text(entry, "subresource") not in ("", "scale") or (fields and fields not in r.mapping(entry, "fieldsV1")):
             continue
         when = r.moment(entry, "time")
         if when is not None and (best[0] is None or when >= best[0]):

@@ -10,6 +10,7 @@ from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.reading import Object
+from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import RECENT, Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -107,9 +108,36 @@ def _judge(scene: Scene, workload: Object, message: str, proof: list[Evidence]) 
         facts |= past.facts()
         proof = [*proof, *change_evidence(past, relevant)]
         explanation += f" Revision {past.current.number} changed {relevant[0].path}."
+    about = workload_ref(scene, ref)
+    restriction = _newer_restriction(scene, workload, cause, facts)
+    if restriction is not None:
+        about = ObjectRef.of(restriction)
+        when, who = last_change(restriction, fields="f:spec")
+        explanation += f" {about.kind} {about.name} was set{f' by {who}' if who else ''} after the workload."
+        title = f"{about.kind} {about.name} was changed"
+        proof = [*proof, evidence("change", title, f"by {who or 'unknown'}", obj=bare(about), at=when)]
     return Hypothesis(
-        cause, workload_ref(scene, ref), strength, explanation, proof, facts, affected={*scene.around(ref), bare(ref)}
+        cause, about, strength, explanation, proof, facts, affected={*scene.around(ref), bare(ref), bare(about)}
     )
+
+
+def _newer_restriction(scene: Scene, workload: Object, cause: str, facts: dict[str, Any]) -> Object | None:
+    """The quota or LimitRange, where it was changed after the workload: then the mistake is there."""
+    namespace = r.text(workload, "metadata", "namespace")
+    if cause == "QuotaExceeded":
+        found = scene.snapshot.get("ResourceQuota", namespace, str(facts.get("quota", "")))
+    elif cause == "LimitRangeViolation":
+        ranges = scene.snapshot.of_kind("LimitRange", namespace)
+        found = ranges[0] if len(ranges) == 1 else None
+    else:
+        return None
+    if found is None:
+        return None
+    when, _ = last_change(found, fields="f:spec")
+    asked, _ = last_change(workload, fields="f:spec")
+    past = scene.history(ObjectRef.of(workload))
+    times = [t for t in (asked, past.started if past is not None else None) if t is not None]
+    return found if when is not None and times and when > max(times) else None
 
 
 def classify(message: str) -> tuple[str, float, dict[str, Any], str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from healing.diagnosis import reading as r
@@ -47,6 +48,8 @@ _FROM_LOG = {
     "ConnectionPoolExhausted": 0.82,
 }
 _ABOUT_SETTINGS = frozenset({"MissingEnvironmentVariable", "WrongConfiguration", "MissingFile", "WrongCredentials"})
+#: An init container that runs for so long has stopped getting on.
+_HANGS = timedelta(minutes=3)
 _ELSEWHERE = ("Unreachable", "UnknownHost")
 
 
@@ -59,6 +62,28 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
             if all(c.was_oom_killed for c in mine) or _killed_by_probe(scene, mine):
                 continue  # analyzers of memory and of probes know more
             yield from _judge(scene, workload, mine)
+    yield from _hanging(scene)
+
+
+def _hanging(scene: Scene) -> Iterator[Hypothesis]:
+    """Init containers that run and run: the pod never starts."""
+    for workload, containers in scene.containers.items():
+        for container in containers:
+            started = r.moment(container.status, "state", "running", "startedAt")
+            always = r.text(container.spec, "restartPolicy") == "Always"  # a sidecar is meant to go on
+            if not container.is_init or always or started is None or scene.now - started < _HANGS:
+                continue
+            past, blame = rollout_blame(scene, workload, [container])
+            minutes = (scene.now - started).total_seconds() / 60
+            facts: dict[str, Any] = {"container": container.name}
+            proof = [status_evidence(container), *scene.log_evidence(container)]
+            words = f"Init container {container.name} has been running for {minutes:.0f} minutes and does not end."
+            if past is not None and past.good is not None and blame >= 0.5:
+                facts |= past.facts()
+                proof += change_evidence(past)
+            target = workload_ref(scene, workload)
+            yield Hypothesis("InitContainerFailed", target, 0.74, words, proof, facts, affected=scene.around(workload))
+            break
 
 
 def _killed_by_probe(scene: Scene, containers: list[Container]) -> bool:

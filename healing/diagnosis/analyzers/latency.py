@@ -15,6 +15,8 @@ from healing.diagnosis.scene import Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
+#: So many times the requests, and so many more a second, are a spike.
+_SURGE, _SURGE_RATE = 2.0, 2.0
 _FAILING, _FAILING_RATIO = 0.05, 2.0
 
 
@@ -24,12 +26,46 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
         return
     requests = {w: found for w, found in served(scene).items() if scene.covers(w.namespace)}
     yield from _regressions(scene, requests)
+    yield from _surges(scene, requests)
     slow = {w: shift for w, found in requests.items() if (shift := is_slow(found.latency)) is not None}
     for workload, shift in slow.items():
         yield _hypothesis(scene, workload, requests[workload], shift, slow, about_latency=True)
     failing = {w: shift for w, found in requests.items() if (shift := _failing(found)) is not None}
     for workload, shift in failing.items():
         yield _hypothesis(scene, workload, requests[workload], shift, failing, about_latency=False)
+
+
+def _surges(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[Hypothesis]:
+    """Workloads that suffer since they get many more requests than before."""
+    surging = {}
+    for workload, found in requests.items():
+        more, suffers = s.shift(found.rate), is_slow(found.latency) or _failing(found)
+        if more is None or suffers is None or more.ratio < _SURGE or more.after - more.before < _SURGE_RATE:
+            continue
+        if more.at <= suffers.at + 60 and (s.latest(found.rate) or 0.0) >= 0.6 * more.after:
+            surging[workload] = more
+    for workload, more in surging.items():
+        below = sorted(_reachable(scene, workload) & surging.keys())
+        replicas = max(1, len(scene.pods.get(workload, ())))
+        words = f"{workload.kind} {workload.name} gets {more.after:.1f} requests a second instead of {more.before:.1f}"
+        data = {"unit": "1/s", "threshold": round(more.before * _SURGE, 3)}
+        data["points"] = [[t, round(v, 3)] for t, v in requests[workload].rate[-120:]]  # type: ignore[assignment]
+        text = f"{more.before:.1f} → {more.after:.1f} requests a second"
+        proof = evidence("metric", f"Requests of {workload.name}", text, obj=workload, source="prometheus", data=data)
+        yield Hypothesis(
+            "TrafficSpike",
+            workload_ref(scene, workload),
+            0.86,
+            words + (f", and so does {below[0].name} below it." if below else ", and suffers from it."),
+            [proof],
+            {
+                "request_rate": round(more.after, 2),
+                "baseline_request_rate": round(more.before, 2),
+                "suggested_replicas": min(replicas * 4, round(replicas * max(1.5, more.ratio))),
+            },
+            affected=scene.around(workload),
+            blames={ref for callee in below for ref in (callee, *scene.services_of(callee))},
+        )
 
 
 def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[Hypothesis]:

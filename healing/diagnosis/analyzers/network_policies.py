@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -37,6 +38,49 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                 if found is not None and (found.object not in blamed or found.strength > blamed[found.object].strength):
                     blamed[found.object] = found
     yield from blamed.values()
+    yield from _without_dns(scene, policies)
+
+
+def _without_dns(scene: Scene, policies: list[Object]) -> Iterator[Hypothesis]:
+    """Egress policies that forget port 53: names are not resolved any more."""
+    for caller, containers in scene.containers.items():
+        found = next(((c, m) for c in containers for m in scene.matches(c) if m.kind == "UnknownHost"), None)
+        labels = _labels(scene, caller)
+        if found is None or labels is None:
+            continue
+        selecting = [
+            p
+            for p in policies
+            if r.text(p, "metadata", "namespace") == caller.namespace
+            and "Egress" in _types(p)
+            and matches(r.mapping(p, "spec", "podSelector"), labels)
+        ]
+        if not selecting or any(_allows_dns(p) for p in selecting):
+            continue
+        policy = max(selecting, key=lambda p: (last_change(p)[0] or scene.now, r.text(p, "metadata", "name")))
+        ref = ObjectRef.of(policy, "NetworkPolicy")
+        when, who = last_change(policy, fields="f:spec")
+        yield Hypothesis(
+            "NetworkPolicyBlocking",
+            ref,
+            0.92,
+            f"NetworkPolicy {ref.name}{f', changed last by {who}' if who else ''} does not let {caller.name} ask the DNS:"
+            " port 53 is not allowed.",
+            [evidence("spec", f"NetworkPolicy {ref.name}", _words(policy), obj=bare(ref), at=when)]
+            + scene.log_evidence(*found)[:1],
+            {"policy": ref.name, "caller": caller.as_json(), "port": 53},
+            affected={caller, *scene.around(caller)},
+            since=when,
+        )
+
+
+def _allows_dns(policy: Object) -> bool:
+    """Whether some rule lets anything out on port 53; to whom is not asked."""
+    for rule in r.dicts(policy, "spec", "egress"):
+        ports = r.dicts(rule, "ports")
+        if not ports or any(_port_fits(p, {53, "dns", "dns-tcp", "domain"}) for p in ports):
+            return True
+    return False
 
 
 def _is_ours(policy: Object) -> bool:
@@ -88,10 +132,11 @@ def _blocking(
     if source is None or target is None:
         return None
     ports = _ports(scene, service)
-    for direction, subject, subject_ns, peer, peer_ns in (
-        ("Ingress", target, callee.namespace, source, caller.namespace),
-        ("Egress", source, caller.namespace, target, callee.namespace),
+    for direction, subject, subject_ns, peer, peer_ns, who in (
+        ("Ingress", target, callee.namespace, source, caller.namespace, caller),
+        ("Egress", source, caller.namespace, target, callee.namespace, callee),
     ):
+        addresses = _addresses(scene, who)
         selecting = [
             p
             for p in policies
@@ -99,7 +144,9 @@ def _blocking(
             and direction in _types(p)
             and matches(r.mapping(p, "spec", "podSelector"), subject)
         ]
-        if selecting and not any(_allows(scene, p, direction, subject_ns, peer, peer_ns, ports) for p in selecting):
+        if selecting and not any(
+            _allows(scene, p, direction, subject_ns, peer, peer_ns, ports, addresses) for p in selecting
+        ):
             return max(selecting, key=lambda p: (last_change(p)[0] or scene.now, r.text(p, "metadata", "name")))
     return None
 
@@ -117,6 +164,7 @@ def _allows(
     peer: dict[str, str],
     peer_namespace: str,
     ports: set[int | str],
+    addresses: list[str],
 ) -> bool:
     key, side = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
     for rule in r.dicts(policy, "spec", key):
@@ -124,7 +172,7 @@ def _allows(
         if allowed and ports and not any(_port_fits(p, ports) for p in allowed):
             continue
         peers = r.dicts(rule, side)
-        if not peers or any(_peer_fits(scene, one, namespace, peer, peer_namespace) for one in peers):
+        if not peers or any(_peer_fits(scene, one, namespace, peer, peer_namespace, addresses) for one in peers):
             return True
     return False
 
@@ -138,9 +186,11 @@ def _port_fits(allowed: Object, ports: set[int | str]) -> bool:
     return port in ports
 
 
-def _peer_fits(scene: Scene, peer_rule: Object, namespace: str, peer: dict[str, str], peer_namespace: str) -> bool:
+def _peer_fits(
+    scene: Scene, peer_rule: Object, namespace: str, peer: dict[str, str], peer_namespace: str, addresses: list[str]
+) -> bool:
     if "ipBlock" in peer_rule:
-        return True  # pod addresses come and go: assume that it allows, and accuse nobody
+        return _in_block(r.mapping(peer_rule, "ipBlock"), addresses)
     pods, spaces = peer_rule.get("podSelector"), peer_rule.get("namespaceSelector")
     if spaces is None:
         if peer_namespace != namespace:
@@ -151,6 +201,21 @@ def _peer_fits(scene: Scene, peer_rule: Object, namespace: str, peer: dict[str, 
         if not matches(spaces if isinstance(spaces, dict) else {}, labels):
             return False
     return pods is None or matches(pods if isinstance(pods, dict) else {}, peer)
+
+
+def _in_block(block: Object, addresses: list[str]) -> bool:
+    """Whether the block may hold the peer's pods; where nobody knows their addresses: yes, and nobody is accused."""
+    try:
+        network = ipaddress.ip_network(r.text(block, "cidr"), strict=False)
+        but = [ipaddress.ip_network(text, strict=False) for text in r.strings(block, "except")]
+        known = [ipaddress.ip_address(text) for text in addresses]
+    except ValueError:
+        return True
+    return not known or any(a in network and not any(a in hole for hole in but) for a in known)
+
+
+def _addresses(scene: Scene, workload: ObjectRef) -> list[str]:
+    return [ip for pod in scene.pods.get(workload, ()) if (ip := r.text(pod, "status", "podIP"))]
 
 
 def _labels(scene: Scene, workload: ObjectRef) -> dict[str, str] | None:

@@ -19,8 +19,10 @@ from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 from healing.ports.metrics import Series
 
-_LOSS = re.compile(r"packets?_dropped|_drop_total|_errs_total|retrans|packet_?loss|loss_(?:ratio|percent)|lost_packets")
-_ROUND_TRIP = re.compile(r"(?:^|_)(?:rtt|ping|icmp|round_?trip|network_latency|net_latency)")
+_LOSS = re.compile(
+    r"packets?_dropped|_drop_total|_errs_total|retrans|packet_?loss|loss_(?:ratio|percent)|lost_packets", re.IGNORECASE
+)
+_ROUND_TRIP = re.compile(r"(?:^|_)(?:rtt|ping|icmp|round_?trip|network_latency|net_latency)", re.IGNORECASE)
 _TIMED_OUT = re.compile(
     r"timed? ?out|i/o timeout|deadline exceeded|reset by peer|EHOSTUNREACH|no route to host", re.IGNORECASE
 )

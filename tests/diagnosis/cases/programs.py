@@ -1,0 +1,265 @@
+"""What is wrong in the template or the program: settings, credentials, resources, probes, images."""
+
+from __future__ import annotations
+
+from tests.diagnosis.cases import case
+from tests.diagnosis.cases.storage import unscheduled
+from tests.diagnosis.world import World, ago, container, crashed, waiting
+
+
+def edited(who: str, seconds: float, fields: str) -> dict[str, object]:
+    return {"managedFields": [{"manager": who, "operation": "Update", "time": ago(seconds), "fieldsV1": {fields: {}}}]}
+
+
+def calls(*urls: str, **more: object) -> list[dict[str, object]]:
+    return [container(env=[{"name": f"UPSTREAM_{i}_URL", "value": url} for i, url in enumerate(urls)], **more)]
+
+
+def postgres(world: World, name: str = "db") -> None:
+    world.deployment(name, [container(image="postgres:16", ports=[{"containerPort": 5432}])], replicas=1)
+    world.service(name, port=5432, target=5432)
+
+
+@case("WrongCredentials", "Secret", "db-credentials")
+def secret_holds_a_wrong_password(world: World) -> None:
+    postgres(world)
+    world.add("Secret", "db-credentials", data={"password": ""}, metadata=edited("kubectl-edit", 300, "f:data"))
+    env = [{"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db-credentials", "key": "password"}}}]
+    env.append({"name": "DATABASE_URL", "value": "postgres://app@db:5432/shop"})
+    world.deployment("orders", [container(env=env)], failing=crashed(1), replicas=1)
+    world.pods("orders")[0]["metadata"]["creationTimestamp"] = ago(200)
+    said = 'connection to server at "db" (10.96.0.7), port 5432 failed: FATAL:  password authentication failed for user "app"'
+    world.log(world.pods("orders")[0], f"psycopg.OperationalError: {said}", previous=True)
+
+
+@case("WrongCredentials", "Deployment", "db")
+def password_was_rotated_under_its_clients(world: World) -> None:
+    postgres(world)
+    for name in ("orders", "billing", "reports"):
+        world.deployment(name, calls("postgres://app@db:5432/shop"), replicas=1)
+        said = (
+            "failed to connect to `host=db user=app database=shop`: server error (FATAL: password authentication failed"
+        )
+        line = f'2026-05-04T09:59:{{:02d}}Z ERROR {said} for user "app" (SQLSTATE 28P01))'
+        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(20, 58, 4)))
+
+
+@case("ReadOnlyDependency", "Deployment", "db")
+def database_takes_no_writes(world: World) -> None:
+    postgres(world)
+    world.deployment("orders", calls("postgres://app@db:5432/shop"), replicas=1)
+    line = "2026-05-04T09:59:{:02d}Z ERROR insert failed: ERROR: cannot execute INSERT in a read-only transaction"
+    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+
+
+@case("ConnectionPoolExhausted", "Deployment", "db")
+def database_has_too_many_clients(world: World) -> None:
+    postgres(world)
+    for name in ("orders", "billing"):
+        world.deployment(name, calls("postgres://app@db:5432/shop"), replicas=1)
+        line = "2026-05-04T09:59:{:02d}Z ERROR db: FATAL: sorry, too many clients already (SQLSTATE 53300)"
+        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+
+
+@case("ConnectionPoolExhausted", "Deployment", "orders")
+def pool_of_the_client_is_empty(world: World) -> None:
+    postgres(world)
+    world.deployment("orders", calls("postgres://app@db:5432/shop"), replicas=1)
+    line = (
+        "2026-05-04 09:59:{:02d}.120 ERROR 1 --- [nio-8080-exec-7] c.e.Orders : HikariPool-1 - Connection is not available,"
+        " request timed out after 30000ms"
+    )
+    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+
+
+@case("CertificateExpired", "Deployment", "vault")
+def certificate_of_a_server_has_expired(world: World) -> None:
+    world.deployment("vault", [container(ports=[{"containerPort": 8443}])], replicas=1)
+    world.service("vault", port=8443, target=8443)
+    world.deployment("orders", calls("https://vault:8443/v1"), replicas=1)
+    line = (
+        '2026-05-04T09:59:{:02d}Z ERROR Get "https://vault:8443/v1": tls: failed to verify certificate: x509: certificate has'
+        " expired or is not yet valid: current time 2026-05-04T09:59:40Z is after 2026-05-03T23:59:59Z"
+    )
+    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+
+
+@case("WrongDependencyPort", "Deployment", "orders")
+def one_caller_has_a_wrong_port(world: World) -> None:
+    postgres(world)
+    old, new = calls("postgres://app@db:5432/shop"), calls("postgres://app@db:5433/shop")
+    world.deployment("orders", new, before=old, failing=crashed(1))
+    said = "failed to connect to `host=db user=app database=shop`: dial tcp 10.96.0.3:5433: i/o timeout"
+    world.log(world.pods("orders", 2)[0], f"2026-05-04T09:59:40Z FATAL {said}", previous=True)
+
+
+@case("WrongDependencyPort", "ConfigMap", "orders-config")
+def a_config_map_has_a_wrong_port(world: World) -> None:
+    postgres(world)
+    data = {"DATABASE_URL": "postgres://app@db:15432/shop"}
+    world.add("ConfigMap", "orders-config", data=data, metadata=edited("kubectl-edit", 300, "f:data"))
+    world.deployment("orders", [container(envFrom=[{"configMapRef": {"name": "orders-config"}}])], failing=crashed(1))
+    said = "org.postgresql.util.PSQLException: Connection to db:15432 refused. Check that the hostname and port are correct"
+    for pod in world.pods("orders"):
+        world.log(pod, f"2026-05-04T09:59:40Z ERROR {said}", previous=True)
+
+
+@case("ServiceMissing", "Service", "catalog")
+def somebody_deleted_the_service(world: World) -> None:
+    world.deployment("catalog")
+    for name in ("front", "search"):
+        world.deployment(name, calls("http://catalog:80"), replicas=1)
+        line = "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp: lookup catalog on 10.96.0.10:53: no such host"
+        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+        world.service(name)
+
+
+@case("WrongDependencyAddress", "Deployment", "front")
+def a_rollout_brought_a_typo(world: World) -> None:
+    world.deployment("catalog")
+    world.service("catalog")
+    world.deployment("front", calls("http://cataloge"), before=calls("http://catalog"), failing=crashed(1))
+    world.log(world.pods("front", 2)[0], "Error: getaddrinfo ENOTFOUND cataloge", previous=True)
+
+
+@case("DNSFailure", "Deployment", "front")
+def dns_policy_of_a_workload(world: World) -> None:
+    world.deployment("catalog")
+    world.service("catalog")
+    spec = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"]}}
+    world.deployment("front", calls("http://catalog"), replicas=1, spec=spec)
+    line = "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp: lookup catalog on 1.1.1.1:53: no such host"
+    world.log(world.pods("front")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+
+
+@case("InitContainerFailed", "Deployment", "front")
+def init_container_hangs(world: World) -> None:
+    init = [{"name": "migrate", "image": "r/migrate:2", "command": ["sleep", "infinity"]}]
+    world.deployment("front", failing=waiting("PodInitializing"), replicas=1, spec={"initContainers": init})
+    pod = world.pods("front")[0]
+    pod["status"]["phase"] = "Pending"
+    pod["status"]["initContainerStatuses"] = [
+        {"name": "migrate", "ready": False, "restartCount": 0, "state": {"running": {"startedAt": ago(1800)}}}
+    ]
+
+
+@case("ContainerCannotStart", "Deployment", "front")
+def image_of_another_architecture(world: World) -> None:
+    world.deployment(
+        "front", [container(image="r/front:arm")], before=[container(image="r/front:1")], failing=crashed(255)
+    )
+    world.log(world.pods("front", 2)[0], "exec /usr/bin/front: exec format error", previous=True)
+
+
+@case("MemoryLimitTooLow", "Deployment", "cache")
+def limit_lowered_too_far(world: World) -> None:
+    small = container(resources={"limits": {"memory": "20Mi"}})
+    world.deployment("cache", [small], before=[container()], failing=crashed(137, "OOMKilled", lived=1), replicas=1)
+
+
+@case("CommandNotFound", "Deployment", "front")
+def entrypoint_has_a_typo(world: World) -> None:
+    message = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable"
+        ' to start container process: exec: "/app/sevrer": stat /app/sevrer: no such file or directory: unknown'
+    )
+    status = crashed(128, "StartError")
+    status["lastState"]["terminated"]["message"] = message
+    world.deployment("front", [container(command=["/app/sevrer"])], before=[container()], failing=status)
+
+
+@case("LivenessProbeMisconfigured", "Deployment", "front")
+def liveness_probe_gives_no_time(world: World) -> None:
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 3, "failureThreshold": 1}
+    failing = crashed(137, "Error", lived=4)
+    world.deployment("front", [container(livenessProbe=probe)], before=[container()], failing=failing)
+    pod = world.pods("front", 2)[0]
+    refused = 'Get "http://10.244.1.9:8080/healthz": dial tcp 10.244.1.9:8080: connect: connection refused'
+    world.event(pod, "Unhealthy", f"Liveness probe failed: {refused}")
+    world.event(pod, "Killing", "Container app failed liveness probe, will be restarted", kind="Normal")
+
+
+@case("ReadinessProbeMisconfigured", "Deployment", "front")
+def readiness_probe_asks_a_wrong_port(world: World) -> None:
+    probe = {"httpGet": {"path": "/", "port": 9090}}
+    unready = {"state": {"running": {"startedAt": ago(110)}}, "ready": False, "restartCount": 0}
+    world.deployment("front", [container(readinessProbe=probe)], before=[container()], failing=unready)
+    refused = 'Get "http://10.244.1.9:9090/": dial tcp 10.244.1.9:9090: connect: connection refused'
+    world.event(world.pods("front", 2)[0], "Unhealthy", f"Readiness probe failed: {refused}")
+
+
+@case("TopologySpreadUnsatisfied", "Deployment", "front")
+def spread_over_zones_that_are_not_there(world: World) -> None:
+    world.node("node-a")
+    world.deployment("front", failing=waiting("ContainerCreating"), failing_pods=1)
+    message = (
+        "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label)."
+    )
+    unscheduled(world, "front", message)
+
+
+@case("TooManyPods", "Deployment", "front")
+def nodes_take_no_more_pods(world: World) -> None:
+    world.node("node-a")
+    world.deployment("front", failing=waiting("ContainerCreating"), failing_pods=1)
+    unscheduled(world, "front", "0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available.")
+
+
+@case("NodeSelectorMismatch", "Deployment", "front")
+def node_that_does_not_exist(world: World) -> None:
+    world.node("node-a")
+    spec = {"nodeSelector": {"kubernetes.io/hostname": "extra-node"}}
+    world.deployment("front", failing=waiting("ContainerCreating"), failing_pods=1, spec=spec)
+    unscheduled(world, "front", "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")
+
+
+@case("PodSecurityViolation", "Deployment", "front")
+def pod_security_refuses(world: World) -> None:
+    made = world.deployment("front", replicas=2, failing_pods=0)
+    said = 'pods "front-7d" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+    rs = world.snapshot.owned(made, "ReplicaSet")[0]
+    world.event(rs, "FailedCreate", f'Error creating: {said} (container "app" must set it)')
+
+
+@case("AdmissionWebhookUnavailable", "Deployment", "front")
+def webhook_does_not_answer(world: World) -> None:
+    made = world.deployment("front", replicas=2, failing_pods=0)
+    rs = world.snapshot.owned(made, "ReplicaSet")[0]
+    said = (
+        'Internal error occurred: failed calling webhook "inject.mesh.io": failed to call webhook: Post'
+        ' "https://injector.mesh.svc:443/inject?timeout=10s": no endpoints available for service "injector"'
+    )
+    world.event(rs, "FailedCreate", f"Error creating: {said}")
+
+
+@case("PortConflict", "Deployment", "front")
+def two_containers_want_one_port(world: World) -> None:
+    two = [container("app"), container("sidecar", image="r/proxy:1")]
+    world.deployment("front", two, before=[container("app")], failing=crashed(1))
+    world.log(world.pods("front", 2)[0], "Error: listen EADDRINUSE: address already in use :::8080", previous=True)
+
+
+@case("ApplicationCrash", "StatefulSet", "queue")
+def stateful_set_crashes_on_its_data(world: World) -> None:
+    made = world.add(
+        "StatefulSet",
+        "queue",
+        spec={
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": "queue"}},
+            "template": world._template([container()], {"app": "queue"}, None),
+        },
+        status={"replicas": 1},
+        metadata={"generation": 1},
+    )
+    world._pod(made, "queue-0", made["spec"]["template"], {"app": "queue"}, 4000, crashed(1), "node-a")
+    own = {"kind": "StatefulSet", "name": "queue", "uid": made["metadata"]["uid"], "controller": True}
+    world.snapshot.get("Pod", "shop", "queue-0")["metadata"]["ownerReferences"] = [own]  # type: ignore[index]
+    pod = world.snapshot.get("Pod", "shop", "queue-0")
+    assert pod is not None
+    world.snapshot.add(pod)
+    trace = (
+        'Exception in thread "main" java.lang.IllegalStateException: segment 4 is corrupt\n'
+        "\tat io.queue.Log.open(Log.java:88)\nCaused by: java.io.EOFException\n\t... 12 more"
+    )
+    world.log(pod, f"starting\n{trace}\n", previous=True)
