@@ -86,15 +86,17 @@ def _container(
         yield _labels("container_cpu_cfs_throttled_seconds_total", common), counters.throttled_seconds
         yield _labels("container_spec_cpu_quota", common), start.cpu_limit_cores * _PERIOD_MICROSECONDS
         yield _labels("container_spec_cpu_period", common), float(_PERIOD_MICROSECONDS)
+    written = float(int(process.disk.ephemeral_bytes))
+    yield _labels("container_fs_usage_bytes", (*common, ("device", "/dev/vda1"))), written
     sandbox = (*target, ("interface", "eth0"), ("namespace", start.namespace), ("pod", start.pod_name))
     yield _labels("container_network_receive_bytes_total", sandbox), float(int(counters.received_bytes))
     yield _labels("container_network_transmit_bytes_total", sandbox), float(int(counters.sent_bytes))
 
 
 def application(process: BaseProcess, service: str) -> Samples:
-    """A program's own ``/metrics``; nothing while it does not listen."""
+    """A program's own ``/metrics``; only ``up`` 0 while it does not listen."""
     server = served(process)
-    if not isinstance(server, ServerProcess) or not server.listening() or not server.ports:
+    if not isinstance(server, ServerProcess) or not server.ports:
         return []
     start = server.start
     common = (
@@ -108,6 +110,8 @@ def application(process: BaseProcess, service: str) -> Samples:
     )
     if server.effects.hang:
         return [(_labels("up", common), 0.0)]  # it accepts the scrape and never answers
+    if not server.listening():
+        return [(_labels("up", common), 0.0)]
     requests = server.requests
     samples: Samples = [
         (_labels("up", common), 1.0),

@@ -16,7 +16,7 @@ from healing.sandbox.signals import loki_push
 from healing.sandbox.signals.logql import LogQLError, LogQuery, MetricNode, duration_seconds, parse_logql, run_stages
 from healing.sandbox.signals.logql.evaluate import Points, evaluate, pipeline_error
 from healing.sandbox.signals.logql.nodes import LineLabels, RangeAggregation, selectors
-from healing.sandbox.signals.logql.parse import size_bytes
+from healing.sandbox.signals.logql.tokens import size_bytes
 from healing.sandbox.signals.logstore import LogStore, detect_level
 from healing.sandbox.signals.prometheus import Parameters, parameters
 from healing.sandbox.signals.promql import format_value

@@ -10,7 +10,7 @@ from healing.sandbox.apps.process import BaseProcess
 from healing.sandbox.apps.runtime import AppRuntime
 from healing.sandbox.faults import FaultInjector
 from healing.sandbox.ports import Cluster, LogLine
-from healing.sandbox.signals import collect_nodes, collect_objects, collect_services
+from healing.sandbox.signals import collect_machines, collect_nodes, collect_objects, collect_services
 from healing.sandbox.signals.control import ControlApi
 from healing.sandbox.signals.logstore import LogStore
 from healing.sandbox.signals.loki import LokiApi
@@ -42,6 +42,7 @@ class Signals:
         self._scraped_at = 0.0
         self._applications: set[str] = set()
         self._objects = collect_objects.ObjectCollector(cluster)
+        self._machines = collect_machines.Machines()
         self._ruled_at = 0.0
         self.store = Store()
         self.logs = LogStore()
@@ -90,6 +91,7 @@ class Signals:
             for process in processes:
                 if process.running:
                     self._scrape_application(process, services, time_ms)
+        self._machines.forget(list(self._runtime.processes.values()))
         for gone in earlier - self._applications:
             self.store.write(gone, time_ms, [])  # its series end at once
 
@@ -107,6 +109,17 @@ class Signals:
         if answers:
             samples += collect_nodes.cadvisor(self._cluster, self._runtime, node, processes)
         self.store.write(f"cadvisor/{node}", time_ms, samples)
+        if found is None:
+            return
+        # the kubelet and the exporter are targets of their own: the exporter answers while the machine is up
+        for job, port, is_up in (("kubelet", 10250, answers), ("node-exporter", 9100, self._runtime.reachable(node))):
+            target = (("instance", f"{address}:{port}"), ("job", job), ("node", node))
+            samples = [(make_labels("up", target), 1.0 if is_up else 0.0)]
+            if is_up and job == "kubelet":
+                samples += collect_machines.kubelet(found, processes)
+            elif is_up:
+                samples += self._machines.collect(found, processes, time_ms / 1000)
+            self.store.write(f"{job}/{node}", time_ms, samples)
 
     def _answers(self, node: str) -> bool:
         """A stopped kubelet serves no cAdvisor metrics either."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
 from healing.sandbox.signals.logql import stages
 from healing.sandbox.signals.logql.errors import LogQLError
@@ -19,84 +18,29 @@ from healing.sandbox.signals.logql.nodes import (
     VectorAggregation,
 )
 from healing.sandbox.signals.logql.templates import compile_template
+from healing.sandbox.signals.logql.tokens import Token, duration_or_error, duration_seconds, size_bytes, tokenize
 from healing.sandbox.signals.promql.binary import Matching
 from healing.sandbox.signals.tsdb import Matcher, matcher
 
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|`[^`]*`)
-    |(?P<bytes>\d+(?:\.\d+)?(?:[KMGTP]i?B|[kmgtp]i?b|B|b)\b)
-    |(?P<duration>\d+(?:\.\d+)?(?:ns|us|ms|[smhdwy])(?:\d+(?:\.\d+)?(?:ms|[smhdwy]))*)
-    |(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?P<name>[A-Za-z_][\w.]*|--[a-z-]+)
-    |(?P<op>\|=|\|~|\|>|!>|!=|!~|=~|==|>=|<=|[{}()\[\],|=<>+\-*/%^]))""",
-    re.VERBOSE,
-)
 _COUNTING = ("count_over_time", "rate", "bytes_over_time", "bytes_rate", "absent_over_time")
 _UNWRAPPED = (
     "sum_over_time", "avg_over_time", "min_over_time", "max_over_time", "first_over_time", "last_over_time",
     "stdvar_over_time", "stddev_over_time", "quantile_over_time", "rate_counter",
 )  # fmt: skip
 _AGGREGATIONS = ("sum", "avg", "min", "max", "count", "stddev", "stdvar", "topk", "bottomk", "sort", "sort_desc")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_SIZES = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 #: loosest first
 _PRECEDENCE = (("or",), ("and", "unless"), ("==", "!=", ">", ">=", "<", "<="), ("+", "-"), ("*", "/", "%"), ("^",))
 _LINE_FILTERS = ("|=", "!=", "|~", "!~", "|>", "!>")
 
 
-def duration_seconds(text: str) -> float:
-    """Raises `LogQLError`."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|[smhdwy])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise LogQLError(f'not a valid duration string: "{text}"')
-    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
-
-
-def size_bytes(text: str) -> float:
-    """``20MB`` or ``1.5KiB``; raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?)B?", text, re.IGNORECASE)
-    if found is None:
-        raise ValueError(f"strconv.ParseFloat: parsing {text!r}: invalid syntax")
-    return float(float(found.group(1)) * (1024 if found.group(3) else 1000) ** _SIZES[found.group(2).upper()])
-
-
-def _duration_or_error(text: str) -> float:
-    try:
-        return duration_seconds(text)
-    except LogQLError as error:
-        raise ValueError(f"time: invalid duration {json.dumps(text)}") from error
-
-
-@dataclass(slots=True)
-class _Token:
-    kind: str
-    text: str
-    column: int
-
-
-def _tokenize(query: str) -> list[_Token]:
-    tokens, index = [], 0
-    while index < len(query):
-        if query[index:].isspace():
-            break
-        found = _TOKEN.match(query, index)
-        if found is None:
-            column = index + len(query[index:]) - len(query[index:].lstrip()) + 1
-            raise LogQLError(f"parse error at line 1, col {column}: syntax error: unexpected character")
-        kind = str(found.lastgroup)
-        tokens.append(_Token(kind, found.group(kind), found.start(kind) + 1))
-        index = found.end()
-    tokens.append(_Token("end", "", len(query) + 1))
-    return tokens
-
-
 class _Parser:
     def __init__(self, query: str) -> None:
         self.query = query
-        self.tokens = _tokenize(query)
+        self.tokens = tokenize(query)
         self.index = 0
 
     @property
-    def token(self) -> _Token:
+    def token(self) -> Token:
         return self.tokens[self.index]
 
     def fail(self, expecting: str = "") -> LogQLError:
@@ -392,7 +336,7 @@ class _Parser:
             raise self.fail("STRING")
         if self.token.kind == "duration":
             seconds = duration_seconds(self.kind("duration", "DURATION"))
-            return stages.label_number(name, op, seconds, _duration_or_error)
+            return stages.label_number(name, op, seconds, duration_or_error)
         if self.token.kind == "bytes":
             return stages.label_number(name, op, size_bytes(self.kind("bytes", "BYTES")), size_bytes)
         if self.token.kind != "number" and self.token.text != "-":
