@@ -19,7 +19,7 @@ from healing.sandbox.scenarios import parts
 from healing.sandbox.scenarios.model import Step
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_PLURALS = {"Endpoints": "endpoints", "NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
+_PLURALS = {"Endpoints": "endpoints", "NetworkPolicy": "networkpolicies", "Ingress": "ingresses", "Gateway": "gateways"}
 _VERSIONS = {
     "Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
     "Job": "batch/v1", "CronJob": "batch/v1", "NetworkPolicy": "networking.k8s.io/v1",
