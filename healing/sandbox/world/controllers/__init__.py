@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from healing.sandbox.world.controllers.autoscaler import AutoscalerController
 from healing.sandbox.world.controllers.claims import ClaimController
+from healing.sandbox.world.controllers.cronjob import CronJobController
 from healing.sandbox.world.controllers.daemonset import DaemonSetController
 from healing.sandbox.world.controllers.deployment import DeploymentController
 from healing.sandbox.world.controllers.disruption import DisruptionController
@@ -28,6 +29,7 @@ CONTROLLERS: tuple[type[Reconciler], ...] = (
     StatefulSetController,
     DaemonSetController,
     JobController,
+    CronJobController,
     ClaimController,
     AutoscalerController,
     DisruptionController,

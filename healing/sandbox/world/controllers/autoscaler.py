@@ -10,6 +10,7 @@ from decimal import Decimal
 from healing.sandbox.ports import Object
 from healing.sandbox.world import conditions, pods, quantities
 from healing.sandbox.world.context import Context, parse_time
+from healing.sandbox.world.controllers import autoscaler_limits
 from healing.sandbox.world.reconciler import Key, Reconciler, key_of
 from healing.sandbox.world.selectors import matches
 
@@ -28,6 +29,14 @@ _IN_RANGE = ("DesiredWithinRange", "the desired count is within the acceptable r
 _TOO_MANY = ("TooManyReplicas", "the desired replica count is more than the maximum replica count")
 _TOO_FEW = ("TooFewReplicas", "the desired replica count is less than the minimum replica count")
 _TOO_FAST = ("ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate")
+_TOO_FAST_DOWN = (
+    "ScaleDownLimit",
+    "the desired replica count is decreasing faster than the maximum scale rate",
+)
+_UP_STABILIZED = (
+    "ScaleUpStabilized",
+    "recent recommendations were lower than current one, applying the lowest recent recommendation",
+)
 _TARGETS = {"Deployment": "deployments.apps", "StatefulSet": "statefulsets.apps", "ReplicaSet": "replicasets.apps"}
 
 
@@ -39,6 +48,9 @@ class Proposal:
     reason: str
     current: Object | None = None
     error: str = ""
+    #: the reason of the condition and event, and what comes before the error in a list of several
+    failure: str = "FailedGetResourceMetric"
+    context: str = ""
 
 
 class AutoscalerController(Reconciler):
@@ -48,6 +60,8 @@ class AutoscalerController(Reconciler):
         super().__init__(context)
         #: sizes proposed lately: (time, replicas)
         self._history: dict[Key, list[tuple[float, int]]] = {}
+        #: resizes made lately: (time, replicas added or taken away)
+        self._changes: dict[Key, list[tuple[float, int]]] = {}
 
     def watch(self) -> None:
         self.on_own(RESOURCE)
@@ -109,9 +123,12 @@ class AutoscalerController(Reconciler):
         if not readable:
             error = proposals[0].error if proposals else "no metrics"
             message = f"the HPA was unable to compute the replica count: {error}"
-            self._set(status, "ScalingActive", "False", ("FailedGetResourceMetric", message))
-            self._event(autoscaler, "Warning", "FailedGetResourceMetric", error)
-            message = f"invalid metrics (1 invalid out of 1), first error is: {error}"
+            failed = proposals[0].failure if proposals else "FailedGetResourceMetric"
+            self._set(status, "ScalingActive", "False", (failed, message))
+            self._event(autoscaler, "Warning", failed, error)
+            count = len(proposals) or 1
+            context = proposals[0].context if proposals else ""
+            message = f"invalid metrics ({count} invalid out of {count}), first error is: {context}{error}"
             self._event(autoscaler, "Warning", "FailedComputeMetricsReplicas", message)
             return current, ""
         best = max(readable, key=lambda p: p.replicas)
@@ -135,7 +152,7 @@ class AutoscalerController(Reconciler):
 
     def _propose(self, metric: Object, target: Object, current: int) -> Proposal:
         if metric.get("type") != "Resource":
-            return Proposal(current, "", error=f"unknown metric source type {metric.get('type')!r}")
+            return _unserved(metric, current, target["metadata"]["namespace"])
         name = metric["resource"]["name"]
         goal = metric["resource"]["target"]
         namespace = target["metadata"]["namespace"]
@@ -153,16 +170,14 @@ class AutoscalerController(Reconciler):
                 request = ((container.get("resources") or {}).get("requests") or {}).get(name)
                 if request is None and goal.get("type") == "Utilization":
                     where = f"container {container['name']} of Pod {pod['metadata']['name']}"
-                    return Proposal(
-                        current, "", error=f"failed to get {name} utilization: missing request for {name} in {where}"
-                    )
+                    return _unreadable(name, current, f"missing request for {name} in {where}")
                 asked += quantities.parse(request)
             for usage in (source.usage(pod["metadata"]["uid"]) if source is not None else {}).values():
                 used += Decimal(str(usage.cpu_cores)) if name == "cpu" else Decimal(usage.memory_bytes)
             counted += 1
         if not counted:
             problem = f"unable to get metrics for resource {name}: no metrics returned from resource metrics API"
-            return Proposal(current, "", error=f"failed to get {name} utilization: {problem}")
+            return _unreadable(name, current, problem)
         average = used / counted
         shown: Object = {"averageValue": quantities.format_for(name, _rounded(name, average))}
         if goal.get("type") == "Utilization":
@@ -184,25 +199,37 @@ class AutoscalerController(Reconciler):
         return self.context.now() - started >= INITIAL_DELAY_SECONDS
 
     def _limit(self, autoscaler: Object, key: Key, current: int, wanted: int, status: Object) -> int:
-        """Within minReplicas and maxReplicas, no faster than allowed, and down only after the stabilization window."""
+        """Within minReplicas and maxReplicas, no faster than allowed, and steadied over the stabilization windows."""
         spec, now = autoscaler["spec"], self.context.now()
-        behavior = (spec.get("behavior") or {}).get("scaleDown") or {}
-        window = behavior.get("stabilizationWindowSeconds")
-        if window is None:
-            window = self.context.settings.hpa_downscale_stabilization_seconds
-        history = [(t, size) for t, size in self._history.get(key, ()) if now - t <= max(window, 1)]
-        stable = wanted
-        if wanted < current:
-            stable = min(current, max([wanted, *(size for _, size in history)]))
+        rules = autoscaler_limits.rules(
+            spec.get("behavior") or {}, self.context.settings.hpa_downscale_stabilization_seconds
+        )
+        window = max(rules.up.window_seconds, rules.down.window_seconds, 1.0)
+        history = [(t, size) for t, size in self._history.get(key, ()) if now - t <= window]
+        stable = autoscaler_limits.stabilized(rules, history, current, wanted, now)
         self._history[key] = [*history, (now, wanted)]
-        self._set(status, "AbleToScale", "True", _STABILIZED if stable != wanted else _READY)
+        steadied = _STABILIZED if stable < current or wanted < stable else _UP_STABILIZED
+        self._set(status, "AbleToScale", "True", steadied if stable != wanted else _READY)
+        changes = [(t, change) for t, change in self._changes.get(key, ()) if now - t <= rules.longest_period_seconds]
         least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
-        limited = max(least, min(stable, most, max(current * 2, current + 4)))
-        if limited == stable:
-            self._set(status, "ScalingLimited", "False", _IN_RANGE)
-        else:
-            why = _TOO_MANY if stable > most else _TOO_FEW if stable < least else _TOO_FAST
-            self._set(status, "ScalingLimited", "True", why)
+        limited = stable
+        why = _IN_RANGE
+        if stable > current:
+            fastest = autoscaler_limits.fastest_up(rules.up, current, changes, now)
+            if stable > min(fastest, most):
+                limited, why = (most, _TOO_MANY) if most <= fastest else (fastest, _TOO_FAST)
+        elif stable < current:
+            slowest = autoscaler_limits.fastest_down(rules.down, current, changes, now)
+            if stable < max(slowest, least):
+                limited, why = (least, _TOO_FEW) if least >= slowest else (slowest, _TOO_FAST_DOWN)
+        if limited > most:
+            limited, why = most, _TOO_MANY
+        elif limited < least:
+            limited, why = least, _TOO_FEW
+        self._set(status, "ScalingLimited", "False" if why is _IN_RANGE else "True", why)
+        if limited != current:
+            changes.append((now, limited - current))
+        self._changes[key] = changes
         return int(limited)
 
     def _set(self, status: Object, type_: str, value: str, why: tuple[str, str]) -> None:
@@ -233,6 +260,32 @@ class AutoscalerController(Reconciler):
             autoscaler, type="Warning" if type_ == "Warning" else "Normal", reason=reason, message=message,
             component=self.component,
         )  # fmt: skip
+
+
+def _unreadable(name: str, current: int, problem: str) -> Proposal:
+    error = f"failed to get {name} utilization: {problem}"
+    return Proposal(current, "", error=error, context=f"failed to get {name} resource metric value: ")
+
+
+def _unserved(metric: Object, current: int, namespace: str) -> Proposal:
+    """Metrics that need an adapter, which is not installed here."""
+    kind = str(metric.get("type"))
+    if kind == "External":
+        name = metric["external"]["metric"]["name"]
+        error = (
+            f"unable to get external metric {namespace}/{name}/nil: unable to fetch metrics from external metrics "
+            f"API: the server could not find the requested resource (get {name}.external.metrics.k8s.io)"
+        )
+        return Proposal(current, "", error=error, failure="FailedGetExternalMetric", context=f"failed to get {name} ")
+    if kind in ("Pods", "Object"):
+        name = metric[kind.lower()]["metric"]["name"]
+        missing = (
+            "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"
+        )
+        error = f"unable to get metric {name}: {missing}"
+        return Proposal(current, "", error=error, failure=f"FailedGet{kind}Metric", context=f"failed to get {name} ")
+    error = f'unknown metric source type "{kind}"'
+    return Proposal(current, "", error=error, failure="InvalidMetricSourceType")
 
 
 def _rounded(name: str, value: Decimal) -> Decimal:

@@ -224,7 +224,7 @@ _FILTERS: tuple[Callable[[Attempt, NodeInfo], Refusal | None], ...] = (
 )  # fmt: skip
 
 
-def explain(refusals: Mapping[str, Refusal]) -> str:
+def explain(refusals: Mapping[str, Refusal], *, preempting: bool = False) -> str:
     """``0/3 nodes are available: 2 Insufficient cpu, 1 node(s) were unschedulable. ...`` as in a pod's condition."""
     total = len(refusals)
     if not total:
@@ -233,6 +233,8 @@ def explain(refusals: Mapping[str, Refusal]) -> str:
     for found in refusals.values():
         for reason in found.reasons:
             counts[reason] = counts.get(reason, 0) + 1
+    if preempting:
+        return f"0/{total} nodes are available: {_listing(counts)}."
     after: dict[str, int] = {}
     for found in refusals.values():
         text = (

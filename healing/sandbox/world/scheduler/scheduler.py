@@ -9,7 +9,7 @@ from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import pods
 from healing.sandbox.world.context import SCHEDULER_USER, Context
 from healing.sandbox.world.reconciler import Key, Reconciler, key_of
-from healing.sandbox.world.scheduler import filters, volumes
+from healing.sandbox.world.scheduler import filters, preemption, volumes
 from healing.sandbox.world.scheduler.state import ClusterState, NodeInfo, PodInfo, pod_info
 from healing.sandbox.world.selectors import matches_node, untolerated
 
@@ -80,12 +80,19 @@ class Scheduler(Reconciler):
     def _retry_parked(self) -> None:
         now = self.context.now()
         busy = len(self._parked) > IDLE_PARKED_PODS
-        for key, (attempts, since) in self._parked.items():
+        waiting = list(self._parked.items())
+        if not busy:
+            waiting.sort(key=lambda item: -self._priority(item[0]))
+        for key, (attempts, since) in waiting:
             if not busy:
                 self.queue.add(key)
                 continue
             pause = min(FIRST_BACK_OFF_SECONDS * 2 ** (attempts - 1), MAX_BACK_OFF_SECONDS)
             self.queue.add_after(key, max(0.0, since + pause - now))
+
+    def _priority(self, key: Key) -> int:
+        pod = self.cluster.get("pods", *key)
+        return int(pod["spec"].get("priority") or 0) if pod is not None else 0
 
     def reconcile(self, key: Key) -> None:
         pod = self.cluster.get("pods", *key)
@@ -107,7 +114,10 @@ class Scheduler(Reconciler):
             else:
                 refusals[name] = found
         if not fitting:
-            self._park(pod, filters.explain(refusals))
+            room = preemption.plan(attempt, refusals)
+            if room is not None:
+                self._preempt(pod, room)
+            self._park(pod, filters.explain(refusals, preempting=room is not None))
             return
         best = max(fitting, key=lambda node: (self._score(info, node), node.name))
         self._select_node(pod, verdict.waiting, best.name)
@@ -152,6 +162,32 @@ class Scheduler(Reconciler):
             self.cluster.mutate("persistentvolumeclaims", pod["metadata"]["namespace"], name, change, user=self.user)
         if claims:
             self._nominate(pod, node_name)
+
+    def _preempt(self, pod: Object, room: preemption.Plan) -> None:
+        """Delete the victims; the pod is tried again when they have gone. Those already going are waited for."""
+        message = f"{NAME}: preempting to accommodate a higher priority pod"
+        for info in room.victims:
+            namespace, name = key_of(info.pod)
+            victim = self.cluster.get("pods", namespace, name)
+            if victim is None or victim["metadata"].get("deletionTimestamp"):
+                continue
+            entry = {
+                "type": "DisruptionTarget", "observedGeneration": victim["metadata"].get("generation", 1),
+                "status": "True", "lastProbeTime": None, "lastTransitionTime": self.context.timestamp(),
+                "reason": "PreemptionByScheduler", "message": message,
+            }  # fmt: skip
+
+            def disrupt(body: Object, entry: Object = entry) -> None:
+                others = [c for c in body["status"].get("conditions") or () if c["type"] != "DisruptionTarget"]
+                body["status"]["conditions"] = [*others, entry]
+
+            self.cluster.mutate("pods", namespace, name, disrupt, user=self.user, subresource="status")
+            self.cluster.delete("pods", namespace, name, user=self.user, uid=victim["metadata"]["uid"])
+            self.cluster.record_event(
+                victim, type="Normal", reason="Preempted", action="Preempting", component=NAME,
+                message=f"Preempted by pod {pod['metadata']['uid']} on node {room.node}",
+            )  # fmt: skip
+        self._nominate(pod, room.node)
 
     def _nominate(self, pod: Object, node_name: str) -> None:
         """Say in the pod's status where it is to go once it can."""
