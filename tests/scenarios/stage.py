@@ -99,7 +99,9 @@ class Stage:
         ]
 
     def _status(self, expectation: Expectation) -> list[str]:
-        """What the object says of itself: a node's conditions, a budget with nothing left while a node is drained."""
+        """What the object says of itself: a node's conditions, a budget with nothing left while a node is drained, and
+        what becomes of users at an Ingress or a route.
+        """
         kind, name = expectation.object["kind"], expectation.object.get("name", "")
         nodes = self.sandbox.cluster.list("nodes")
         if kind == "Node":
@@ -114,6 +116,9 @@ class Stage:
             budget = self.sandbox.cluster.get("poddisruptionbudgets.policy", expectation.object.get("namespace"), name)
             status = (budget or {}).get("status") or {}
             return ["no disruption allowed"] if status.get("disruptionsAllowed") == 0 else []
+        if kind in ("Ingress", "HTTPRoute"):
+            hosts = health(self.sandbox.cluster, self.sandbox.runtime)["hosts"]
+            return [f"{entry['host']}{entry['path']} is not served" for entry in hosts if not entry["well"]]
         return []
 
     def _failed_jobs(self, expectation: Expectation) -> list[str]:
