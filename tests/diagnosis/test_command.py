@@ -179,9 +179,19 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_files_are_named(crash: Path, name: str) -> None:
+def test_broken_files_are_named_and_the_others_go_on(crash: Path, name: str) -> None:
     (crash / name).write_bytes(BROKEN[name])
-    code, _, message = run(crash, "--json")
+    code, out, message = run(crash, "--json")
+    assert code == 0, message
+    parsed = json.loads(out)
+    assert f"file {name}" in parsed["missingSources"]
+    assert parsed["findings"][0]["cause"] == "BadRollout"
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_where_nothing_can_be_used_the_broken_file_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(BROKEN[name])
+    code, _, message = run(tmp_path, "--json")
     assert code == 2
     assert name in message
 

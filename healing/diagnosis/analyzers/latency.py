@@ -49,7 +49,7 @@ def _surges(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[Hypot
         replicas = max(1, len(scene.pods.get(workload, ())))
         words = f"{workload.kind} {workload.name} gets {more.after:.1f} requests a second instead of {more.before:.1f}"
         data = {"unit": "1/s", "threshold": round(more.before * _SURGE, 3)}
-        data["points"] = [[t, round(v, 3)] for t, v in requests[workload].rate[-120:]]  # type: ignore[assignment]
+        data["points"] = [[t, round(v, 3)] for t, v in requests[workload].rate[-120:]]
         text = f"{more.before:.1f} → {more.after:.1f} requests a second"
         proof = evidence("metric", f"Requests of {workload.name}", text, obj=workload, source="prometheus", data=data)
         yield Hypothesis(
