@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 from celery import Task, shared_task
@@ -46,7 +47,7 @@ def sweep() -> None:
 def mirror_event(event_id: int) -> None:
     """Write the event's HealingEvent resource."""
     cluster = HealingEvent.objects.values_list("cluster", flat=True).filter(pk=event_id).first()
-    if cluster in settings.CLUSTERS:
+    if cluster is not None and cluster in settings.CLUSTERS:
         mirror.mirror_event(event_id, get_ports(cluster))
 
 
@@ -102,7 +103,7 @@ def withdraw_recovered_in(cluster: str) -> None:
             recovery.withdraw_recovered(cluster, get_ports)
 
 
-def _each(task: Task, clusters: Iterable[str], queue: str, *, expires_seconds: float) -> None:
+def _each(task: Task[Any, Any], clusters: Iterable[str], queue: str, *, expires_seconds: float) -> None:
     """Queue the task for each of the clusters that is ours and answers. One that no worker takes in time is worthless:
     beat's next tick asks for the same work."""
     ours = [cluster for cluster in clusters if cluster in settings.CLUSTERS]

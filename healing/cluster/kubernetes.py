@@ -34,7 +34,6 @@ class KubernetesCluster:
         self._discovery = Discovery(
             lambda path, timeout_seconds: self._transport.call_json("GET", path, timeout_seconds=timeout_seconds)
         )
-        self._interrupter = watching.Interrupter()
 
     # --- reads ---------------------------------------------------------------------------------------------
 
@@ -88,7 +87,7 @@ class KubernetesCluster:
         path = resource.path(namespace)
         response = self._transport.open("GET", path, query=query, deadline=deadline)
         try:
-            with self._interrupter.guard(response, stop, deadline.remaining_seconds()) as entry:
+            with watching.INTERRUPTER.guard(response, stop, deadline.remaining_seconds()) as entry:
                 for event in watching.events(response, entry, f"watch of {path}"):
                     event.object.setdefault("kind", resource.kind)
                     event.object.setdefault("apiVersion", resource.api_version)

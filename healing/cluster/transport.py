@@ -44,6 +44,8 @@ class Transport:
         self._client: Any = None
         self._loaded_at = 0.0
         self._changed_at = 0.0
+        #: no connection came about for all the attempts of a call, and none has since
+        self._is_away = False
 
     def call(
         self,
@@ -56,7 +58,8 @@ class Transport:
         timeout_seconds: float | None = None,
     ) -> bytes:
         """The answer's body, whole. Reads are repeated while there is time; a write only if it was never sent, or was
-        turned away by the server's own throttling."""
+        turned away by the server's own throttling. A cluster that could not be reached by the last call is tried once:
+        whoever calls repeats that anyway, and there may be many such clusters."""
         deadline = Deadline.after(DEFAULT_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds)
         is_read = method == "GET"
         attempt = 0
@@ -74,8 +77,10 @@ class Transport:
             except SourceError as error:
                 if not error.retryable or not (is_read or isinstance(error, Unsent | RateLimited)):
                     raise
+                is_unsent = isinstance(error, Unsent)
                 wait = wait_seconds(attempt, error.retry_after_seconds, deadline)
-                if wait is None:
+                if wait is None or (is_unsent and self._is_away):
+                    self._is_away = is_unsent
                     raise
                 log.debug("calling the cluster again", call=f"{method} {path}", error=str(error), wait_seconds=wait)
                 time.sleep(wait)
@@ -103,7 +108,10 @@ class Transport:
     ) -> BaseHTTPResponse:
         """Send once and return the answer with its body unread. Anything but 2xx is raised."""
         call = f"{method} {path}"
-        client = self._current()
+        try:
+            client = self._current()
+        except Unavailable as error:  # a kubeconfig that is not there (yet)
+            raise Unsent(str(error)) from error
         url = client.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json, */*", "User-Agent": "recist"}
         if body is not None:
@@ -129,6 +137,7 @@ class Transport:
             raise Unavailable(f"{call}: the connection broke ({error}).") from error
         except ApiException as error:  # how the client passes on TLS errors
             raise Unavailable(f"{call}: {error.reason}") from error
+        self._is_away = False
         if 200 <= response.status < 300:
             return response
         raise errors.from_answer(response.status, _read(response, deadline, call), response.headers, call)

@@ -78,6 +78,10 @@ class Interrupter:
                             entry.response.shutdown()
 
 
+#: One for all clusters: it looks at its streams ten times a second, and there may be hundreds.
+INTERRUPTER = Interrupter()
+
+
 def events(response: BaseHTTPResponse, entry: _Guarded, call: str) -> Iterator[WatchEvent]:
     """The stream's events until it ends or is cut. An error object in the stream is raised as its cause."""
     for line in _lines(response, entry, call):

@@ -192,6 +192,7 @@ class Evaluator:
                 for late in due:
                     self._tracker.report_again_in(late, _DATABASE_RETRY_SECONDS)
                 return
+        close_old_connections()
 
     def _report(self, tracked: Tracked, now: datetime) -> None:
         report = self._reporter.report(tracked.sighting, tracked.standing_since, now)

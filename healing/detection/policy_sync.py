@@ -82,6 +82,7 @@ class PolicySync:
                 except Exception:
                     log.exception("policies could not be synchronized")
                     self._stop.wait(_RETRY_SECONDS)
+                close_old_connections()  # of many clusters' threads, few are at it at once
                 with self._wake:
                     if not self._dirty and not self._listed:
                         self._wake.wait(0.5)

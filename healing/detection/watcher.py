@@ -192,7 +192,7 @@ class Watcher:
             self.session.stop(max(0.0, deadline.remaining_seconds()))
             self.session = None
         if self._electing is not None:
-            self._electing.join(max(0.1, deadline.remaining_seconds()))
+            self._electing.join(max(0.0, deadline.remaining_seconds()))
 
     def sign_of_life(self) -> heartbeat.Heartbeat | None:
         """How it goes; None where another watcher leads, who says so itself."""

@@ -13,6 +13,7 @@ import pytest
 
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
+from healing.cluster.transport import Transport
 from healing.ports import errors
 from tests.cluster.server import Answer, Request, Server, recorded, replay
 
@@ -170,6 +171,32 @@ def test_a_closed_port_is_unavailable_for_reads_and_writes(server: Server, clust
         with pytest.raises(errors.Unavailable, match="cannot be reached"):
             call()
         assert time.monotonic() - started < 4.0
+
+
+def test_a_cluster_that_is_away_is_tried_once_a_call_until_it_is_back(
+    server: Server, cluster: KubernetesCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+    opened = Transport.open
+
+    def counting(self: Transport, *args: Any, **options: Any) -> Any:
+        tries[-1] += 1
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(Transport, "open", counting)
+    gone = KubernetesCluster(ClusterConfig(tmp_path / "not-there-yet"), default_timeout_seconds=3.0)
+    for _ in range(3):
+        tries.append(0)
+        with pytest.raises(errors.Unavailable):
+            gone.get("Pod", "shop", "web")
+    assert tries == [4, 1, 1]
+    server.handler = lambda request: Answer(503, "not yet", "text/plain")
+    (tmp_path / "not-there-yet").write_text(server.kubeconfig(tmp_path).read_text())
+    tries.append(0)
+    with pytest.raises(errors.Unavailable):
+        gone.get("Pod", "shop", "web")
+    assert tries[-1] == 4, "it answers again: what it says is worth asking for again"
+    gone.close()
 
 
 def test_a_kubeconfig_that_changes_is_read_again(server: Server, cluster: KubernetesCluster, tmp_path: Path) -> None:
