@@ -16,8 +16,6 @@ from healing.sandbox.scenarios import Scenario, ScenarioRunner
 from healing.sandbox.signals import Signals
 from healing.sandbox.world import Settings, World
 
-_OFF_THE_NETWORK = frozenset(("down", "network-unavailable"))
-
 
 @dataclass(slots=True)
 class Sandbox:
@@ -62,10 +60,7 @@ def build(
         if any(str(m.get("apiVersion", "")).startswith(GATEWAY_GROUP) for m in _all_manifests(scenario)):
             install_gateway_api(api)
 
-    def reachable(node: str) -> bool:
-        return not node or node not in world.node_names or not _OFF_THE_NETWORK & world.node(node).failures
-
-    runtime.reachable = reachable
+    runtime.reachable = world.reachable
     injector = FaultInjector(api, runtime, world)
     signals = Signals(world, runtime, api, injector=injector)
     runner = (

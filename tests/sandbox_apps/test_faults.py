@@ -271,7 +271,7 @@ def test_what_people_make_of_nodes_does_no_harm() -> None:
     play(story)
 
 
-MORE = [
+MORE: list[tuple[str, dict[str, str | float], str]] = [
     (
         "wrong-env",
         {"workload": "orders", "env": "PAYMENTS_URL", "value": "http://payment:8080"},

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from healing.sandbox.apps import latency
 from healing.sandbox.apps.address import PROTOCOLS, Address
-from healing.sandbox.apps.conditions import CLEAR
 from healing.sandbox.apps.latency import Mixture
 from healing.sandbox.apps.model import Outcome
 from healing.sandbox.apps.program import CallSpec
@@ -21,7 +20,6 @@ DNS_PATIENCE_SECONDS = 5.0
 #: how long connections of a pool live on after the password they were opened with has changed
 _CONNECTION_LIFE_SECONDS = 12.0
 _QUICK: Mixture = [(1.0, _REFUSED_SECONDS)]
-_NO_SPEC = CallSpec()
 
 
 def outcome_of(
@@ -48,54 +46,60 @@ def _fails(cause: str, mixture: Mixture = _QUICK) -> Outcome:
 def _one_way(
     way: Way, spec: CallSpec, address: Address | None, now: float, clock_skew: float, started_at: float
 ) -> Outcome:
-    patience = spec.timeout_seconds
-    if way.verdict == "external":
-        return _outside(way, patience)
-    if way.verdict == "timeout":
-        return _fails("timeout", [(1.0, patience)])
-    if way.verdict == "no such host":
-        return _fails("no such host", [(1.0, _DNS_SECONDS)])
-    if way.verdict == "dns timeout":
-        return _fails("dns timeout", [(1.0, min(patience, DNS_PATIENCE_SECONDS))])
-    if way.verdict == "sidecar":
-        return _fails("sidecar")
     process = way.process
-    if way.verdict != "ok" or not isinstance(process, ServerProcess):
-        return _fails("refused")
-    if process.effects.hang:
-        return _fails("timeout", [(1.0, patience)])
+    if way.verdict != "ok" or not isinstance(process, ServerProcess) or process.effects.hang:
+        return _unanswered(way, spec.timeout_seconds)
     result = Outcome()
     if address is not None:
-        if cause := _handshake(way, process, address):
-            process.refuse(cause, way.share)
-            return _fails(cause)
-        if cause := process.account.refuses(address):
-            share = 1.0
-            changed = process.account.password_changed_at
-            if cause == "auth" and changed and started_at < changed:
-                # what was opened with the old password lives on for a while
-                share = min(1.0, max(0.0, now - changed) / _CONNECTION_LIFE_SECONDS)
-            process.refuse(cause, way.share * share)
-            result.fail(cause, share)
+        _introduction(way, process, address, result, now, started_at)
         if clock_skew != process.clock_skew and address.protocol == "http":
-            if abs(clock_skew - process.clock_skew) > process.program.token_leeway_seconds > 0:
-                result.fail("token", 1.0)
+            late_or_early = abs(clock_skew - process.clock_skew)
+            result.fail("token", float(late_or_early > process.program.token_leeway_seconds > 0))
         if result.failed >= 1.0:
             result.mixture = _QUICK
             return result
     mixture = process.mixture
-    if way.link is not CLEAR and way.link:
+    if way.link:
         mixture = latency.add(mixture, way.link.exchange())
-    late = 1.0 - latency.share_below(mixture, patience, process.program.latency_spread)
-    answered = 1.0 - process.error_share
+    late = 1.0 - latency.share_below(mixture, spec.timeout_seconds, process.program.latency_spread)
     if late > 0:
         result.fail("timeout", late)
-    if answered < 1:
-        result.fail("upstream", 1 - answered)
+    if process.error_share > 0:
+        result.fail("upstream", process.error_share)
     if address is not None:
         _answers(process, spec, result, way.share)
-    result.mixture = [(weight, min(seconds, patience)) for weight, seconds in mixture]
+    result.mixture = [(weight, min(seconds, spec.timeout_seconds)) for weight, seconds in mixture]
     return result
+
+
+def _unanswered(way: Way, patience: float) -> Outcome:
+    """A call that no program answers, or one outside the cluster."""
+    if way.verdict == "external":
+        return _outside(way, patience)
+    if way.verdict in ("ok", "timeout"):  # somebody listens, and that is all
+        return _fails("timeout", [(1.0, patience)]) if way.process or way.verdict == "timeout" else _fails("refused")
+    if way.verdict == "no such host":
+        return _fails("no such host", [(1.0, _DNS_SECONDS)])
+    if way.verdict == "dns timeout":
+        return _fails("dns timeout", [(1.0, min(patience, DNS_PATIENCE_SECONDS))])
+    return _fails(way.verdict)
+
+
+def _introduction(
+    way: Way, process: ServerProcess, address: Address, result: Outcome, now: float, started_at: float
+) -> None:
+    """Handshake and login: whether a server lets this caller in."""
+    share = 1.0
+    cause = _handshake(way, process, address)
+    if not cause:
+        cause = process.account.refuses(address)
+        changed = process.account.password_changed_at
+        if cause == "auth" and changed and started_at < changed:
+            # what was opened with the old password lives on for a while
+            share = min(1.0, max(0.0, now - changed) / _CONNECTION_LIFE_SECONDS)
+    if cause:
+        process.refuse(cause, way.share * share)
+        result.fail(cause, share)
 
 
 def _outside(way: Way, patience: float) -> Outcome:

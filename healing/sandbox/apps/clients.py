@@ -1,4 +1,4 @@
-"""What client libraries say when a call fails: pgx, psycopg, JDBC with Hikari, node-postgres, Go's net/http, requests ..."""
+"""What client libraries say when a call fails: pgx, psycopg, JDBC and Hikari, node-postgres, net/http, requests ..."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ _SOCKET: dict[str, dict[str, str]] = {
         "dns refused": "Failed to resolve '{host}' ([Errno -3] Temporary failure in name resolution)",
         "tls": "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)",
         "no tls": "server does not support SSL, but SSL was required",
-        "certificate": "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)",
+        "certificate": "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired "
+        "(_ssl.c:1006)",
         "plain": "400 Client Error: Client sent an HTTP request to an HTTPS server.",
         "protocol": "('Connection aborted.', BadStatusLine('\\x00\\x00\\x00'))",
         "sidecar": "503: upstream connect error or disconnect/reset before headers. reset reason: connection failure",
@@ -234,47 +235,51 @@ def _connecting(language: str, protocol: str, cause: str, reason: str, v: dict[s
     where = f"{v['host']}:{v['port']}"
     if cause == "timeout" and language == "go":
         reason = f"dial tcp {v['ip']}:{v['port']}: i/o timeout"
-    if cause == "timeout" and language == "node":
+    elif cause == "timeout" and language == "node":
         reason = f"connect ETIMEDOUT {v['ip']}:{v['port']}"
-    if cause == "protocol":
-        reason = 'received invalid response to the handshake: "H"'
-    if cause == "upstream":
-        reason = "server closed the connection unexpectedly"
-    if protocol == "postgres":
-        if language == "go":
-            return f"failed to connect to `host={v['host']} user={v['user']} database={v['database']}`: {reason}"
-        if language == "python":
-            reason = {"refused": "Connection refused", "timeout": "timeout expired"}.get(cause, reason)
-            if "resolve" in reason:
-                return (
-                    f'could not translate host name "{v["host"]}" to address: {reason.partition("] ")[2].rstrip(")")}'
-                )
-            return f'connection to server at "{v["host"]}" ({v["ip"]}), port {v["port"]} failed: {reason}'
-        if language == "java":
-            if cause == "refused":
-                return (
-                    f"org.postgresql.util.PSQLException: Connection to {where} refused. Check that the hostname and port "
-                    "are correct and that the postmaster is accepting TCP/IP connections."
-                )
-            return f"org.postgresql.util.PSQLException: The connection attempt to {where} failed: {reason}"
-        return f"Error: {reason}"
-    if protocol == "mysql":
-        if language == "python":
-            return (
-                f"pymysql.err.OperationalError: (2003, \"Can't connect to MySQL server on '{v['host']}' ({reason})\")"
-            )
-        if language == "java":
-            return (
-                f"com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure: {where}: {reason}"
-            )
-        return f"Error: {reason}"
-    if protocol == "redis":
-        if language == "python":
-            return f"redis.exceptions.ConnectionError: Error connecting to {where}. {reason}."
-        if language == "java":
-            return f"redis.clients.jedis.exceptions.JedisConnectionException: Failed to connect to {where}: {reason}"
-        return f"redis: connection pool: failed to dial after 5 attempts: {reason}" if language == "go" else reason
-    return f"{protocol}: connection to {where} failed: {reason}"
+    else:
+        reason = _NOT_UNDERSTOOD.get(cause, reason)
+    if protocol == "postgres" and language == "python":
+        return _psycopg(cause, reason, v)
+    if protocol == "postgres" and language == "java" and cause == "refused":
+        return (
+            f"org.postgresql.util.PSQLException: Connection to {where} refused. Check that the hostname and port are "
+            "correct and that the postmaster is accepting TCP/IP connections."
+        )
+    frame = _CONNECTING.get((protocol, language), _CONNECTING.get((protocol, ""), "{protocol}: {where}: {reason}"))
+    return frame.format(**v, protocol=protocol, where=where, reason=reason)
+
+
+def _psycopg(cause: str, reason: str, v: dict[str, Any]) -> str:
+    if "resolve" in reason:
+        return f'could not translate host name "{v["host"]}" to address: {reason.partition("] ")[2].rstrip(")")}'
+    reason = {"refused": "Connection refused", "timeout": "timeout expired"}.get(cause, reason)
+    return f'connection to server at "{v["host"]}" ({v["ip"]}), port {v["port"]} failed: {reason}'
+
+
+_NOT_UNDERSTOOD = {
+    "protocol": 'received invalid response to the handshake: "H"',
+    "upstream": "server closed the connection unexpectedly",
+}
+_CONNECTING = {
+    ("postgres", "go"): "failed to connect to `host={host} user={user} database={database}`: {reason}",
+    ("postgres", "java"): "org.postgresql.util.PSQLException: The connection attempt to {where} failed: {reason}",
+    ("postgres", ""): "Error: {reason}",
+    (
+        "mysql",
+        "python",
+    ): "pymysql.err.OperationalError: (2003, \"Can't connect to MySQL server on '{host}' ({reason})\")",
+    ("mysql", "java"): "com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure: {where}: "
+    "{reason}",
+    ("mysql", ""): "Error: {reason}",
+    ("redis", "python"): "redis.exceptions.ConnectionError: Error connecting to {where}. {reason}.",
+    (
+        "redis",
+        "java",
+    ): "redis.clients.jedis.exceptions.JedisConnectionException: Failed to connect to {where}: {reason}",
+    ("redis", "go"): "redis: connection pool: failed to dial after 5 attempts: {reason}",
+    ("redis", ""): "{reason}",
+}
 
 
 def _pool(language: str, process: ServerProcess, edge: Edge) -> str:

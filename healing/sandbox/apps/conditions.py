@@ -43,7 +43,7 @@ class Link:
         tries = 0
         while tries < _MAX_RETRANSMISSIONS and rng.random() < lost:
             tries += 1
-        return self.delay_seconds + RETRANSMIT_SECONDS * (2**tries - 1)
+        return self.delay_seconds + RETRANSMIT_SECONDS * float(2**tries - 1)
 
 
 @lru_cache(maxsize=256)

@@ -185,8 +185,8 @@ class Catalogue:
         if answer == "rate-limited":
             url = manifest.partition(" ")[2].strip('"')
             return (
-                f"unexpected status from HEAD request to {url}: 429 Too Many Requests - Server message: toomanyrequests: "
-                "You have reached your unauthenticated pull rate limit."
+                f"unexpected status from HEAD request to {url}: 429 Too Many Requests - Server message: "
+                "toomanyrequests: You have reached your unauthenticated pull rate limit."
             )
         if answer == "private" and not authorized:
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from healing.sandbox.apps.calls import outcome_of
 from healing.sandbox.apps.model import Outcome, TrafficSource
@@ -138,12 +138,12 @@ class Routes:
     # calls
 
     def ways(self, host: str, path: str) -> list[Way]:
-        found: list[Way] = []
-        for share, route in self.find(host, path):
-            if not route.status:
-                for way in self._wiring.ways(None, route.namespace, route.service, route.port):
-                    found.append(Way(way.share * share, way.verdict, way.process, way.pod, way.port, way.link))
-        return found
+        return [
+            replace(way, share=way.share * share)
+            for share, route in self.find(host, path)
+            if not route.status
+            for way in self._wiring.ways(None, route.namespace, route.service, route.port)
+        ]
 
     def outcome(self, host: str, path: str, timeout_seconds: float) -> tuple[Route, Outcome]:
         """The (first) route and what a request comes to; a cause that is a number is the controller's own status."""

@@ -66,12 +66,12 @@ class Names:
         return asked
 
     def _servers(self) -> list[ServerProcess]:
-        found = []
-        for backend in self._wiring.resolve(NAMESPACE, SERVICE, PORT, "UDP").backends:
-            for process in self._processes(backend.pod["metadata"]["uid"]):
-                if isinstance(process, ServerProcess) and process.listening() and backend.port in process.ports:
-                    found.append(process)
-        return found
+        return [
+            process
+            for backend in self._wiring.resolve(NAMESPACE, SERVICE, PORT, "UDP").backends
+            for process in self._processes(backend.pod["metadata"]["uid"])
+            if isinstance(process, ServerProcess) and process.listening() and backend.port in process.ports
+        ]
 
     @property
     def slow(self) -> bool:

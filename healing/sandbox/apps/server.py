@@ -258,7 +258,7 @@ class ServerProcess(BaseProcess):
         return served
 
     def _pause(self, seconds: float) -> float:
-        """A garbage collector that stops the world: rarely and shortly, or all the time when the heap is nearly full."""
+        """A garbage collector stops the world: rarely and shortly, or all the time when the heap is nearly full."""
         if self.program.language not in ("java", "node"):
             return 0.0
         limit = self.start.memory_limit_bytes

@@ -29,7 +29,7 @@ def speak(group: CallerClass, now: float, seconds: float, rng: random.Random) ->
             _access(process, now, rng)
         if process.program.chatter and rng.random() < seconds / _CHATTER_EVERY_SECONDS:
             message = rng.choice(process.program.chatter)
-            process.log(now, *logs.line(process.program, now, "info", message))
+            process.log(now, *logs.line(process.program, now + process.clock_skew, "info", message))
         _grumble(process, now, seconds, rng)
         _own_errors(process, now, seconds, rng)
         if process.refusals:
@@ -48,25 +48,25 @@ def _access(process: ServerProcess, now: float, rng: random.Random) -> None:
             break
     _, median = rng.choice(process.mixture) if process.mixture else (1.0, 0.005)
     took = median * rng.lognormvariate(0, process.program.latency_spread)
-    for stream, text in logs.access(process.program, now, rng, int(code), took):
+    for stream, text in logs.access(process.program, now + process.clock_skew, rng, int(code), took):
         process.log(now, stream, text)
     if took > _SLOW_SECONDS:
         message = f"slow request: took {took:.2f}s (threshold {_SLOW_SECONDS:.0f}s)"
-        process.log(now, *logs.line(process.program, now, "warn", message))
+        process.log(now, *logs.line(process.program, now + process.clock_skew, "warn", message))
 
 
 def _own_errors(process: ServerProcess, now: float, seconds: float, rng: random.Random) -> None:
     own = process.code_shares.get("500", 0.0) * process.rate
     if own > 0 and rng.random() < min(0.7, own * seconds):
         message = "request failed: internal error"
-        process.log(now, *logs.line(process.program, now, "error", message))
+        process.log(now, *logs.line(process.program, now + process.clock_skew, "error", message))
         if rng.random() < 0.3:
             for text in logs.stack(process.program, "crash", message):
                 process.log(now, "stderr", text)
     turned_away = process.code_shares.get("503", 0.0) * process.rate
     if turned_away > 0 and rng.random() < min(0.5, turned_away * seconds):
         message = f"request rejected: worker queue is full ({int(process.backlog)} waiting)"
-        process.log(now, *logs.line(process.program, now, "warn", message))
+        process.log(now, *logs.line(process.program, now + process.clock_skew, "warn", message))
 
 
 #: healthy programs complain, too: clients that hang up, retries that succeed, things that will change some day
@@ -103,7 +103,7 @@ def _grumble(process: ServerProcess, now: float, seconds: float, rng: random.Ran
         return
     message = rng.choice(known)
     level: logs.Level = "error" if "client" in message and rng.random() < 0.15 else "warn"
-    process.log(now, *logs.line(process.program, now, level, message))
+    process.log(now, *logs.line(process.program, now + process.clock_skew, level, message))
 
 
 _CHATTER = (
@@ -120,7 +120,7 @@ def _chat(process: ServerProcess, now: float, seconds: float, rng: random.Random
         for _ in range(min(count, _MAX_CHATTER_LINES)):
             message = rng.choice(_CHATTER).format(n=rng.randrange(1000, 9999))
             known: logs.Level = level if level in ("debug", "info", "warn", "error") else "warn"  # type: ignore[assignment]
-            process.log(now, *logs.line(process.program, now, known, message))
+            process.log(now, *logs.line(process.program, now + process.clock_skew, known, message))
 
 
 def _turned_away(process: ServerProcess, now: float, seconds: float, rng: random.Random) -> None:
@@ -129,7 +129,7 @@ def _turned_away(process: ServerProcess, now: float, seconds: float, rng: random
             found = clients.turned_away(process, cause)
             if found is not None:
                 level: logs.Level = found[0]  # type: ignore[assignment]
-                process.log(now, *logs.line(process.program, now, level, found[1]))
+                process.log(now, *logs.line(process.program, now + process.clock_skew, level, found[1]))
 
 
 def _dependency(process: ServerProcess, edge: Edge, now: float, seconds: float, rng: random.Random) -> None:
@@ -141,14 +141,14 @@ def _dependency(process: ServerProcess, edge: Edge, now: float, seconds: float, 
         message = clients.words(process, edge, cause, now)
         level: logs.Level = "error" if edge.spec.required else "warn"
         fields: dict[str, object] = {"upstream": target}
-        process.log(now, *logs.line(process.program, now, level, message, fields))
+        process.log(now, *logs.line(process.program, now + process.clock_skew, level, message, fields))
         if edge.spec.required and process.program.log_format == "plain" and rng.random() < 0.25:
             short = {"no such host": "dns", "dns timeout": "dns", "dns refused": "dns"}.get(cause, cause)
             for text in logs.stack(process.program, short, message):
                 process.log(now, "stderr", text)
     elif slow > 0.4 * edge.spec.timeout_seconds and process.rate > 0 and rng.random() < 0.25 * seconds:
         message = f"slow call to {target}: took {slow:.2f}s"
-        process.log(now, *logs.line(process.program, now, "warn", message))
+        process.log(now, *logs.line(process.program, now + process.clock_skew, "warn", message))
 
 
 def _memory(process: ServerProcess, now: float, seconds: float, rng: random.Random) -> None:
@@ -161,4 +161,4 @@ def _memory(process: ServerProcess, now: float, seconds: float, rng: random.Rand
         "node": f"heap used {share:.0f}% of limit, scavenges are getting slow",
         "python": f"memory usage high: rss at {share:.0f}% of limit",
     }.get(process.program.language, f"memory usage high: {share:.0f}% of limit")
-    process.log(now, *logs.line(process.program, now, "warn", words))
+    process.log(now, *logs.line(process.program, now + process.clock_skew, "warn", words))

@@ -10,6 +10,7 @@ from healing.sandbox.apps.runtime import Behaviour
 from healing.sandbox.apps.starting import ReplacedProcess
 from healing.sandbox.faults.base import ON_WORKLOAD, Fault, FaultError, Outcome, Parameter, Scene, selector_labels
 from healing.sandbox.ports import Exit
+from healing.sandbox.world.nodes import FAILURE_KINDS
 
 Scope = Literal["process", "pod", "revision", "workload"]
 
@@ -199,8 +200,7 @@ FAULTS = (
             Parameter("node", "string", "its name; the busiest one unless given", default=""),
             Parameter("namespace", "string", "whose busiest node", default=""),
             Parameter(
-                "kind", "string", "kubelet-stopped, down, runtime-down, network-unavailable, memory-pressure, disk-pressure or pid-pressure",
-                default="down",
+                "kind", "string", ", ".join(FAILURE_KINDS), default="down",
             ),
         ),
     ),

@@ -15,9 +15,9 @@ COMPONENTS = ("scheduler", "controller-manager", "kube-proxy")
 class ControlPlane(Protocol):
     """What the world offers to stop parts of the control plane."""
 
-    def stop_component(self, component: str) -> None: ...
+    def stop_component(self, name: str, node: str = "") -> None: ...
 
-    def start_component(self, component: str) -> None: ...
+    def start_component(self, name: str, node: str = "") -> None: ...
 
 
 def network_delay(scene: Scene) -> Outcome:
@@ -64,24 +64,23 @@ def control_plane_failure(scene: Scene) -> Outcome:
     component = str(scene.params["component"])
     if component not in COMPONENTS:
         raise FaultError(f"component: {component!r} is none of {', '.join(COMPONENTS)}")
-    if component == "kube-proxy":
-        return _kube_proxy(scene)
-    if not hasattr(scene.world, "stop_component"):
+    node = _node(scene) if component == "kube-proxy" else ""
+    world, wiring = cast("ControlPlane", scene.world), scene.runtime.wiring
+    if not hasattr(world, "stop_component"):
         raise FaultError("this world's control plane cannot be stopped")
-    world = cast("ControlPlane", scene.world)
-    world.stop_component(component)
+    world.stop_component(component, node)
+    if node and wiring is not None:
+        wiring.freeze_rules(node)  # endpoints that come later are not known there
+
+    def undo() -> None:
+        world.start_component(component, node)
+        if node and wiring is not None:
+            wiring.renew_rules(node)
+
     target = {"kind": "ControlPlane", "namespace": "kube-system", "name": component}
-    return target, f"stopped the {component}", lambda: world.start_component(component)
-
-
-def _kube_proxy(scene: Scene) -> Outcome:
-    """The rules of the node stay as they are: endpoints that come later are not known there."""
-    wiring, name = scene.runtime.wiring, _node(scene)
-    if wiring is None:
-        raise FaultError("this world has no Services")
-    wiring.freeze_rules(name)
-    target = {"kind": "Node", "namespace": "", "name": name}
-    return target, f"node {name}: kube-proxy stopped", lambda: wiring.renew_rules(name)
+    if node:
+        target = {"kind": "Node", "namespace": "", "name": node}
+    return target, f"stopped the {component}{f' of {node}' if node else ''}", undo
 
 
 _WHERE = (
