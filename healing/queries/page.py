@@ -6,8 +6,8 @@ from healing.queries.catalogue import CATALOGUE, Query
 
 _HEAD = """# What ReCiSt asks Prometheus and Loki
 
-Written by `manage.py queries` from the catalogue in `healing/queries`; do not edit it. [metrics.md](metrics.md) says how
-the answers are judged. `$where` stands for matchers of namespaces or pods, `$namespaces` for namespaces joined with
+Written by `manage.py queries` from the catalogue in `healing/queries`; do not edit it. [metrics.md](metrics.md) says
+how the answers are judged. `$where` stands for matchers of namespaces or pods, `$namespaces` for namespaces joined with
 `|`, `$window` for a duration.
 
 Metrics of HTTP requests have many names. Every {seconds} seconds one query (`http-families`) says which of them exist;
