@@ -40,9 +40,8 @@ check: install-dev ## lint, types, import layers, migrations, resource definitio
 bench: install-dev ## measure: time per phase, throughput, memory
 	BENCH=1 $(PY) -m pytest -q tests/bench $(ARGS)
 
-evaluate: install-dev ## run the scenarios through the whole product and report how well it heals
-	@if $(PY) manage.py help evaluate >/dev/null 2>&1; then exec $(PY) manage.py evaluate $(ARGS); fi; \
-	echo "manage.py evaluate does not exist yet: it comes with the issue on evaluation." >&2; exit 1
+evaluate: install-dev ## run the scenarios through the whole product and report how well it heals (ARGS="--only NAME")
+	@mkdir -p docs/evaluation; exec $(PY) manage.py evaluate --json docs/evaluation/results.json --html docs/evaluation/report.html --markdown docs/evaluation-results.md $(ARGS)
 
 install:
 	@$(find_python); exec "$$p" recist_web/install.py

@@ -31,8 +31,8 @@ _HEALTHY_SECONDS = 60.0
 _QUIET_SECONDS = 10.0
 #: where nothing may be done: so long it is watched whether anything is done after all
 _RESTRAINT_SECONDS = 20.0
-#: verification, other strategies and a person's answers take their time after what an expectation allows
-_GRACE_SECONDS = 90.0
+#: verification and other strategies go on after what an expectation allows; so long it is watched what they do
+_GRACE_SECONDS = 45.0
 
 
 class Life:
@@ -167,16 +167,21 @@ class Life:
         last_step = max((s.at_seconds for s in self._scenario.timeline), default=0.0)
         if not self._expected:
             return "observed" if now > status["timelineEndedAt"] + _HEALTHY_SECONDS else ""
-        longest = max(
-            e["detectedSeconds"] + (_RESTRAINT_SECONDS if e["mustNotAct"] else max(e["wellSeconds"], 60.0))
-            for e in self._expected
-        )
-        if now > started + last_step + longest + _GRACE_SECONDS:
+        if now > max(started + last_step, *(self._due(n, events) for n in range(len(self._expected)))) + _GRACE_SECONDS:
             return "limit"
         quiet = now - max(self._moved_at, status["timelineEndedAt"])
         needed = _RESTRAINT_SECONDS if any(e["mustNotAct"] for e in self._expected) else _QUIET_SECONDS
         settled = all(self._is_settled(n, events, status, now) for n in range(len(self._expected)))
         return "settled" if settled and quiet > needed and all(map(_rests, events)) else ""
+
+    def _due(self, number: int, events: list[dict[str, Any]]) -> float:
+        """Until when the fault should have been healed, or left alone for long enough."""
+        each = self._expected[number]
+        seen = [matching.seen_at(event, each["stepAt"]) for event in matching.events_of(number, events, self._expected)]
+        detected = min(
+            (moment for moment in seen if moment is not None), default=each["stepAt"] + each["detectedSeconds"]
+        )
+        return float(detected + (_RESTRAINT_SECONDS if each["mustNotAct"] else max(each["wellSeconds"], 60.0)))
 
     def _is_settled(self, number: int, events: list[dict[str, Any]], status: dict[str, Any], now: float) -> bool:
         each = self._expected[number]

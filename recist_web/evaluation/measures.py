@@ -34,6 +34,7 @@ def measure(scored: Sequence[Scored]) -> dict[str, Any]:
             "mustNotAct": len(restrained),
         },
         "proportions": {
+            "clean": _share(ran, lambda s: not s["score"]["misses"]),
             "detected": _share(expectations, lambda e: e["detected"]),
             "rootCause": _share(expectations, lambda e: e["detected"] and e["rootCauseRight"]),
             "rootCauseOfDetected": _share(detected, lambda e: e["rootCauseRight"]),
@@ -75,8 +76,7 @@ def _share(items: Sequence[Any], holds: Callable[[Any], bool]) -> dict[str, Any]
 
 def _times(ran: Sequence[Scored], expectations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of the events that belong to an expectation; the clocks are the dashboard's, without waiting for people."""
-    explained = {name for e in expectations for name in e["events"]}
-    events = [event for s in ran for event in s["events"] if event["name"] in explained]
+    events = [event for s in ran for event in s["events"] if event["name"] in _explained(s)]
     ended = [event for event in events if event["finishedAt"] is not None]
     result: dict[str, Any] = {
         "detection": Times(tuple(e["detectSeconds"] for e in expectations if e["detected"])).as_json()
@@ -93,6 +93,10 @@ def _times(ran: Sequence[Scored], expectations: Sequence[Mapping[str, Any]]) -> 
         tuple(e["worldWellSeconds"] for e in expectations if e["healed"] and e["worldWellSeconds"] is not None)
     ).as_json()
     return result
+
+
+def _explained(scored: Scored) -> set[str]:
+    return {name for e in scored["score"]["expectations"] for name in e["events"]}
 
 
 def _families(ran: Sequence[Scored]) -> dict[str, Any]:

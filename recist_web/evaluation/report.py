@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
+import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -44,10 +44,12 @@ def build(
 
 
 def product_version() -> str:
+    """As pyproject.toml says; empty where it is not there."""
     try:
-        return importlib.metadata.version("recist")
-    except importlib.metadata.PackageNotFoundError:
+        project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+    except OSError:
         return ""
+    return str(project["project"]["version"])
 
 
 def commit() -> str:

@@ -243,7 +243,7 @@ class Evaluation:
             **self._load.report(pids, wall_seconds),
             "parallel": self._options.parallel,
             "hosts": loops,
-            "restarts": self._tree.supervisor.restarts if hasattr(self._tree.supervisor, "restarts") else {},
+            "restarts": dict(self._tree.supervisor.restarts),
         }
 
     def _admin_kubeconfig(self, name: str) -> Path:

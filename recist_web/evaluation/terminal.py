@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_ROWS = (
-    ("detected", "detected"),
-    ("rootCause", "root cause named"),
-    ("healed", "healed"),
-    ("healedAlone", "healed without a person"),
-    ("rightFirst", "first action was right"),
-    ("falseSuccess", "false successes"),
-    ("oneEvent", "one event a fault"),
-    ("restraint", "held back where nothing may be done"),
-    ("healthyQuiet", "healthy worlds left alone"),
-    ("scenariosWithUnsafeActions", "worlds with an unsafe action"),
-)
+from recist_web.evaluation import texts
+
+_COUNTS = ("falseAlarms", "noise", "unsafeActions", "wrongFixes")
+_TIMES = ("detection", "Containment", "Diagnosis", "MetaCognition", "Knowledge", "total")
 
 
 def line(record: Mapping[str, Any], score: Mapping[str, Any], number: int, of: int) -> str:
@@ -25,33 +17,22 @@ def line(record: Mapping[str, Any], score: Mapping[str, Any], number: int, of: i
     if not score["ran"]:
         return f"{head}: could not be run: {record['problem']}"
     if not score["misses"]:
-        return f"{head}: {_good(record, score)}"
+        return f"{head}: {texts.result({**record, 'score': score})}"
     return f"{head}: MISS {'; '.join(score['misses'])}"
-
-
-def _good(record: Mapping[str, Any], score: Mapping[str, Any]) -> str:
-    if record["healthy"]:
-        noise = f" ({len(score['noise'])} went away by themselves)" if score["noise"] else ""
-        return f"left alone{noise}"
-    expectations = score["expectations"]
-    if all(each["mustNotAct"] for each in expectations):
-        return "named, nothing done"
-    seconds = [each["worldWellSeconds"] for each in expectations if each["worldWellSeconds"] is not None]
-    return f"healed in {max(seconds):.0f} s" if seconds else "healed"
 
 
 def summary(report: Mapping[str, Any]) -> str:
     """The table at the end: dev, sealed and total side by side."""
     parts = [(name, report["measures"][name]) for name in ("dev", "sealed", "total")]
     lines = [f"{'':<38}" + "".join(f"{name:>22}" for name, _ in parts)]
-    for key, title in _ROWS:
+    for key, title, _, _ in texts.PROPORTIONS:
         lines.append(f"{title:<38}" + "".join(f"{_cell(m['proportions'][key]):>22}" for _, m in parts))
-    for key, title in (("falseAlarms", "false alarms"), ("noise", "noise"), ("unsafeActions", "unsafe actions")):
-        lines.append(f"{title:<38}" + "".join(f"{m['counts'][key]:>22}" for _, m in parts))
+    for key, title, _ in texts.COUNTS:
+        if key in _COUNTS:
+            lines.append(f"{title:<38}" + "".join(f"{m['counts'][key]:>22}" for _, m in parts))
     times = report["measures"]["total"]["times"]
     lines.append("")
-    phases = ("detection", "Containment", "Diagnosis", "MetaCognition", "Knowledge", "total")
-    lines += [f"{key:<16}{_time(times[key])}" for key in phases]
+    lines += [f"{key:<16}{_time(times[key])}" for key in _TIMES]
     machine = report["machine"]
     if machine:
         lines += ["", f"{machine.get('wallSeconds')} s, CPU {machine.get('cpuShare')}, loops {machine.get('hosts')}"]

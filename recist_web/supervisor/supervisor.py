@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import signal
 import threading
@@ -39,6 +40,8 @@ class Supervisor:
         self._crashes: dict[str, int] = {}
         self._restart_at: dict[str, float] = {}
         self._stopping = threading.Event()
+        #: how often each process has been started again
+        self.restarts: collections.Counter[str] = collections.Counter()
 
     @property
     def stopping(self) -> bool:
@@ -102,6 +105,7 @@ class Supervisor:
 
     def _report_crash(self, child: Child, pause: float) -> None:
         code = child.exit_code or 0
+        self.restarts[child.spec.name] += 1
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         self._say(f"{child.spec.name} {how}; starting it again in {pause:g} s. Its log: {child.log_path}")
         if self._echo is None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
-from recist_web.evaluation import report, terminal
+from recist_web.evaluation import report, report_html, report_markdown, terminal
 from recist_web.evaluation.conduct import conduct
 from recist_web.evaluation.run import Evaluation, Options, Outcome
 from recist_web.evaluation.scoring import score
@@ -123,6 +123,10 @@ class Command(BaseCommand):
         found = report.build(outcome.records, settings=chosen, machine=outcome.machine)
         if options["json"]:
             options["json"].write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if options["html"]:
+            options["html"].write_text(report_html.render(found), encoding="utf-8")
+        if options["markdown"]:
+            options["markdown"].write_text(report_markdown.render(found), encoding="utf-8")
         self.say("\n" + terminal.summary(found))
         return found
 
