@@ -41,6 +41,8 @@ class Finding:
     evidence: tuple[str, ...] = ()
     suggested_actions: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    #: what would make it sure, for people; empty where it is
+    would_settle: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Diagnosis:
                         "object": ObjectRef.from_json(f["object"]),
                         "evidence": tuple(f["evidence"]),
                         "suggested_actions": tuple(f["suggested_actions"]),
+                        "would_settle": tuple(f.get("would_settle", ())),
                     }
                 )
                 for f in value.get("findings", ())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.scene import Scene
+from healing.diagnosis.settle import GIVES
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
@@ -50,8 +51,6 @@ _EXPLAINED = 0.4
 _PROVEN = 0.84
 _LEAST = 0.12
 _MISSING_SOURCE = 0.93
-#: missing source -> the catalogue's word for what it gives
-_GIVES = {"metrics": "metrics", "logs": "logs", "events": "events", "kubernetes ReplicaSet": "history"}
 
 
 def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, str]) -> list[Hypothesis]:
@@ -65,7 +64,7 @@ def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, s
             mutual = explains(scene, one, other, merged, reach)
             if not mutual or _stronger(other, one):
                 one.explained_by.append(other)
-    lacking = {_GIVES[source] for source in missing if source in _GIVES}
+    lacking = {GIVES[source] for source in missing if source in GIVES}
     for one in merged:
         explained = sum(one in h.explained_by for h in merged)
         confidence = one.strength * (_EXPLAINED if one.explained_by else 1.0)

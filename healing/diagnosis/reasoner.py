@@ -13,6 +13,7 @@ from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.rank import distinct, rank, subject
 from healing.diagnosis.scene import Scene, node_of
+from healing.diagnosis.settle import would_settle
 from healing.diagnosis.snapshot import Snapshot
 from healing.findings import Diagnosis, Evidence, Finding
 from healing.ports.cluster import ObjectRef
@@ -60,13 +61,16 @@ def diagnose(
     if target is not None:
         shown = {symptom, *symptoms} - {""}
         of_its_own = bool(shown) and shown <= _OF_ITS_OWN
-        ranked = [h for h in ranked if _concerns(scene, h, bare(target), of_its_own=of_its_own)]
+        ranked = _with_their_causes(
+            ranked, [h for h in ranked if _concerns(scene, h, bare(target), of_its_own=of_its_own)]
+        )
     if on_hypotheses is not None:
         on_hypotheses(ranked)
     ranked = ranked[:_MOST_FINDINGS]
     evidence = distinct([*(e for h in ranked for e in h.evidence), *memories])
+    settle = would_settle(ranked, {**snapshot.missing, **broken})
     return Diagnosis(
-        findings=tuple(_finding(h) for h in ranked),
+        findings=tuple(_finding(h, settle if h is ranked[0] else ()) for h in ranked),
         evidence=tuple(evidence[:_MOST_EVIDENCE]),
         graph=graph.build(scene, ranked, target, symptom),
         missing_sources={**snapshot.missing, **broken},
@@ -85,7 +89,19 @@ def _analyze(scene: Scene) -> tuple[list[Hypothesis], dict[str, str]]:
     return hypotheses, broken
 
 
-def _finding(hypothesis: Hypothesis) -> Finding:
+def _with_their_causes(ranked: list[Hypothesis], kept: list[Hypothesis]) -> list[Hypothesis]:
+    """What is kept, and what explains it, however far away."""
+    wanted = {h.key for h in kept}
+    waiting = list(kept)
+    while waiting:
+        for cause in waiting.pop().explained_by:
+            if cause.key not in wanted:
+                wanted.add(cause.key)
+                waiting.append(cause)
+    return [h for h in ranked if h.key in wanted]
+
+
+def _finding(hypothesis: Hypothesis, settle: tuple[str, ...]) -> Finding:
     return Finding(
         cause=hypothesis.cause,
         object=hypothesis.object,
@@ -94,6 +110,7 @@ def _finding(hypothesis: Hypothesis) -> Finding:
         evidence=tuple(e.id for e in distinct(hypothesis.evidence)),
         suggested_actions=CAUSES[hypothesis.cause].actions,
         facts=_facts(hypothesis),
+        would_settle=settle,
     )
 
 

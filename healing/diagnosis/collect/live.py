@@ -17,7 +17,7 @@ from healing.diagnosis.scene import Scene
 from healing.diagnosis.snapshot import LogKey, Snapshot
 from healing.ports import Ports
 from healing.ports.cluster import ObjectRef
-from healing.ports.errors import Invalid, NotFound, SourceError
+from healing.ports.errors import Forbidden, Invalid, NotFound, SourceError
 from healing.queries import catalogue
 
 log = structlog.get_logger(__name__)
@@ -26,9 +26,14 @@ log = structlog.get_logger(__name__)
 NAMESPACED = (
     "Pod Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision Job CronJob Service EndpointSlice Event"
     " ConfigMap NetworkPolicy Ingress ResourceQuota LimitRange PersistentVolumeClaim HorizontalPodAutoscaler"
-    " PodDisruptionBudget"
+    " PodDisruptionBudget Lease"
 ).split()
-CLUSTER_WIDE = ("Node", "StorageClass", "Namespace")
+CLUSTER_WIDE = ("Node", "StorageClass", "PersistentVolume", "Namespace")
+#: What every workload stands on: the cluster's DNS, kube-proxy, scheduler and controller manager.
+SYSTEM_NAMESPACE = "kube-system"
+_SYSTEM_KINDS = ("Pod", "Deployment", "ReplicaSet", "DaemonSet", "Service", "ConfigMap", "Event", "Lease")
+#: Kinds that not every cluster has, and that we may not be allowed to read: then there is none of them.
+OPTIONAL = ("HTTPRoute", "Gateway")
 #: Without these nothing can be said.
 ESSENTIAL = frozenset({"Pod"})
 _NEIGHBOUR_KINDS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Service", "Event", "ConfigMap", "NetworkPolicy")
@@ -66,6 +71,11 @@ class Collector:
             self._submit(f"kubernetes {kind}", self._list, kind, namespace)
         for kind in CLUSTER_WIDE:
             self._submit(f"kubernetes {kind}", self._list, kind, "")
+        for kind in OPTIONAL if namespace else ():
+            self._submit(f"kubernetes {kind}", self._list, kind, namespace)
+        if namespace and namespace != SYSTEM_NAMESPACE:
+            for kind in _SYSTEM_KINDS:
+                self._submit(f"kubernetes {kind} in {SYSTEM_NAMESPACE}", self._list, kind, SYSTEM_NAMESPACE)
         if self._ports.metrics is None:
             self.snapshot.missing["metrics"] = "no Prometheus is configured"
         elif namespace:
@@ -141,6 +151,10 @@ class Collector:
             found = self._ports.cluster.list(kind, namespace, timeout_seconds=self._timeout())
         except NotFound:
             return _nothing  # the cluster has no such resource: then there is none of it
+        except Forbidden:
+            if kind not in OPTIONAL:
+                raise
+            return _nothing
 
         def merge() -> None:
             self.snapshot.complete.add((kind, namespace))

@@ -70,6 +70,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 "suggestedActions": list(finding.suggested_actions),
                 "fixes": list(CAUSES[finding.cause].fixes),
                 "facts": finding.facts,
+                "wouldSettle": list(finding.would_settle),
             }
         )
     return {"findings": findings, "missingSources": diagnosis.missing_sources}
@@ -80,11 +81,13 @@ def as_text(diagnosis: Diagnosis) -> str:
     lines = []
     by_id = {item.id: item for item in diagnosis.evidence}
     for number, finding in enumerate(diagnosis.findings, 1):
-        lines.append(f"{number}. {finding.cause} on {finding.object} (confidence {finding.confidence:.0%})")
+        unsure = "Not sure: " if finding.would_settle else ""
+        lines.append(f"{number}. {unsure}{finding.cause} on {finding.object} (confidence {finding.confidence:.0%})")
         lines.append(f"   {finding.explanation}")
         for item in (by_id[key] for key in finding.evidence[:4] if key in by_id):
             first = item.text.strip().splitlines()[0][:160] if item.text.strip() else ""
             lines.append(f"   - {item.title}{': ' + first if first else ''}")
+        lines += [f"   To settle it: {text}" for text in finding.would_settle]
         lines.append(f"   Fix: {' '.join(CAUSES[finding.cause].fixes)}")
         lines.append("")
     if not diagnosis.findings:
