@@ -34,11 +34,12 @@ class Schedule:
         fields = _MACROS.get(text.strip(), text).split()
         if len(fields) != 5:
             raise ValueError(f"expected exactly 5 fields, found {len(fields)}: {text!r}")
-        sets = [_field(field, *bounds, names) for field, bounds, names in zip(
-            fields, _BOUNDS, ({}, {}, {}, _MONTHS, _DAYS), strict=True
-        )]  # fmt: skip
-        weekdays = frozenset(day % 7 for day in sets[4])
-        return cls(*sets[:4], weekdays, fields[2].startswith("*"), fields[4].startswith("*"))
+        minutes, hours, days, months, weekdays = (
+            _field(field, *bounds, names)
+            for field, bounds, names in zip(fields, _BOUNDS, ({}, {}, {}, _MONTHS, _DAYS), strict=True)
+        )
+        on = frozenset(day % 7 for day in weekdays)
+        return cls(minutes, hours, days, months, on, fields[2].startswith("*"), fields[4].startswith("*"))
 
     def next_after(self, moment: float, zone: str = "UTC") -> float | None:
         """The next time after ``moment`` (both seconds since the epoch); None if there is none."""

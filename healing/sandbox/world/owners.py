@@ -61,10 +61,10 @@ def claim(
     for item in candidates:
         metadata = item["metadata"]
         reference = controller_of(item)
+        if reference is not None and reference["uid"] != uid:
+            continue
         match = matches(selector, metadata.get("labels") or {})
         if reference is not None:
-            if reference["uid"] != uid:
-                continue
             if match:
                 claimed.append(item)
             elif not leaving:

@@ -12,15 +12,15 @@ def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
     """A LabelSelector (``matchLabels``, ``matchExpressions``). None matches nothing, an empty one everything."""
     if selector is None:
         return False
-    for key, value in (selector.get("matchLabels") or {}).items():
-        if labels.get(key) != value:
-            return False
+    wanted = selector.get("matchLabels")
+    if wanted and not wanted.items() <= labels.items():
+        return False
     return all(matches_expression(expression, labels) for expression in selector.get("matchExpressions") or ())
 
 
 def matches_simple(selector: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:
     """An equality map, as Services have one. An empty map matches nothing."""
-    return bool(selector) and all(labels.get(key) == value for key, value in (selector or {}).items())
+    return selector is not None and bool(selector) and selector.items() <= labels.items()
 
 
 def matches_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -57,7 +57,7 @@ def fastest_up(direction: Direction, current: int, changes: History, now: float)
     """The largest size that the policies allow now."""
     if direction.select == "Disabled":
         return current
-    sizes = []
+    sizes: list[int] = []
     for policy in direction.policies:
         added = sum(change for t, change in changes if change > 0 and now - t <= policy["periodSeconds"])
         start = current - added
@@ -72,7 +72,7 @@ def fastest_down(direction: Direction, current: int, changes: History, now: floa
     """The smallest size that the policies allow now."""
     if direction.select == "Disabled":
         return current
-    sizes = []
+    sizes: list[int] = []
     for policy in direction.policies:
         taken = sum(-change for t, change in changes if change < 0 and now - t <= policy["periodSeconds"])
         start = current + taken

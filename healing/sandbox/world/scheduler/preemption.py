@@ -18,7 +18,7 @@ class Plan:
 
 
 def may_preempt(info: PodInfo) -> bool:
-    return info.pod["spec"].get("preemptionPolicy", "PreemptLowerPriority") != "Never"
+    return str(info.pod["spec"].get("preemptionPolicy")) != "Never"
 
 
 def plan(attempt: Attempt, refusals: Mapping[str, Refusal]) -> Plan | None:
