@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 #: Long enough for a baseline, and for a fault to show.
-BEFORE_SECONDS, AFTER_SECONDS, STEP_SECONDS = 60, 75, 10
+BEFORE_SECONDS, AFTER_SECONDS, STEP_SECONDS = 50, 60, 10
 _SKIPPED_METRICS = "apiserver_.*|go_.*|prometheus_.*|scrape_.*|process_.*|.*_bucket|up|kube_.*"
 
 
@@ -57,7 +57,7 @@ def capture(kubeconfig: Path, prometheus: str, path: Path) -> None:
     end = datetime.now(UTC)
     span = timedelta(seconds=BEFORE_SECONDS + AFTER_SECONDS)
     found = metrics.query_range(
-        f'{{__name__!~"{_SKIPPED_METRICS}"}}', start=end - span, end=end, step_seconds=STEP_SECONDS
+        f'{{__name__=~".+",__name__!~"{_SKIPPED_METRICS}"}}', start=end - span, end=end, step_seconds=STEP_SECONDS
     )
     series = [{"metric": dict(s.labels), "values": [[t, f"{v:g}"] for t, v in s.points]} for s in found]
     files["metrics.json"] = json.dumps(series, separators=(",", ":")).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +45,7 @@ class World:
         self.namespace = namespace
         self.snapshot = Snapshot(live_now=NOW)
         self._number = 0
+        self._events: list[Obj] = []
 
     def add(self, kind: str, name: str, namespace: str | None = None, **fields: Any) -> Obj:
         """An object; ``fields`` are its top-level fields, ``metadata`` is merged."""
@@ -56,6 +58,8 @@ class World:
         meta = {**meta, "creationTimestamp": ago(86_400), **fields.pop("metadata", {})}
         obj = {"kind": kind, "metadata": meta, **fields}
         assert self.snapshot.add(obj)
+        if kind == "Event":
+            self._events.append(obj)
         return obj
 
     def complete(self, *kinds: str) -> None:
@@ -155,6 +159,30 @@ class World:
         end = NOW.timestamp()
         points = tuple((end - step * (len(values) - 1 - i), v) for i, v in enumerate(values))
         self.snapshot.series.append(Series({"__name__": metric, "namespace": self.namespace, **labels}, points))
+
+    def files(self) -> dict[str, bytes]:
+        """The cluster as files of a snapshot."""
+        found: dict[str, bytes] = {}
+        kinds = [kind for kind, _ in sorted(self.snapshot.complete)]
+        kinds = sorted({*self.snapshot._objects, *kinds, "Event"})
+        for kind in kinds:
+            items = self._events if kind == "Event" else self.snapshot.of_kind(kind)
+            body = {"kind": f"{kind}List" if not items else "List", "apiVersion": "v1", "items": items}
+            found[f"{kind.lower()}.json"] = json.dumps(body, separators=(",", ":")).encode()
+        for key, text in self.snapshot.logs.items():
+            suffix = ".previous.log" if key.previous else ".log"
+            found[f"logs/{key.namespace}/{key.pod}/{key.container}{suffix}"] = text.encode()
+        if self.snapshot.series:
+            series = [
+                {"metric": dict(s.labels), "values": [[t, f"{v:g}"] for t, v in s.points]} for s in self.snapshot.series
+            ]
+            found["metrics.json"] = json.dumps(series, separators=(",", ":")).encode()
+        if self.snapshot.alerts:
+            found["alerts.json"] = json.dumps(self.snapshot.alerts).encode()
+        # the moment of the snapshot: what is younger than anything else in it
+        clock = {"kind": "Namespace", "metadata": {"name": "zz-now", "creationTimestamp": ago(0)}}
+        found["now.json"] = json.dumps(clock).encode()
+        return found
 
     # --- parts ---
 
