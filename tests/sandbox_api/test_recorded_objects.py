@@ -201,7 +201,7 @@ def test_lists(api: RunningApi, name: str) -> None:
 
 #: groups of the recorded server that the sandbox leaves out
 _LEFT_OUT = frozenset(
-    "admissionregistration.k8s.io apiregistration.k8s.io certificates.k8s.io flowcontrol.apiserver.k8s.io "
+    "apiregistration.k8s.io certificates.k8s.io flowcontrol.apiserver.k8s.io "
     "metrics.k8s.io node.k8s.io resource.k8s.io".split()
 )
 _DOCUMENTS = [

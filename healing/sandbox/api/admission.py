@@ -10,6 +10,7 @@ from healing.sandbox.api.meta import random_suffix
 from healing.sandbox.api.quantity import parse_quantity
 from healing.sandbox.api.quota import in_scope, object_usage, show, usage_amounts
 from healing.sandbox.api.registry import ResourceType
+from healing.sandbox.api.webhooks import check_webhooks
 from healing.sandbox.ports import Object, User
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Admission:
             self._default_storage_class(obj)
 
     def check_create(self, resource: ResourceType, namespace: str, obj: Object, options: Options) -> None:
-        """After the checks of a create: limits and quotas."""
+        """After the checks of a create: webhooks, limits and quotas."""
+        check_webhooks(self._server, resource, obj, "CREATE")
         if not resource.namespaced:
             return
         if resource.storage == "pods":

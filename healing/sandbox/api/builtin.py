@@ -66,6 +66,9 @@ storage.k8s.io/v1
   storageclasses          StorageClass          c sc    -   -  K+m6uJwbjGY=
   csinodes                CSINode               c -     -   -  Pe62DkZtjuo=
   volumeattachments       VolumeAttachment      c -     -   s  tJx/ezt6UDU=
+admissionregistration.k8s.io/v1
+  mutatingwebhookconfigurations MutatingWebhookConfiguration c - api-extensions g Sqi0GUgDaX0=
+  validatingwebhookconfigurations ValidatingWebhookConfiguration c - api-extensions g B0wHjQmsGNk=
 apiextensions.k8s.io/v1
   customresourcedefinitions CustomResourceDefinition c crd,crds api-extensions sg jfWCUB31mvA=
 scheduling.k8s.io/v1

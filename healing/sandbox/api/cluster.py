@@ -21,6 +21,7 @@ from healing.sandbox.api.namespaces import NamespaceController
 from healing.sandbox.api.patches.apply import apply_configuration
 from healing.sandbox.api.registry import Registry, ResourceType
 from healing.sandbox.api.store import Store
+from healing.sandbox.api.webhooks import WebhookCall
 from healing.sandbox.api.writes import Options, Writes
 from healing.sandbox.ports import Listener, LogSource, Object, User
 
@@ -35,6 +36,8 @@ class ApiServer:
         """``clock`` gives seconds since the epoch; ``log_source`` may be set later, before logs are asked for."""
         self.clock = clock
         self.log_source = log_source
+        #: how webhooks whose Service has endpoints are called; None: they admit everything
+        self.webhook_call: WebhookCall | None = None
         self.store = Store()
         self.registry = Registry()
         register_builtin(self.registry)

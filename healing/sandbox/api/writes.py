@@ -12,6 +12,7 @@ from healing.sandbox.api.managed import record_update
 from healing.sandbox.api.meta import clone, generated_name, new_uid, timestamp
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.validation import check_metadata, check_metadata_update
+from healing.sandbox.api.webhooks import check_webhooks
 from healing.sandbox.ports import Object, User
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ class Writes:
             self._set_generation(resource, new, old)
         self._server.prepare_update(resource, new, old)
         self._check_update(resource, new, old, subresource)
+        if not subresource:
+            check_webhooks(self._server, resource, new, "UPDATE")
         self._server.admission.check_update(resource, namespace, new, old, options)
         if not options.keep_managed:
             record_update(

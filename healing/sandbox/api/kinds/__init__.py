@@ -11,6 +11,7 @@ from healing.sandbox.api.crd_rules import (
 from healing.sandbox.api.kinds import core, others, pods, quotas, workloads
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.rules import Rules
+from healing.sandbox.api.webhooks import CONFIGURATIONS, default_configuration
 
 KIND_RULES: dict[str, Rules] = {
     "pods": Rules(pods.default_pod, pods.prepare_pod, pods.prepare_pod_update, pods.check_pod, pods.check_pod_update),
@@ -78,6 +79,7 @@ KIND_RULES: dict[str, Rules] = {
     "customresourcedefinitions.apiextensions.k8s.io": Rules(
         default_definition, prepare_definition, check=check_definition, check_update=check_definition_update
     ),
+    **dict.fromkeys(CONFIGURATIONS, Rules(default_configuration)),
     "priorityclasses.scheduling.k8s.io": Rules(others.default_priority_class),
     "roles.rbac.authorization.k8s.io": Rules(check=others.check_role, name_format="path"),
     "clusterroles.rbac.authorization.k8s.io": Rules(check=others.check_role, name_format="path"),
