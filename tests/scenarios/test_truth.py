@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from healing.diagnosis.catalogue import CAUSES
 from healing.sandbox.scenarios import BUNDLED, load_scenario
 from healing.sandbox.scenarios.model import Expectation, Scenario
 from tests.sandbox_world.virtual_time import run_virtual
@@ -33,6 +34,8 @@ def test_a_scenario_is_true(path: Path) -> None:
     assert scenario.description, "say what happened"
     assert scenario.expectations, "say what is expected"
     faults = [e for e in scenario.expectations if not e.healthy]
+    unknown = {cause for e in faults for cause in e.causes} - set(CAUSES)
+    assert not unknown, f"not in docs/causes.md: {unknown}"
     assert len(faults) in (0, len(scenario.expectations)), "a healthy scenario has no faults"
     run_virtual(_faulty(scenario, faults) if faults else _healthy(scenario))
 
@@ -71,8 +74,8 @@ async def _shows(stage: Stage, expectation: Expectation, at_second: float) -> No
 
 
 async def _stays_unwell(stage: Stage, expectations: list[Expectation]) -> None:
-    """Nobody does anything for as long as a healer would have had: the harm does not pass by itself."""
-    patience = max(e.well_seconds for e in expectations)
+    """Nobody does anything for most of a minute: the harm does not pass by itself."""
+    patience = min(max(e.well_seconds for e in expectations), _RECENT_SECONDS + 5.0)
     end = stage.second() + patience
     await stage.until_second(end - min(_RECENT_SECONDS, patience))
     recent = stage.second()
