@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from healing.sandbox.api import errors
 from healing.sandbox.api.limits import check_pod_limits, set_pod_defaults
-from healing.sandbox.api.meta import random_suffix
+from healing.sandbox.api.meta import labels_of, random_suffix
+from healing.sandbox.api.pod_security import violations
 from healing.sandbox.api.quantity import parse_quantity
 from healing.sandbox.api.quota import in_scope, object_usage, show, usage_amounts
 from healing.sandbox.api.registry import ResourceType
@@ -53,6 +54,10 @@ class Admission:
         if not resource.namespaced:
             return
         if resource.storage == "pods":
+            space = self._server.get("namespaces", None, namespace)
+            unsafe = violations(labels_of(space or {"metadata": {}}), obj)
+            if unsafe:
+                raise errors.forbidden("pods", "", _name_of(obj), unsafe)
             problems = check_pod_limits(self._server.list("limitranges", namespace), obj)
             if problems:
                 text = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
