@@ -8,6 +8,7 @@ from pydantic import Field
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
+from healing.actions.ownership import managed_by
 from healing.actions.reading import condition, get
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
@@ -62,6 +63,6 @@ class Cordon(Action[CordonParameters]):
             risk_reason="Pods that run on it stay.",
             reversible=True,
             undo_summary=f"{ref} takes pods again.",
-            blast_radius=BlastRadius(),
+            blast_radius=BlastRadius(managed_by=managed_by(node)),
             parameters=parameters.model_dump(by_alias=True),
         )

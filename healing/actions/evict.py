@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.ownership import allowed, budgets_of, in_words
+from healing.actions.ownership import allowed, budgets_of, in_words, managed_by
 from healing.actions.reading import controller_of, get, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
@@ -65,6 +65,7 @@ class Evict(Action[EvictParameters]):
                 remaining_ready=None if ready is None else max(0, ready - int(serves)),
                 disruption_budget=in_words(budgets),
                 disruptions_allowed=allowed(budgets),
+                managed_by=managed_by(workload.obj) if workload else "",
             ),
             parameters={},
         )

@@ -260,7 +260,7 @@ def _of_owners(plan: Plan) -> list[Refusal]:
                 "change the autoscaler's bounds",
             )
         )
-    if radius.managed_by and plan.action not in CONTAINMENT_ACTIONS:
+    if radius.managed_by:
         found.append(
             Refusal(
                 "gitops",

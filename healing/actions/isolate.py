@@ -16,7 +16,7 @@ from pydantic import Field
 from healing.actions import labels, operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.labels import QUARANTINE, QUARANTINED_FROM
-from healing.actions.ownership import allowed, budgets_of, in_words
+from healing.actions.ownership import allowed, budgets_of, in_words, managed_by
 from healing.actions.reading import controller_of, get, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
@@ -104,6 +104,7 @@ class Isolate(Action[IsolateParameters]):
                 remaining_ready=None if ready is None else max(0, ready - int(serves)),
                 disruption_budget=in_words(budgets),
                 disruptions_allowed=allowed(budgets),
+                managed_by=managed_by(workload.obj) if workload else "",
             ),
             parameters=parameters.model_dump(by_alias=True),
         )

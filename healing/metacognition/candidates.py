@@ -9,10 +9,15 @@ from healing.metacognition.case import Case
 from healing.metacognition.causes import fixes_for
 from healing.metacognition.strategies import STRATEGIES, Blueprint
 from healing.models import StrategyState
+from healing.policies.spec import ActionName
 from healing.ports.errors import NotFound
 
 #: Candidates beyond the best few only cost time.
 _AT_MOST = 6
+#: These leave what is wrong as it is: they help where the process itself is ill, or has too much to do.
+_CURES_ONLY_ITSELF = frozenset(
+    {ActionName.RESTART, ActionName.RESTART_DEPENDENCY, ActionName.EVICT, ActionName.SCALE, ActionName.RELEASE}
+)
 #: How likely memory's own proposals heal, before anything is argued.
 _FROM_MEMORY = 0.5
 
@@ -59,10 +64,30 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
             dropped.append(Dropped(key, "it was tried in this event and did not help"))
         elif key in STRATEGIES:
             try:
-                found.append(Candidate(key, origin, prior, STRATEGIES[key](case)))
+                blueprint = STRATEGIES[key](case)
+                if _only_treats_who_suffers(case, blueprint):
+                    dropped.append(Dropped(key, f"{case.target} only suffers; the cause is {finding.object}"))
+                    continue
+                found.append(Candidate(key, origin, prior, blueprint))
             except (CannotPlan, NotFound) as error:
                 dropped.append(Dropped(key, str(error)))
     return _without_twins(found)[:_AT_MOST], dropped
+
+
+def _only_treats_who_suffers(case: Case, blueprint: Blueprint) -> bool:
+    """Whether it restarts or multiplies the event's target although the cause lies with another object.
+
+    The cause of a pod or node is one of where pods run: there a new pod may well be the cure."""
+    if case.diagnosis.best is None or not case.is_elsewhere or case.finding.object.kind in ("Node", "Pod"):
+        return False
+    if all(step.action is ActionName.SCALE for step in blueprint.steps) and blueprint.restores:
+        return False
+    return all(
+        step.action in _CURES_ONLY_ITSELF
+        and step.target.namespace == case.target.namespace
+        and (step.target.name == case.target.name or step.target.kind == "Pod")
+        for step in blueprint.steps
+    )
 
 
 def _without_twins(found: list[Candidate]) -> list[Candidate]:

@@ -53,6 +53,12 @@ class Case:
             return self.diagnosis.best
         return Finding(self.event.cause or "Unknown", self.target, self.event.confidence or 0.2, self.event.message)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the cause lies with another object than the one that is ill."""
+        cause, target = self.finding.object, self.target
+        return (cause.kind, cause.namespace, cause.name) != (target.kind, target.namespace, target.name)
+
     def fact(self, name: str, default: Any = None) -> Any:
         """A fact of the finding."""
         value = self.finding.facts.get(name)

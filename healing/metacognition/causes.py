@@ -90,15 +90,13 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "DependencyUnavailable": (
             ("rollback-dependency", 0.5),
             ("restart-dependency", 0.5),
-            ("restart", 0.1),
         ),
         "SlowDependency": (
             ("restart-dependency", 0.6),
             ("rollback-dependency", 0.4),
             ("scale-out-dependency", 0.35),
-            ("restart", 0.1),
         ),
-        "FailingDependency": (("rollback-dependency", 0.55), ("restart-dependency", 0.5), ("restart", 0.1)),
+        "FailingDependency": (("rollback-dependency", 0.55), ("restart-dependency", 0.5)),
         "FaultyPod": (("evict-pod", 0.8), ("restart", 0.45)),
         "ConnectionPoolExhausted": (("restart", 0.6), ("restart-dependency", 0.4)),
         "WrongDependencyAddress": (
@@ -136,7 +134,7 @@ STRATEGIES_OF_ACTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 _SUGGESTED = (0.65, 0.5, 0.4, 0.3)
 
-#: Whatever the cause is; nobody knows better.
+#: Where nobody knows better: the table does not have the cause.
 GENERIC: Fixes = (("rollback", 0.3), ("restart", 0.2), ("evict-pod", 0.15))
 #: Strategies that fit a state rather than a cause; where the state is another, they drop out by themselves.
 ALWAYS: Fixes = (("resume-rollout", 0.45),)
@@ -154,8 +152,9 @@ def fixes_for(cause: str, suggested_actions: tuple[str, ...], *, is_own: bool = 
         for strategy in STRATEGIES_OF_ACTION.get(action, ()):
             if cause not in FIXES:
                 found.setdefault(strategy, likely)
-    for strategy, likely in GENERIC:
-        found.setdefault(strategy, likely if cause not in FIXES else likely / 3)
+    if cause not in FIXES:
+        for strategy, likely in GENERIC:
+            found.setdefault(strategy, likely)
     for strategy, likely in ALWAYS:
         found.setdefault(strategy, likely)
     return tuple(found.items())

@@ -15,6 +15,8 @@ _COST_IF_WRONG = {Risk.LOW: 0.1, Risk.MEDIUM: 0.3, Risk.HIGH: 0.6}
 _REVERSIBLE_COSTS = 0.6
 #: Each minute until it shows costs that much.
 _COST_OF_A_MINUTE = 0.05
+#: What is worth less is a shot in the dark: it is not even proposed, for people approve what is put before them.
+FLOOR = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ def decide(case: Case, agents: Iterable[Agent], policy: PolicySpec) -> Decision:
     if not feasible:
         return Decision(None, (), "No strategy can be carried out.")
     best = feasible[0]
+    if score(best) < FLOOR:
+        title, least = best.candidate.blueprint.title, f"{score(best):.2f}; below {FLOOR:g} nothing is even proposed"
+        return Decision(None, (), f"No strategy is likely enough to help: the best, '{title}', is worth {least}.")
     ask = tuple(reasons_to_ask(best, case, policy))
     value = score(best)
     text = (

@@ -58,7 +58,7 @@ def plan(context: PhaseContext) -> PhaseResult:
     agents = deliberate(case, candidates, turns, policy.max_reasoning_depth, on_turn)
     decision = decide(case, agents, policy)
     if decision.chosen is None:
-        return _nothing_to_do(event, agents, dropped, policy)
+        return _nothing_to_do(decision, agents, dropped, policy)
     return _proceed(event, policy, agents, decision)
 
 
@@ -80,10 +80,11 @@ def _proceed(event: HealingEvent, policy: PolicySpec, agents: list[Agent], decis
     return PhaseResult(Phase.HEALING, notes, writes=writes, result=_summary(agents))
 
 
-def _nothing_to_do(event: HealingEvent, agents: list[Agent], dropped: list[Dropped], policy: PolicySpec) -> PhaseResult:
-    reasons = [f"{a.candidate.blueprint.title}: {a.problem}" for a in agents]
-    reasons += [f"{d.key}: {d.reason}" for d in dropped if not agents]
-    message = "No strategy can be carried out. " + "; ".join(reasons)
+def _nothing_to_do(decision: Decision, agents: list[Agent], dropped: list[Dropped], policy: PolicySpec) -> PhaseResult:
+    """A person takes over, and reads everything that was considered."""
+    reasons = [f"{a.candidate.blueprint.title}: {a.problem or f'worth {score(a):.2f}'}" for a in agents]
+    reasons += [f"{d.key}: {d.reason}" for d in dropped]
+    message = f"{decision.reason} Considered: {'; '.join(reasons) or 'nothing; no strategy is known'}."
     return PhaseResult(
         Phase.LEARNING,
         [_note("no-strategy", message, {"reasons": reasons})],

@@ -32,6 +32,9 @@ _OLD_CHANGE_SECONDS = 24 * 3600
 #: A plan that meets somebody else's write is made anew, this often.
 _CONFLICTS = 4
 _CHANGES_TEMPLATE_BACK = frozenset({"rollback", "restore-resources", "restore-references", "rollback-dependency"})
+_OVERLOADED_BY_CALLERS = frozenset(
+    {"SlowDependency", "DependencyUnavailable", "FailingDependency", "ConnectionPoolExhausted"}
+)
 _FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
 
 
@@ -118,7 +121,11 @@ def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
     age = _seconds_since_change(case, _changed_workload(case, agent))
     found = [_restores(agent, age)]
     found += [argument for plan in agent.plans if (argument := _serving(plan))]
-    found += [argument for argument in (_last_change(case, agent, age), _outlier(case, agent)) if argument]
+    found += [
+        argument
+        for argument in (_last_change(case, agent, age), _outlier(case, agent), _more_load(case, agent))
+        if argument
+    ]
     if case.finding.confidence < case.policy.confidence_threshold:
         text = f"The cause {case.finding.cause} is not certain ({case.finding.confidence:.0%})."
         found.append(Argument("diagnosis", text, -0.3))
@@ -194,6 +201,17 @@ def _outlier(case: Case, agent: Agent) -> Argument | None:
     if agent.candidate.key == "evict-pod":
         return Argument("who has it", f"{text} This touches nobody else.", 0.7)
     return Argument("who has it", text, 0.1)
+
+
+def _more_load(case: Case, agent: Agent) -> Argument | None:
+    """More replicas of a caller put more load on what it calls."""
+    if agent.candidate.key != "scale-out":
+        return None
+    slow = [f for f in case.diagnosis.findings[1:] if f.cause in _OVERLOADED_BY_CALLERS and f.confidence >= 0.3]
+    if not slow:
+        return None
+    text = f"{slow[0].object} may be what is slow ({slow[0].cause}, {slow[0].confidence:.0%}): it would get more to do."
+    return Argument("what it calls", text, -1.2)
 
 
 def _seconds_since_change(case: Case, ref: ObjectRef) -> float | None:

@@ -85,6 +85,10 @@ def scale_out(case: Case, workload: Workload | None = None) -> Blueprint:
     if now == 0:
         raise CannotPlan(f"{workload.ref} is scaled to zero.")
     suggested = case.fact("suggested_replicas")
+    if workload.ref.kind == "StatefulSet" and not suggested:
+        raise CannotPlan(f"More replicas of {workload.ref} do not share its load by themselves: it has state.")
+    if workload.ref.name != case.target.name and not suggested:
+        raise CannotPlan(f"Nothing says that {workload.ref} has too much to do.")
     wanted = max(now + 1, min(int(suggested), now * 3)) if suggested else now + max(1, (now + 1) // 2)
     return Blueprint(
         f"Scale {workload.ref.name} out to {wanted} replicas",
