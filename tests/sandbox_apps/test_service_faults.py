@@ -237,6 +237,8 @@ def test_a_hung_program_is_found_by_its_liveness_probe() -> None:
     async def story(bench: Bench) -> None:
         bench.inject("hang", workload="cart")
         await bench.until("no answers", lambda: bench.health("cart")["causes"] == {"timeout": 1.0}, 3)
+        await asyncio.sleep(2)
+        assert not any(p.served_rate for p in bench.sandbox.runtime.servers() if p.effects.hang)
         await bench.until("killed", lambda: any("failed liveness probe" in m for m in messages(bench, "Killing")), 60)
         await bench.until("healed", lambda: all_well(bench), 60)
         assert sum(s["restartCount"] for p in bench.pods("cart") for s in p["status"]["containerStatuses"]) == 2

@@ -223,7 +223,7 @@ class ServerProcess(BaseProcess):
         program = self.program
         self.rate = rate
         own_cores = program.base_cpu_cores if self.started_share >= 1.0 else program.startup_cpu_cores
-        if not self.listening():
+        if not self.listening() or self.effects.hang:
             self.charge_cpu(own_cores + self.effects.cpu_cores, seconds, capacity_cores)
             self.served_rate = self.backlog = 0.0
             return 0.0
@@ -284,7 +284,7 @@ class ServerProcess(BaseProcess):
         shares["404"] = passed * self.program.client_error_rate
         shares["200"] = passed * (1 - self.program.client_error_rate)
         self.code_shares = shares
-        if self.rate > 0 and self.listening():
+        if self.rate > 0 and self.listening() and not self.effects.hang:
             self._count(seconds)
 
     def _count(self, seconds: float) -> None:
