@@ -27,7 +27,6 @@ State = Literal["waiting", "rising", "preparing", "syncing", "remembering", "pla
 _PATIENCE_SECONDS = {"rising": 180.0, "preparing": 60.0, "syncing": 120.0}
 #: upkeep looks at the configuration twice a minute; it is asked to at once, and not waited for longer than this
 _REMEMBER_SECONDS = 10.0
-_HEALTHY_SECONDS = 60.0
 _QUIET_SECONDS = 10.0
 #: where nothing may be done: so long it is watched whether anything is done after all
 _RESTRAINT_SECONDS = 20.0
@@ -166,7 +165,7 @@ class Life:
             return ""
         last_step = max((s.at_seconds for s in self._scenario.timeline), default=0.0)
         if not self._expected:
-            return "observed" if now > status["timelineEndedAt"] + _HEALTHY_SECONDS else ""
+            return "observed" if now > status["timelineEndedAt"] + self._entry["observeSeconds"] else ""
         if now > max(started + last_step, *(self._due(n, events) for n in range(len(self._expected)))) + _GRACE_SECONDS:
             return "limit"
         quiet = now - max(self._moved_at, status["timelineEndedAt"])

@@ -41,6 +41,8 @@ class Options:
     approve: Literal["auto", "none"] = "auto"
     directory: Path | None = None
     keep: bool = False
+    #: how long a healthy world is watched after its last step
+    observe_seconds: float = 60.0
     hosts: int = 0
     echo: bool = False
 
@@ -200,6 +202,7 @@ class Evaluation:
                 "kubeconfig": str(self._kubeconfig(c.name)),
                 "split": c.split,
                 "family": c.family,
+                "observeSeconds": self._options.observe_seconds,
             }
             for number, c in enumerate(self._chosen)
         ]

@@ -11,13 +11,15 @@ _COUNTS = ("falseAlarms", "noise", "unsafeActions", "wrongFixes")
 _TIMES = ("detection", "Containment", "Diagnosis", "MetaCognition", "Knowledge", "total")
 
 
-def line(record: Mapping[str, Any], score: Mapping[str, Any], number: int, of: int) -> str:
-    """One scenario, as it ends."""
+def line(record: Mapping[str, Any], score: Mapping[str, Any], number: int, of: int, *, show_sealed: bool) -> str:
+    """One scenario, as it ends; what went wrong with a sealed one only if ``show_sealed``."""
     head = f"[{number:>{len(str(of))}}/{of}] {record['name']}"
     if not score["ran"]:
         return f"{head}: could not be run: {record['problem']}"
     if not score["misses"]:
         return f"{head}: {texts.result({**record, 'score': score})}"
+    if record["split"] == "sealed" and not show_sealed:
+        return f"{head}: MISS (sealed)"
     return f"{head}: MISS {'; '.join(score['misses'])}"
 
 

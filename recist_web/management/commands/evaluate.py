@@ -51,6 +51,10 @@ class Command(BaseCommand):
             "--parallel", type=_positive, default=DEFAULT_PARALLEL, metavar="N",
             help="how many worlds at a time (default: %(default)s)",
         )  # fmt: skip
+        parser.add_argument(
+            "--observe", type=_positive, default=60, metavar="SECONDS",
+            help="how long a healthy world is watched after its last step (default: %(default)s)",
+        )  # fmt: skip
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there as JSON")
         parser.add_argument("--html", type=Path, metavar="FILE", help="write the report there as a web page")
         parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary there as Markdown")
@@ -88,13 +92,15 @@ class Command(BaseCommand):
         def ended(record: dict[str, Any]) -> None:
             nonlocal done
             done += 1
-            self.say(terminal.line(record, score(record), done, len(chosen)))
+            shown = bool(options["only"])  # who names a sealed scenario wants to see it
+            self.say(terminal.line(record, score(record), done, len(chosen), show_sealed=shown))
 
         wanted = Options(
             parallel=min(options["parallel"], len(chosen)),
             port=options["port"] or free_port(),
             approve=options["approve"],
             keep=options["keep"],
+            observe_seconds=options["observe"],
             echo=options["echo"],
         )
         self.say(f"{_counted(len(chosen), 'scenario')}, {wanted.parallel} at a time ...")
@@ -117,6 +123,7 @@ class Command(BaseCommand):
             "seed": options["seed"],
             "approve": options["approve"],
             "split": options["split"],
+            "observeSeconds": options["observe"],
             "llm": settings.LLM_MODEL or "none",
             "database": "SQLite" if settings.ENVIRONMENT.values.DATABASE_URL is None else "PostgreSQL",
         }
