@@ -14,6 +14,7 @@ from healing.metacognition import health, shared
 from healing.metacognition.decision import approval_needed
 from healing.metacognition.planning import digest_of
 from healing.metacognition.undoing import failed, undo_all
+from healing.metacognition.waits import keeping_books
 from healing.models import (
     ActionState,
     ActorKind,
@@ -36,6 +37,7 @@ class _Stale(Exception):
     """The plan is not valid any more, for this reason."""
 
 
+@keeping_books
 def execute(context: PhaseContext) -> PhaseResult:
     """Everything that was true when the plan was made is checked again before anything is sent."""
     event = context.event

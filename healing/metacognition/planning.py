@@ -20,6 +20,7 @@ from healing.metacognition.case import Case
 from healing.metacognition.decision import Decision, decide, score
 from healing.metacognition.experience import bad_revisions, recall
 from healing.metacognition.turns import turns_for
+from healing.metacognition.waits import keeping_books
 from healing.models import ActorKind, Approval, ApprovalState, HealingEvent, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import PolicySpec
@@ -28,6 +29,7 @@ from healing.policies.spec import PolicySpec
 ASK_A_PERSON = "ask-a-person"
 
 
+@keeping_books
 def plan(context: PhaseContext) -> PhaseResult:
     """Decide what is to be done about the diagnosed cause, or that it is a person's turn."""
     event, now = context.event, timezone.now()

@@ -12,7 +12,8 @@ from typing import Any
 from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
 from healing.metacognition import metrics
-from healing.models import ActorKind, HealingEvent, PhaseRun
+from healing.metacognition.waits import memory
+from healing.models import ActorKind, HealingEvent
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import PolicySpec
 from healing.ports.cluster import ObjectRef
@@ -29,7 +30,7 @@ _NOT_DIAGNOSED = frozenset({Phase.PENDING, Phase.CONTAINING, Phase.DIAGNOSING})
 
 def wait(context: PhaseContext, policy: PolicySpec, gone: str, now: datetime) -> PhaseResult | None:
     """What to do instead of planning; None: plan. ``gone``: why there is nothing left to heal, if that is so now."""
-    event, before = context.event, _memory(context.event)
+    event, before = context.event, memory(context.event)
     if gone:
         return _gone(before, policy, gone, now)
     healed = _healed_lately(event, policy, now)
@@ -142,11 +143,6 @@ def _wait(before: dict[str, Any], other: HealingEvent, message: str) -> PhaseRes
     result = PhaseResult.wait(_POLL_SECONDS, [] if said else [_note("waiting", message, {"event": other.name})])
     result.result = {"waitedFor": [*known, *([] if other.name in known else [other.name])], "said": message}
     return result
-
-
-def _memory(event: HealingEvent) -> dict[str, Any]:
-    run = PhaseRun.objects.filter(event=event, phase=Phase.PLANNING, finished_at=None).first()
-    return dict(run.result) if run else {}
 
 
 def _ref(value: dict[str, Any]) -> ObjectRef:

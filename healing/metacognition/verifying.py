@@ -12,14 +12,14 @@ from healing.actions import guardrails
 from healing.actions.reading import WORKLOAD_KINDS
 from healing.actions.runner import Runner
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import health
+from healing.metacognition import health, waits
 from healing.metacognition.undoing import failed
 from healing.models import ActorKind, HealingEvent, PhaseRun, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import ActionName
 from healing.ports.cluster import ObjectRef
 
-_POLL_SECONDS = 2.0
+_POLL_SECONDS = 1.0
 _CALL_SECONDS = 1.5
 #: A crash this short before a look counts against it.
 _RECENT = timedelta(seconds=5)
@@ -39,19 +39,19 @@ def verify(context: PhaseContext) -> PhaseResult:
             Phase.LEARNING, outcome=Outcome.ESCALATED, outcome_reason="There is no applied strategy to verify."
         )
     policy, _ = guardrails.current_policy(event)
-    before = _memory(event)
+    before = waits.memory(event)
     found = _examine(context, strategy, now, before)
     runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
     if found.worse:
-        return failed(context, runner, strategy, f"it made things worse: {'; '.join(found.worse)}")
+        return _failed(context, runner, strategy, f"it made things worse: {'; '.join(found.worse)}", now)
     stable = timedelta(seconds=policy.verification.stable_seconds)
     well_since = _well_since(found, before, now)
     if well_since is not None and now - well_since >= stable:
-        return _healed(strategy, found, now)
+        return _healed(strategy, found, well_since, now)
     late = now - strategy.applied_at > timedelta(seconds=policy.verification.timeout_seconds)
     if late and well_since is None:
         reasons = "; ".join(found.all)
-        return failed(context, runner, strategy, f"after {policy.verification.timeout_seconds} s: {reasons}")
+        return _failed(context, runner, strategy, f"after {policy.verification.timeout_seconds} s: {reasons}", now)
     return _look_again(found, well_since, before, now, stable)
 
 
@@ -93,19 +93,20 @@ def _neighbours(context: PhaseContext, strategy: Strategy, found: health.Health)
             found.problems.append(f"{name} had {available} available replicas before and has none now")
 
 
-def _memory(event: HealingEvent) -> dict[str, Any]:
-    """What the look before this one left behind."""
-    run = PhaseRun.objects.filter(event=event, phase=Phase.VERIFYING, finished_at=None).first()
-    return dict(run.result) if run else {}
-
-
 def _well_since(found: health.Health, before: dict[str, Any], now: datetime) -> datetime | None:
     if not found.is_well:
         return None
     return datetime.fromisoformat(before["wellSince"]) if before.get("wellSince") else now
 
 
-def _healed(strategy: Strategy, found: health.Health, now: datetime) -> PhaseResult:
+def _failed(context: PhaseContext, runner: Runner, strategy: Strategy, reason: str, now: datetime) -> PhaseResult:
+    assert strategy.applied_at is not None
+    result = failed(context, runner, strategy, reason)
+    result.result |= waits.of_verification(strategy.applied_at, None, now)
+    return result
+
+
+def _healed(strategy: Strategy, found: health.Health, well_since: datetime, now: datetime) -> PhaseResult:
     message = f"'{strategy.title}' healed it: {'; '.join(found.good)}."
 
     def writes(_: HealingEvent) -> None:
@@ -119,7 +120,7 @@ def _healed(strategy: Strategy, found: health.Health, now: datetime) -> PhaseRes
         outcome=Outcome.HEALED,
         outcome_reason=message,
         writes=writes,
-        result={"good": found.good},
+        result={"good": found.good, **waits.of_verification(strategy.applied_at or now, well_since, now)},
     )
 
 
