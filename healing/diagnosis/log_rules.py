@@ -37,6 +37,8 @@ class Match:
     details: dict[str, str] = field(default_factory=dict)
     #: how far apart on average; None where nobody knows
     every_seconds: float | None = None
+    #: the piece of a line the rule was recognised by
+    span: str = ""
 
 
 def _rule(kind: str, *patterns: str) -> Rule:
@@ -237,7 +239,7 @@ def match_record(record: Record, count: int = 1) -> Match | None:
                 elif rule.kind == "Unreachable" and details["host"].replace(".", "").isdigit():
                     # the address a name was resolved to: the name says more
                     details["host"] = host_in(subject) or details["host"]
-                return Match(rule.kind, record, count, details)
+                return Match(rule.kind, record, count, details, span=found[0].strip().split("\n")[0][:300])
     return None
 
 

@@ -42,20 +42,38 @@ _OF_A_NODE = SUFFERING | {
 }
 #: What slows calls down that both sides make as well as ever.
 _OF_THE_NETWORK = frozenset({"NetworkDelay", "PacketLoss"})
+#: What makes its callers fail, though nothing in them has changed.
+_OF_WHAT_IS_CALLED = _OF_THE_NETWORK | {
+    "ReadOnlyDependency",
+    "ConnectionPoolExhausted",
+    "CertificateExpired",
+    "WrongCredentials",
+    "DNSFailure",
+    "NetworkPolicyBlocking",
+    "KubeProxyDown",
+    "ClockSkew",
+    "DiskFull",
+}
 #: Ends of a program that may only be its answer to a dependency that is gone.
 _REACTION = frozenset({"ApplicationCrash", "InitContainerFailed", "BadRollout", "RolloutStuck", "JobFailed"})
+#: Who is not ready makes its callers feel it.
+_NOT_READY = frozenset({"ApplicationNotReady", "PodsUnavailable"})
+_FELT_BY_CALLERS = frozenset({"SlowDependency", "FailingDependency", "DependencyUnavailable"})
 #: What explains the latency and errors of the workload itself.
 _OWN_TROUBLE = frozenset({"SlowDependency", "FailingDependency", "FaultyPod"})
 _EXPLAINED = 0.4
 #: So well proven, a specific cause says more than that a revision brought it.
 _PROVEN = 0.84
+#: So clear, it is believed to explain what fails around it; beside it, mere numbers of services step back.
+_CLEAR, _SOMETHING_ELSE = 0.7, 0.5
 _LEAST = 0.12
 _MISSING_SOURCE = 0.93
 
 
 def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, str]) -> list[Hypothesis]:
     """The hypotheses, best first, each with its confidence and what explains it; hopeless ones are dropped."""
-    merged = merge(hypotheses)
+    merged = _without_guesses(merge(hypotheses))
+    scene.__dict__["_subjects"] = {}
     reach = {h.key: _reach(scene, subject(scene, h)) for h in merged}
     for one in merged:
         for other in merged:
@@ -74,6 +92,12 @@ def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, s
         one.confidence = round(min(0.98, confidence * _MISSING_SOURCE ** len(lost)), 3)
     kept = [h for h in merged if h.confidence >= _LEAST and not (h.explained_by and CAUSES[h.cause].generic)]
     return sorted(kept, key=lambda h: (-h.confidence, bool(h.explained_by), h.cause, h.object))
+
+
+def _without_guesses(merged: list[Hypothesis]) -> list[Hypothesis]:
+    """What only ranks services by their numbers is heard where nothing else says anything."""
+    known = any("moved" not in h.facts and h.strength >= _SOMETHING_ELSE for h in merged)
+    return [h for h in merged if not (known and "moved" in h.facts)]
 
 
 def merge(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
@@ -95,10 +119,18 @@ def distinct(evidence: Iterable[Evidence]) -> list[Evidence]:
 
 
 def subject(scene: Scene, hypothesis: Hypothesis) -> ObjectRef:
-    """The workload the hypothesis is about; of a Node, Service or claim the object itself."""
+    """The workload the hypothesis is about; of a Node, Service or claim the object itself. Computed once each."""
+    known: dict[tuple[str, ObjectRef], ObjectRef] = scene.__dict__.setdefault("_subjects", {})
+    key = hypothesis.key
+    if key not in known:
+        known[key] = _subject(scene, hypothesis)
+    return known[key]
+
+
+def _subject(scene: Scene, hypothesis: Hypothesis) -> ObjectRef:
     ref = bare(hypothesis.object)
     named = hypothesis.facts.get("workload")
-    if ref.kind in ("ConfigMap", "Secret") and isinstance(named, dict):
+    if ref.kind in ("ConfigMap", "Secret", "ResourceQuota", "LimitRange") and isinstance(named, dict):
         return bare(ObjectRef.from_json(named))
     if ref.kind in ("Pod", "ReplicaSet", "Job"):
         obj = scene.snapshot.find(ref)
@@ -123,7 +155,7 @@ def explains(
     if source == target:
         if CAUSES[effect.cause].generic and not CAUSES[cause.cause].generic:
             return True
-        if effect.cause in _OWN_TROUBLE and cause.cause not in SUFFERING:
+        if effect.cause in (*_OWN_TROUBLE, "DNSFailure") and cause.cause not in SUFFERING:
             return True
         if (
             effect.cause == "BadRollout"
@@ -134,17 +166,24 @@ def explains(
         if effect.cause == "JobFailed" and cause.cause not in ("ApplicationCrash", "DependencyUnavailable"):
             return True
         return effect.cause == "ApplicationCrash" and not CAUSES[cause.cause].generic
+    suffers_from = effect.cause in SUFFERING and cause.cause in _OF_WHAT_IS_CALLED and not _is_root_of(cause, effect)
+    if suffers_from and {target, bare(effect.object)} & cause.affected:
+        return True
     if cause.cause in _OF_THE_NETWORK and effect.cause in SUFFERING:
-        return bool({target, bare(effect.object)} & cause.affected) or bool(
-            _touches(scene, cause, source) & reach[effect.key]
-        )
+        return bool(_touches(scene, cause, source) & reach[effect.key])
     if cause.object.kind == "Node":
         return effect.cause in _OF_A_NODE and bool({target, bare(effect.object)} & cause.affected)
     if effect.cause in SUFFERING and _touches(scene, cause, source) & reach[effect.key]:
-        return not _is_symptom(cause) or cause.cause in _OWN_TROUBLE or bool(effect.blames)
+        is_down = cause.cause in _NOT_READY and effect.cause in _FELT_BY_CALLERS
+        return not _is_symptom(cause) or cause.cause in _OWN_TROUBLE or bool(effect.blames) or is_down
     if effect.cause in _REACTION:
         return _reacts(scene, cause, effect, target, everyone)
     return False
+
+
+def _is_root_of(cause: Hypothesis, effect: Hypothesis) -> bool:
+    """The same cause named of a client and of what it calls: neither is the other's effect by that alone."""
+    return cause.cause == effect.cause
 
 
 def _reacts(scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectRef, everyone: list[Hypothesis]) -> bool:
@@ -154,6 +193,8 @@ def _reacts(scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectR
     past = scene.history(target)
     if effect.cause == "BadRollout" and past is not None and past.good_serves:
         return False  # the same dependency is good enough for the old revision
+    if cause.cause in _OF_WHAT_IS_CALLED and cause.strength >= _CLEAR and target in cause.affected:
+        return True
     touched = {bare(cause.object), subject(scene, cause), *cause.affected}
     return any(h.blames & touched and subject(scene, h) == target for h in everyone if h is not cause)
 

@@ -18,6 +18,7 @@ from healing.diagnosis.snapshot import Snapshot
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 from healing.ports.metrics import Series
+from healing.redaction import redact
 
 #: A restart this long ago still counts as trouble of now.
 RECENT = timedelta(minutes=10)
@@ -237,16 +238,27 @@ class Scene:
         log = self.log_of(container)
         if not log.strip():
             return []
+        spans: list[str]
         if match is not None:
             text, title = match.record.raw, "The log says why"
+            spans = [match.span] if match.span else []
         elif found := logs.failures(log, 5, since=self._speaks_since(container)):
             text, title = logs.excerpt(found), "Errors in the log"
+            spans = [item.record.first_line[:300] for item in found[:3]]
         else:
             text, title = logs.tail(log, 10), "The end of the log"
+            spans = []
         pod = bare(ObjectRef.of(container.pod, "Pod"))
         return [
             evidence(
-                "log", f"{title} ({pod.name}/{container.name})", text, obj=pod, source="logs", link=self.log_link(pod)
+                "log",
+                f"{title} ({pod.name}/{container.name})",
+                text,
+                obj=pod,
+                source="logs",
+                link=self.log_link(pod),
+                # pieces of the text as it is shown: a page marks the lines that hold one
+                data={"highlight": [redact(span) for span in spans]} if spans else None,
             )
         ]
 

@@ -28,11 +28,11 @@ _SKIPPED_METRICS = "apiserver_.*|go_.*|prometheus_.*|scrape_.*|process_.*|.*_buc
 
 def capture(kubeconfig: Path, prometheus: str, path: Path) -> None:
     """Write what the cluster is like now."""
-    from healing.cluster.config import ClusterConfig  # noqa: PLC0415 - settings first
-    from healing.cluster.kubernetes import KubernetesCluster  # noqa: PLC0415
-    from healing.cluster.prometheus import Prometheus  # noqa: PLC0415
-    from healing.diagnosis.collect.live import CLUSTER_WIDE, NAMESPACED  # noqa: PLC0415
-    from healing.ports.errors import SourceError  # noqa: PLC0415
+    from healing.cluster.config import ClusterConfig
+    from healing.cluster.kubernetes import KubernetesCluster
+    from healing.cluster.prometheus import Prometheus
+    from healing.diagnosis.collect.live import CLUSTER_WIDE, NAMESPACED
+    from healing.ports.errors import SourceError
 
     cluster, metrics = KubernetesCluster(ClusterConfig(kubeconfig)), Prometheus(prometheus)
     files: dict[str, bytes] = {}
@@ -59,7 +59,7 @@ def capture(kubeconfig: Path, prometheus: str, path: Path) -> None:
     found = metrics.query_range(
         f'{{__name__=~".+",__name__!~"{_SKIPPED_METRICS}"}}', start=end - span, end=end, step_seconds=STEP_SECONDS
     )
-    series = [{"metric": dict(s.labels), "values": [[t, f"{v:g}"] for t, v in s.points]} for s in found]
+    series = [{"metric": dict(s.labels), "values": [[t, f"{v:.12g}"] for t, v in s.points]} for s in found]
     files["metrics.json"] = json.dumps(series, separators=(",", ":")).encode()
     write(path, files)
 
@@ -77,7 +77,7 @@ def write(path: Path, files: dict[str, bytes]) -> None:
 
 def main(directory: Path, faults: list[dict[str, Any]]) -> None:
     """One sandbox after the other."""
-    from tests.cluster.sandbox import running_sandbox  # noqa: PLC0415
+    from tests.cluster.sandbox import running_sandbox
 
     for number, fault in enumerate(faults):
         with tempfile.TemporaryDirectory() as scratch:

@@ -28,10 +28,10 @@ def files_of(objects: list[dict[str, Any]]) -> dict[str, bytes]:
 
 
 def main() -> None:
-    from tests.diagnosis import recorded  # noqa: PLC0415 - settings first
-    from tests.diagnosis.capture import write  # noqa: PLC0415
-    from tests.diagnosis.cases import all_cases  # noqa: PLC0415
-    from tests.diagnosis.test_recorded import FAULTS, HEALTHY  # noqa: PLC0415
+    from tests.diagnosis import recorded
+    from tests.diagnosis.capture import write
+    from tests.diagnosis.cases import all_cases
+    from tests.diagnosis.test_recorded import FAULTS, HEALTHY
 
     DIRECTORY.mkdir(exist_ok=True)
     expected_path = DIRECTORY / "expected.json"

@@ -174,7 +174,8 @@ class World:
             found[f"logs/{key.namespace}/{key.pod}/{key.container}{suffix}"] = text.encode()
         if self.snapshot.series:
             series = [
-                {"metric": dict(s.labels), "values": [[t, f"{v:g}"] for t, v in s.points]} for s in self.snapshot.series
+                {"metric": dict(s.labels), "values": [[t, f"{v:.12g}"] for t, v in s.points]}
+                for s in self.snapshot.series
             ]
             found["metrics.json"] = json.dumps(series, separators=(",", ":")).encode()
         if self.snapshot.alerts:

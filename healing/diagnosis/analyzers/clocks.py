@@ -26,6 +26,8 @@ _SKEWED = re.compile(
 _OWN_TIME = re.compile(r"current time (?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ?) is (?P<side>before|after)")
 #: A node whose clock is off by less does no harm; by so much a log may lie ahead of the moment it was read.
 _HARMFUL_SECONDS, _AHEAD_SECONDS = 1.0, 20.0
+#: A node's time is read some seconds after it was taken.
+_TELLING_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -39,8 +41,10 @@ class _Signs:
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
     """ClockSkew."""
     signs: dict[str, _Signs] = defaultdict(_Signs)
-    for one in scene.snapshot.series:
-        _measured(scene, one, signs)
+    for node, seconds, proof in _by_metrics(scene):
+        signs[node].skews.append(seconds)
+        signs[node].proof.append(proof)
+        signs[node].is_measured = True
     for workload, containers in scene.containers.items():
         complaining = [(c, m) for c in containers for m in scene.matches(c) if _tells_of_skew(scene, m)]
         for container, match in complaining:
@@ -95,27 +99,34 @@ def _own_skew(scene: Scene, match: Match) -> float | None:
     return (at - scene.now).total_seconds() if at is not None else None
 
 
-def _measured(scene: Scene, one: Series, signs: dict[str, _Signs]) -> None:
-    name = s.name(one)
-    if name not in ("node_timex_offset_seconds", "node_ntp_offset_seconds", "node_time_seconds") or not one.points:
-        return
-    node = node_named(scene, one)
-    if name == "node_time_seconds":
-        off = tuple((t, v - t) for t, v in one.points)
-        seconds, least = s.latest(off), 5.0
-    else:
-        seconds, least = s.latest(one.points), _HARMFUL_SECONDS
-    if node and seconds is not None and abs(seconds) >= least:
-        found = signs[node]
-        found.skews.append(seconds)
-        found.is_measured = True
-        data = {"unit": "seconds", "threshold": least, "points": [[t, v] for t, v in one.points[-60:]]}
-        text = f"{seconds:+.1f} s"
-        found.proof.append(
-            evidence(
-                "metric", f"{name} of {node}", text, obj=ObjectRef("Node", "", node), source="prometheus", data=data
-            )
-        )
+def _by_metrics(scene: Scene) -> Iterator[tuple[str, float, Evidence]]:
+    """Nodes whose clock lies off; what all nodes show alike is the clock of whoever asked them."""
+    times: dict[str, tuple[float, Series]] = {}
+    for one in scene.snapshot.series:
+        name = s.name(one)
+        if name not in ("node_timex_offset_seconds", "node_ntp_offset_seconds", "node_time_seconds") or not one.points:
+            continue
+        node = node_named(scene, one)
+        is_time = name == "node_time_seconds"
+        seconds = s.latest(tuple((t, v - t) for t, v in one.points) if is_time else one.points)
+        if not node or seconds is None:
+            continue
+        if is_time:
+            times[node] = (seconds, one)
+        elif abs(seconds) >= _HARMFUL_SECONDS:
+            yield node, seconds, _metric(node, one, seconds, _HARMFUL_SECONDS)
+    usual = statistics.median_low(v for v, _ in times.values()) if len(times) > 1 else 0.0
+    for node, (seconds, one) in times.items():
+        if abs(seconds - usual) >= _TELLING_SECONDS:
+            yield node, seconds - usual, _metric(node, one, seconds - usual, _TELLING_SECONDS)
+
+
+def _metric(node: str, one: Series, seconds: float, least: float) -> Evidence:
+    data = {"unit": "seconds", "threshold": least, "points": [[t, v] for t, v in one.points[-60:]]}
+    about = ObjectRef("Node", "", node)
+    return evidence(
+        "metric", f"{s.name(one)} of {node}", f"{seconds:+.1f} s", obj=about, source="prometheus", data=data
+    )
 
 
 def node_named(scene: Scene, one: Series) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import workload_ref
-from healing.diagnosis.analyzers.responsible import called, responsible
+from healing.diagnosis.analyzers.responsible import called, is_store, responsible
 from healing.diagnosis.analyzers.secrets import changed_secret
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.log_rules import Match
@@ -33,8 +33,9 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
         for found, match in _of(scene, workload, containers):
             if match.kind == "WrongCredentials":
                 store = called(scene, workload, match)
-                if store is not None:
+                if store is not None and store != workload:
                     refused[store].append((workload, found))
+                    found.blames |= {store}
             yield found
     for store, clients in refused.items():
         if len({w for w, _ in clients}) > 1:
@@ -64,6 +65,8 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
         affected |= scene.around(other)
         facts |= {"client": bare(workload).as_json()}
         strength += 0.04
+    elif match.kind == "WrongCredentials" and any(is_store(scene, x) for x in scene.services_of(workload)):
+        strength = 0.55  # a store tells of clients it did not let in
     elif match.kind == "WrongCredentials":
         secret = changed_secret(scene, workload, container)
         if secret is not None:
@@ -86,4 +89,4 @@ def _rotated(scene: Scene, store: ObjectRef, clients: list[tuple[ObjectRef, Hypo
     proof = [e for _, found in clients[:3] for e in found.evidence[:1]]
     affected = {*scene.around(store), *(w for w, _ in clients)}
     facts = {"clients": [w.as_json() for w, _ in clients]}
-    return Hypothesis("WrongCredentials", workload_ref(scene, store), 0.84, words, proof, facts, affected=affected)
+    return Hypothesis("WrongCredentials", workload_ref(scene, store), 0.9, words, proof, facts, affected=affected)

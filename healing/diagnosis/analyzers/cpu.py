@@ -218,6 +218,6 @@ def _series_evidence(
             obj=pod,
             source="prometheus",
             link=prometheus_graph(scene.snapshot.prometheus_url, query, scene.now),
-            data={"unit": "cores", "points": [[t, round(v, 4)] for t, v in cores[-120:]]},
+            data={"unit": "cores", "threshold": limit, "points": [[t, round(v, 4)] for t, v in cores[-120:]]},
         )
     ]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from healing.diagnosis import series as s
+from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, evidence
-from healing.diagnosis.latencies import SLOW_RATIO, is_slow
+from healing.diagnosis.latencies import SLOW_RATIO, SLOW_SECONDS, is_slow
 from healing.diagnosis.requests import Requests, served
-from healing.diagnosis.revisions import History
+from healing.diagnosis.revisions import History, pods_of_revision
 from healing.diagnosis.scene import Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
 #: So many times the requests, and so many more a second, are a spike.
 _SURGE, _SURGE_RATE = 2.0, 2.0
+#: Pods that did well at so many points, this long after they got ready, were not bad from the start.
+_SETTLED_SECONDS, _WELL_POINTS = 10.0, 2
 _FAILING, _FAILING_RATIO = 0.05, 2.0
 
 
@@ -74,11 +76,14 @@ def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[
         w: shift for w, found in requests.items() if (shift := _failing(found) or is_slow(found.latency)) is not None
     }
     for workload, shift in shifts.items():
+        found = requests[workload]
         past = scene.history(workload)
         if (
             past is None
             or past.good is None
-            or not _began_with(past, shift)
+            or not _began_with(
+                scene, past, found.error_fraction if _failing(found) is not None else found.latency, shift
+            )
             or _reachable(scene, workload) & shifts.keys()
         ):
             continue
@@ -100,8 +105,17 @@ def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[
         )
 
 
-def _began_with(past: History, shift: s.Shift) -> bool:
-    return past.started is not None and shift.before != shift.after and -30 <= shift.at - past.started.timestamp() <= 90
+def _began_with(scene: Scene, past: History, points: s.Points, shift: s.Shift) -> bool:
+    """Soon after the revision was rolled out, and not after its pods had done well for a while."""
+    if past.started is None or shift.before == shift.after or not -30 <= shift.at - past.started.timestamp() <= 90:
+        return False
+    pods = pods_of_revision(scene.snapshot, past.workload, past.current)
+    ready = [t for p in pods if (t := r.moment(r.condition(p, "Ready"), "lastTransitionTime")) is not None]
+    if not ready:
+        return True
+    well_from = max(ready).timestamp() + _SETTLED_SECONDS
+    level = (shift.before + shift.after) / 2
+    return sum(well_from < t < shift.at and v < level for t, v in points) < _WELL_POINTS
 
 
 def _failing(found: Requests) -> s.Shift | None:
@@ -150,7 +164,11 @@ def _hypothesis(
     facts["calls"] = [ref.as_json() for ref in sorted(callees | {s for c in callees for s in scene.services_of(c)})]
     proof = [_metric(workload, found, about_latency=about_latency)]
     past = scene.history(workload)
-    if past is not None and past.good is not None and _began_with(past, shift):
+    if (
+        past is not None
+        and past.good is not None
+        and _began_with(scene, past, found.latency if about_latency else found.error_fraction, shift)
+    ):
         facts |= past.facts()
         proof += change_evidence(past)
         words += f". It began with revision {past.current.number}"
@@ -183,5 +201,11 @@ def _metric(workload: ObjectRef, found: Requests, *, about_latency: bool) -> Evi
     unit = "seconds" if about_latency else "fraction"
     title = f"{'Mean latency' if about_latency else 'Failed requests'} of {workload.name}"
     text = f"{points[0][1]:.3g} → {points[-1][1]:.3g} {unit}" if points else ""
-    data = {"unit": unit, "points": [[t, round(v, 5)] for t, v in points[-120:]], "metrics": sorted(found.metrics)}
+    threshold = SLOW_SECONDS if about_latency else _FAILING
+    data = {
+        "unit": unit,
+        "threshold": threshold,
+        "points": [[t, round(v, 5)] for t, v in points[-120:]],
+        "metrics": sorted(found.metrics),
+    }
     return evidence("metric", title, text, obj=workload, source="prometheus", data=data)

@@ -294,6 +294,6 @@ def _series_evidence(
             obj=pod,
             source="prometheus",
             link=prometheus_graph(scene.snapshot.prometheus_url, query, scene.now),
-            data={"unit": "bytes", "points": [[t, v] for t, v in mine[-120:]]},
+            data={"unit": "bytes", "threshold": limit, "points": [[t, v] for t, v in mine[-120:]]},
         )
     ]

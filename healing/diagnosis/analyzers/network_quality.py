@@ -213,7 +213,9 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
     callees = set().union(*lost.values())
     all_proof = [e for many in proof.values() for e in many][:4]
     several = {caller for caller, many in lost.items() if len(many) > 1}
-    node = _common_node(scene, callees) if len(callees) > 1 else ""
+    others = {c for callee in callees for c in scene.calls.callers_of(callee)} - lost.keys()
+    well = {c for c in others if any(x.is_ready for x in scene.containers.get(c, ()))}
+    node = _common_node(scene, callees) if len(callees) > 1 and not well else ""
     node = node or (_common_node(scene, set(lost)) if len(lost) > 1 and len(callees) > 1 else "")
     if node:
         about, strength = ObjectRef("Node", "", node), 0.78

@@ -129,5 +129,10 @@ def _evidence(name: str, pod: Object, found: Requests, *, is_slow: bool) -> Evid
         f"now {points[-1][1]:.3g} {unit}" if points else "",
         obj=bare(ObjectRef.of(pod, "Pod")),
         source="prometheus",
-        data={"unit": unit, "points": [[t, round(v, 5)] for t, v in points[-120:]], "metrics": sorted(found.metrics)},
+        data={
+            "unit": unit,
+            "threshold": _SLOW_SECONDS if is_slow else _FAILING,
+            "points": [[t, round(v, 5)] for t, v in points[-120:]],
+            "metrics": sorted(found.metrics),
+        },
     )
