@@ -56,3 +56,34 @@ def test_a_polite_or_equal_pod_waits() -> None:
         assert not lab.events("Preempted")
 
     in_lab(scene, NODE)
+
+
+def test_room_that_was_made_is_kept_for_whom_it_was_made() -> None:
+    """The victim's own successor is there first, and must not take the room."""
+
+    async def scene(lab: Lab) -> None:
+        priority_class(lab, "high", 1000)
+        lab.deployment("batch", container=asks("1200m"))
+        await lab.until(lambda: lab.is_rolled_out("batch"))
+        lab.deployment("pay", container=asks("1500m"), pod={"priorityClassName": "high"})
+        await lab.until(lambda: lab.is_rolled_out("pay"), 30)
+        await lab.sleep(60)
+        assert len({c.object["metadata"]["name"] for c in lab.history if c.object.get("reason") == "Preempted"}) == 1
+        assert [p["status"]["phase"] for p in lab.pods("batch")] == ["Pending"]
+
+    in_lab(scene, NODE)
+
+
+def test_a_more_important_pod_takes_a_promised_place() -> None:
+    async def scene(lab: Lab) -> None:
+        priority_class(lab, "high", 1000)
+        priority_class(lab, "middle", 500)
+        lab.deployment("batch", container=asks("1500m"), pod={"terminationGracePeriodSeconds": 20})
+        await lab.until(lambda: lab.is_rolled_out("batch"))
+        lab.deployment("middling", container=asks("1500m"), pod={"priorityClassName": "middle"})
+        lab.deployment("pay", container=asks("1500m"), pod={"priorityClassName": "high"})
+        await lab.until(lambda: lab.is_rolled_out("pay"), 60)
+        assert "nominatedNodeName" not in lab.pods("middling")[0]["status"]
+        assert lab.pods("middling")[0]["status"]["phase"] == "Pending"
+
+    in_lab(scene, NODE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from healing.sandbox.ports import Object
@@ -39,7 +39,21 @@ class Attempt:
 
 
 def refusal(attempt: Attempt, node: NodeInfo) -> Refusal | None:
-    """The first filter's refusal, as only that one is reported for a node."""
+    """The first filter's refusal, as only that one is reported for a node.
+
+    Equal or more important pods that were promised the node count as if they were there already.
+    """
+    expected = attempt.state.expected_on(node.name, attempt.info)
+    if expected:
+        crowded = node.changed(plus=expected)
+        found = _refusal_by(replace(attempt, state=attempt.state.with_node(crowded)), crowded)
+        if found is not None:
+            return found
+    # Without them too: they may never come, and nothing may depend on their company.
+    return _refusal_by(attempt, node)
+
+
+def _refusal_by(attempt: Attempt, node: NodeInfo) -> Refusal | None:
     for check in _FILTERS:
         found = check(attempt, node)
         if found is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from healing.sandbox.world.scheduler import filters
 from healing.sandbox.world.scheduler.filters import Attempt, Refusal
-from healing.sandbox.world.scheduler.state import ClusterState, NodeInfo, PodInfo
+from healing.sandbox.world.scheduler.state import NodeInfo, PodInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +34,26 @@ def plan(attempt: Attempt, refusals: Mapping[str, Refusal]) -> Plan | None:
 
 def _plan_for(attempt: Attempt, node: NodeInfo) -> Plan | None:
     """Without all pods of lower priority it must fit; then as many as possible stay, the most important first."""
-    mine = _priority(attempt.info)
-    lower = [info for info in node.pods.values() if _priority(info) < mine]
+    mine = attempt.info.priority
+    lower = [info for info in node.pods.values() if info.priority < mine]
     if not lower:
         return None
-    trial = _without(node, lower)
+    trial = node.changed(without=lower)
     if not _fits(attempt, trial):
         return None
     victims = []
-    for info in sorted(lower, key=lambda i: (-_priority(i), i.pod["metadata"].get("creationTimestamp") or "")):
+    for info in sorted(lower, key=lambda i: (-i.priority, i.pod["metadata"].get("creationTimestamp") or "")):
         trial.add(info)
         if not _fits(attempt, trial):
-            trial.remove(info.pod["metadata"]["uid"])
+            trial.remove(info.uid)
             victims.append(info)
     return Plan(node.name, tuple(victims)) if victims else None
 
 
-def _without(node: NodeInfo, gone: Iterable[PodInfo]) -> NodeInfo:
-    trial = NodeInfo(node.node, node.allocatable, dict(node.pods), dict(node.used), dict(node.repelling))
-    trial.owners = copy.copy(node.owners)
-    for info in gone:
-        trial.remove(info.pod["metadata"]["uid"])
-    return trial
-
-
 def _fits(attempt: Attempt, trial: NodeInfo) -> bool:
-    state = ClusterState()
-    state.nodes = {**attempt.state.nodes, trial.name: trial}
-    return filters.refusal(replace(attempt, state=state), trial) is None
-
-
-def _priority(info: PodInfo) -> int:
-    return int(info.pod["spec"].get("priority") or 0)
+    return filters.refusal(replace(attempt, state=attempt.state.with_node(trial)), trial) is None
 
 
 def _cost(made: Plan) -> tuple[int, int, int, str]:
-    priorities = [_priority(info) for info in made.victims]
+    priorities = [info.priority for info in made.victims]
     return max(priorities), sum(priorities), len(priorities), made.node

@@ -60,11 +60,13 @@ class Scheduler(Reconciler):
         key = key_of(pod)
         if event == "DELETED" or pods.is_terminal(pod):
             self._parked.pop(key, None)
-            if self.state.drop_pod(uid):
+            was_promised = self.state.drop_nomination(uid)
+            if self.state.drop_pod(uid) or was_promised:
                 self._retry_parked()
             return
         if pod["spec"].get("nodeName"):
             self.state.put_pod(pod)
+            self.state.drop_nomination(uid)
             self._parked.pop(key, None)
             if old is not None and old["metadata"].get("labels") != pod["metadata"].get("labels"):
                 self._retry_parked()
@@ -73,6 +75,7 @@ class Scheduler(Reconciler):
             return
         if pod["spec"].get("schedulingGates"):
             return
+        self.state.nominate(pod)
         if old is None or old["spec"] != pod["spec"] or old["metadata"].get("labels") != pod["metadata"].get("labels"):
             self._parked.pop(key, None)
             self.queue.add(key)
@@ -119,7 +122,8 @@ class Scheduler(Reconciler):
                 self._preempt(pod, room)
             self._park(pod, filters.explain(refusals, preempting=room is not None))
             return
-        best = max(fitting, key=lambda node: (self._score(info, node), node.name))
+        promised = (pod.get("status") or {}).get("nominatedNodeName")
+        best = max(fitting, key=lambda node: (node.name == promised, self._score(info, node), node.name))
         self._select_node(pod, verdict.waiting, best.name)
         if verdict.waiting:
             # The claims are provisioned for the chosen node first; their binding brings the pod back.
@@ -187,17 +191,27 @@ class Scheduler(Reconciler):
                 victim, type="Normal", reason="Preempted", action="Preempting", component=NAME,
                 message=f"Preempted by pod {pod['metadata']['uid']} on node {room.node}",
             )  # fmt: skip
+        mine = int(pod["spec"].get("priority") or 0)
+        for other in list(self.state.nominated.get(room.node, {}).values()):
+            if other.priority < mine:
+                self._nominate(other.pod, "")  # its room is taken: it looks for another
         self._nominate(pod, room.node)
 
     def _nominate(self, pod: Object, node_name: str) -> None:
-        """Say in the pod's status where it is to go once it can."""
-        if (pod.get("status") or {}).get("nominatedNodeName") == node_name:
+        """Say in the pod's status where it is to go once it can; empty: nowhere any more."""
+        if ((pod.get("status") or {}).get("nominatedNodeName") or "") == node_name:
             return
 
         def note(body: Object) -> None:
-            body.setdefault("status", {})["nominatedNodeName"] = node_name
+            status = body.setdefault("status", {})
+            if node_name:
+                status["nominatedNodeName"] = node_name
+            else:
+                status.pop("nominatedNodeName", None)
 
         self.cluster.mutate("pods", *key_of(pod), note, user=self.user, subresource="status")
+        if not node_name:
+            self.queue.add(key_of(pod))
 
     def _bind(self, pod: Object, node_name: str) -> None:
         namespace, name = key_of(pod)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -21,6 +22,14 @@ class PodInfo:
     #: the pod's required anti-affinity terms
     anti_affinity: tuple[Object, ...] = ()
     owner_uid: str = ""
+
+    @property
+    def uid(self) -> str:
+        return str(self.pod["metadata"]["uid"])
+
+    @property
+    def priority(self) -> int:
+        return int(self.pod["spec"].get("priority") or 0)
 
 
 @dataclass(slots=True)
@@ -55,10 +64,22 @@ class NodeInfo:
             for resource, amount in info.requests.items():
                 self.used[resource] -= amount
 
+    def changed(self, *, without: Iterable[PodInfo] = (), plus: Iterable[PodInfo] = ()) -> NodeInfo:
+        """The node as it would be without some of its pods, or with more; this one stays as it is."""
+        trial = NodeInfo(self.node, self.allocatable, dict(self.pods), dict(self.used), dict(self.repelling))
+        trial.owners = self.owners.copy()
+        for info in without:
+            trial.remove(info.uid)
+        for info in plus:
+            trial.add(info)
+        return trial
+
 
 class ClusterState:
     def __init__(self) -> None:
         self.nodes: dict[str, NodeInfo] = {}
+        #: pods that were promised a node which is not free yet, by node and uid
+        self.nominated: dict[str, dict[str, PodInfo]] = {}
         self._where: dict[str, str] = {}
         #: pods bound to a node that is not known yet
         self._waiting: dict[str, dict[str, PodInfo]] = {}
@@ -117,6 +138,36 @@ class ClusterState:
         else:
             self._waiting.get(name, {}).pop(uid, None)
         return True
+
+
+    def nominate(self, pod: Object) -> None:
+        """Keep the node in the unbound pod's status for it, or none if it names none."""
+        uid, name = pod["metadata"]["uid"], (pod.get("status") or {}).get("nominatedNodeName")
+        self.drop_nomination(uid)
+        if name:
+            self.nominated.setdefault(name, {})[uid] = pod_info(pod)
+
+    def drop_nomination(self, uid: str) -> bool:
+        for name, promised in list(self.nominated.items()):
+            if promised.pop(uid, None) is not None:
+                if not promised:
+                    del self.nominated[name]
+                return True
+        return False
+
+    def expected_on(self, name: str, info: PodInfo) -> list[PodInfo]:
+        """Pods promised this node that are at least as important as ``info``."""
+        promised = self.nominated.get(name)
+        if not promised:
+            return []
+        return [other for uid, other in promised.items() if uid != info.uid and other.priority >= info.priority]
+
+    def with_node(self, node: NodeInfo) -> ClusterState:
+        """This state but for one node."""
+        state = ClusterState()
+        state.nodes = {**self.nodes, node.name: node}
+        state.nominated = self.nominated
+        return state
 
 
 def pod_info(pod: Object) -> PodInfo:
