@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
+
 from healing.detection import heartbeat
-from healing.models import HealingEvent, KnownConfig, Policy
+from healing.models import HealingEvent, Policy
 
 _FIELDS = (
     "cluster", "name", "target_kind", "target_namespace", "target_name", "subject", "signals", "detected_at", "phase",
@@ -49,6 +51,8 @@ def is_watched(cluster: str, policies: int) -> bool:
     return Policy.objects.filter(cluster=cluster).count() >= policies
 
 
-def known_configs(cluster: str) -> int:
-    """How many states of ConfigMaps it remembers of the cluster."""
-    return KnownConfig.objects.filter(cluster=cluster).count()
+def remembered(cluster: str) -> int:
+    """How many states of objects it remembers of the cluster, to restore them from."""
+    model = next(model for model in apps.get_app_config("healing").get_models() if model.__name__.startswith("Known"))
+    found: int = model._default_manager.filter(cluster=cluster).count()  # noqa: SLF001 - Django's name for it
+    return found

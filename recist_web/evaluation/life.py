@@ -27,6 +27,7 @@ State = Literal["waiting", "rising", "preparing", "syncing", "remembering", "pla
 _PATIENCE_SECONDS = {"rising": 180.0, "preparing": 60.0, "syncing": 120.0}
 #: upkeep looks at the configuration twice a minute; it is asked to at once, and not waited for longer than this
 _REMEMBER_SECONDS = 10.0
+_UPKEEP = ("healing.tasks.remember_config_of",)
 _QUIET_SECONDS = 10.0
 #: where nothing may be done: so long it is watched whether anything is done after all
 _RESTRAINT_SECONDS = 20.0
@@ -133,12 +134,13 @@ class Life:
 
     def _look_syncing(self, _status: dict[str, Any], _events: list[dict[str, Any]]) -> None:
         if glance.is_watched(self.name, len(policies_of(self._scenario))):
-            current_app.send_task("healing.tasks.remember_config_of", args=[self.name], queue="knowledge")
+            for task in _UPKEEP:
+                current_app.send_task(task, args=[self.name], queue="knowledge")
             self._enter("remembering")
 
     def _look_remembering(self, _status: dict[str, Any], _events: list[dict[str, Any]]) -> None:
         there = sum(1 for m in self._scenario.manifests if m["kind"] == "ConfigMap")
-        if glance.known_configs(self.name) >= there or time.time() - self._since > _REMEMBER_SECONDS:
+        if glance.remembered(self.name) >= there or time.time() - self._since > _REMEMBER_SECONDS:
             self._act("go")
             self._enter("playing")
 

@@ -87,6 +87,8 @@ def _times(ran: Sequence[Scored], expectations: Sequence[Mapping[str, Any]]) -> 
     for part in ("Planning", "Healing", "Verifying"):
         seconds = tuple(e["runSeconds"][part] for e in events if part in e.get("runSeconds", {}))
         result[part.lower()] = Times(seconds).as_json()
+    for part in ("others", "cluster"):
+        result[part] = Times(tuple(e[f"{part}Seconds"] for e in ended)).as_json()
     healed = tuple(e["healingSeconds"] for e in events if e["outcome"] == "healed")
     result["total"] = Times(healed, TOTAL_BUDGET_SECONDS).as_json()
     result["worldWell"] = Times(

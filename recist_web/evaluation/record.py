@@ -46,8 +46,11 @@ def _event(event: HealingEvent) -> dict[str, Any]:
         "diagnosedAt": _seconds(event.diagnosed_at),
         "healedAt": _seconds(event.healed_at),
         "finishedAt": _seconds(event.finished_at),
+        # What other events and the cluster took is in it, what people took is not.
         "healingSeconds": round(healing_seconds(event, clocks, now), 3),
         "waitedSeconds": round(sum(clock.waited_seconds for clock in clocks), 3),
+        "othersSeconds": round(sum(clock.others_seconds for clock in clocks), 3),
+        "clusterSeconds": round(sum(clock.cluster_seconds for clock in clocks), 3),
         "phaseSeconds": {
             str(clock.wound): round(clock.elapsed_seconds, 3)
             for clock in clocks

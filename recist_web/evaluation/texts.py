@@ -44,12 +44,18 @@ TIMES = (
     ("detection", "Detection", "from the step to the event"),
     ("Containment", "Containment", "hemostasis: stop the bleeding"),
     ("Diagnosis", "Diagnosis", "inflammation: name the cause"),
-    ("MetaCognition", "MetaCognition", "proliferation: decide, act, verify; without waiting for a person"),
-    ("planning", "  of it planning", "candidates and decision"),
-    ("healing", "  of it carrying out", "dry run and action"),
-    ("verifying", "  of it verifying", "until it has stayed well long enough"),
+    (
+        "MetaCognition",
+        "MetaCognition",
+        "proliferation: decide, act, verify; without waiting for people, other events and the cluster",
+    ),
+    ("planning", "In planning", "candidates, decision, and waiting for other events with the same cause"),
+    ("healing", "In carrying out", "waiting for the limits, dry run, action"),
+    ("verifying", "In verifying", "until the cluster has done it and it has stayed well long enough"),
+    ("others", "Waiting for other events", "on no phase's clock"),
+    ("cluster", "Waiting for the cluster", "on no phase's clock: pods that start, rollouts that proceed"),
     ("Knowledge", "Knowledge", "remodeling: remember"),
-    ("total", "Total", "from detection to the end of events that were healed, without waiting for a person"),
+    ("total", "Total", "from detection to the end of events that were healed; only waiting for a person is not in it"),
     ("worldWell", "World well", "from detection until the world's own measure was well again"),
 )
 

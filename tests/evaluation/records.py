@@ -48,6 +48,8 @@ def event(**changes: Any) -> dict[str, Any]:
         "outcome": "healed",
         "finishedAt": 30.0,
         "healingSeconds": 18.0,
+        "othersSeconds": 0.0,
+        "clusterSeconds": 2.0,
         "phaseSeconds": {"Containment": 1.0, "Diagnosis": 2.0, "MetaCognition": 14.0, "Knowledge": 0.5},
         "runSeconds": {"Planning": 1.0, "Healing": 0.5, "Verifying": 12.0},
         "findings": [{"cause": "ImageNotFound", "object": WEB, "confidence": 0.9}],

@@ -45,7 +45,9 @@ def _compare(live: Object, there: int, wanted: int) -> str:
 
 def _pod(live: Object) -> str:
     status = live.get("status", {})
-    if status.get("phase") == "Succeeded":
+    # One that is to run to its end need not be ready: parts of it may have ended.
+    runs_to_its_end = live["spec"].get("restartPolicy", "Always") != "Always"
+    if status.get("phase") == "Succeeded" or (status.get("phase") == "Running" and runs_to_its_end):
         return ""
     ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
     return "" if ready else f"phase {status.get('phase', 'Pending')}, not ready"
