@@ -22,6 +22,10 @@ _SUFFIXES = {
 _QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)([numkMGTPE]?|[KMGTPE]i)$")
 
 
+#: Beyond this nothing is a quantity, and an int is no float any more.
+_LARGEST = 1e300
+
+
 def at(value: Any, *path: str | int) -> Any:
     """What is at the path, or None."""
     for step in path:
@@ -98,7 +102,7 @@ def quantity(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
+        return float(value) if abs(value) < _LARGEST and math.isfinite(value) else None
     match = _QUANTITY.match(value.strip()) if isinstance(value, str) else None
     if match is None:
         return None

@@ -41,6 +41,8 @@ def capture(kubeconfig: Path, prometheus: str, path: Path) -> None:
             items = cluster.list(kind).items
         except SourceError:
             continue
+        for secret in items if kind == "Secret" else ():
+            secret["data"] = dict.fromkeys(secret.get("data") or {}, "")
         files[f"{kind.lower()}.json"] = json.dumps({"kind": "List", "apiVersion": "v1", "items": items}).encode()
         for pod in items if kind == "Pod" else ():
             meta = pod["metadata"]

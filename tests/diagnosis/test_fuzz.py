@@ -15,8 +15,10 @@ from hypothesis import given, settings, strategies as st
 from healing.diagnosis import analyzers, log_rules, logs, reading as r, series as s
 from healing.diagnosis.analyzers import admission, config, images, scheduling
 from healing.diagnosis.catalogue import CAUSES
+from healing.diagnosis.collect import parsing
 from healing.diagnosis.reasoner import diagnose
 from tests.diagnosis import recorded
+from tests.diagnosis.cases import all_cases
 from tests.diagnosis.test_network import _chain, _latency, refused
 from tests.diagnosis.world import World
 
@@ -77,6 +79,40 @@ def test_spoiled_objects_break_no_analyzer(name: str, seed: int, rate: float) ->
     diagnosis = diagnose(recorded.snapshot_of([item for item in items if isinstance(item, dict)]))
     assert not [s for s in diagnosis.missing_sources if s.startswith("analyzer")], diagnosis.missing_sources
     assert all(0 < f.confidence <= 1 for f in diagnosis.findings)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(all_cases())), seed=st.integers(0, 10**6), rate=st.sampled_from([0.01, 0.05, 0.2]))
+def test_spoiled_cases_break_no_analyzer(name: str, seed: int, rate: float) -> None:
+    chance = random.Random(seed)
+    world = all_cases()[name].world()
+    objects = [o for kind in list(world.snapshot._objects) for o in world.snapshot.of_kind(kind)]
+    spoiled = recorded.snapshot_of(
+        [s for o in [*objects, *world._events] if isinstance(s := _spoil(o, chance, rate), dict)]
+    )
+    spoiled.logs, spoiled.series = world.snapshot.logs, world.snapshot.series
+    spoiled.alerts = [a for a in (_spoil(x, chance, rate) for x in world.snapshot.alerts) if isinstance(a, dict)]
+    diagnosis = diagnose(spoiled)
+    assert not [s for s in diagnosis.missing_sources if s.startswith("analyzer")], diagnosis.missing_sources
+    assert all(0 < f.confidence <= 1 for f in diagnosis.findings)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.binary(max_size=400), st.text(max_size=400).map(str.encode)))
+def test_any_file_can_be_met(data: bytes) -> None:
+    try:
+        text = parsing.decoded(data)
+        for read in (parsing.json_documents, parsing.yaml_documents):
+            try:
+                documents, _ = read(text)
+            except parsing.Unreadable:
+                continue
+            for document in documents:
+                [parsing.series_of(entry) for entry in parsing.series_entries(document)]
+                parsing.alert_entries(document)
+        parsing.series_of_table(text)
+    except parsing.Unreadable:
+        pass
 
 
 @settings(max_examples=200, deadline=None)

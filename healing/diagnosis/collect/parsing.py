@@ -172,8 +172,11 @@ def alert_entries(document: Any) -> list[r.Object]:
 
 def series_of_table(text: str) -> list[Series]:
     """A table of numbers with a column of times: each other column is a series named like it."""
-    rows = csv.reader(io.StringIO(text))
-    header = next(rows, [])
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise Unreadable(f"no table ({error})") from error
+    header, *rows = rows or [[]]
     column = next((i for i, name in enumerate(header) if name.strip().lower() in _TIME_COLUMNS), None)
     if column is None:
         return []
