@@ -5,6 +5,7 @@ What a series measures follows from words in its name; whose it is from labels, 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import statistics
@@ -150,7 +151,7 @@ def _matters(measure: str, moved: tuple[float, s.Shift]) -> bool:
 
 def _is_rising(points: s.Points) -> bool:
     values = [v for _, v in s.finite(points)]
-    falls = sum(b < a for a, b in zip(values, values[1:], strict=False))
+    falls = sum(b < a for a, b in itertools.pairwise(values))
     return len(values) > 2 and falls <= max(1, len(values) // 20) and values[-1] > values[0]
 
 

@@ -104,7 +104,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "UnknownHost",
-        rf"lookup {_HOST}(?: on \S+)?: (?:no such host|server misbehaving|i/o timeout|read udp[^\n]{{0,90}}?timeout|dial udp"
+        rf"lookup {_HOST}(?: on \S+)?: (?:no such host|server misbehaving"
+        rf"|i/o timeout|read udp[^\n]{{0,90}}?timeout|dial udp"
         rf"|Try again)",
         rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}",
         rf"UnknownHostException: {_HOST}",

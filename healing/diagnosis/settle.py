@@ -36,10 +36,10 @@ def would_settle(ranked: list[Hypothesis], missing: Mapping[str, str]) -> tuple[
             )
             found.append(f"Not seen: {words}.")
     rivals = [h for h in ranked[1:4] if best.confidence - h.confidence <= _RIVAL and not h.explained_by]
-    for rival in rivals[:1]:
-        found.append(
-            f"{rival.cause} of {rival.object.kind} {rival.object.name} is nearly as likely. It shows in: "
-            f"{CAUSES[rival.cause].evidence}"
-        )
+    found += [
+        f"{rival.cause} of {rival.object.kind} {rival.object.name} is nearly as likely. It shows in: "
+        f"{CAUSES[rival.cause].evidence}"
+        for rival in rivals[:1]
+    ]
     found.append(f"{best.cause} is proven by: {CAUSES[best.cause].evidence}")
     return tuple(dict.fromkeys(found))[:_MOST]

@@ -26,9 +26,12 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for cause, pattern in (
         (
             "VolumeAccessModeMismatch",
-            r"access ?modes?\b.{0,60}(?:not |un)supported|only supports? [\w, ()+.]{0,60}access ?mode|incompatible access"
-            r" ?modes?|(?:not |un)supported access ?mode|MULTI_NODE\w* (?:is )?not supported|invalid AccessModes?"
-            r"|volume capabilit(?:y|ies)[^\n]{0,80}not supported",
+            (
+                r"access ?modes?\b.{0,60}(?:not |un)supported|only supports?"
+                r" [\w, ()+.]{0,60}access ?mode|incompatible access"
+                r" ?modes?|(?:not |un)supported access ?mode|MULTI_NODE\w* (?:is )?not supported|invalid AccessModes?"
+                r"|volume capabilit(?:y|ies)[^\n]{0,80}not supported"
+            ),
         ),
         (
             "VolumeSelectorMismatch",
@@ -36,14 +39,21 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "VolumeSizeMismatch",
-            r"requested PV is too small|(?:size|capacity)\b.{0,60}(?:exceeds?|larger|greater|too (?:large|big|small)|maximum"
-            r"|not enough)|not enough (?:free )?(?:space|capacity)|insufficient (?:free )?(?:space|capacity|storage)"
-            r"|code = (?:OutOfRange|ResourceExhausted)|quota exceeded",
+            (
+                r"requested PV is too small|(?:size|capacity)\b.{0,60}(?:exceeds?"
+                r"|larger|greater|too (?:large|big|small)|maximum"
+                r"|not enough)|not enough (?:free )?(?:space|capacity)"
+                r"|insufficient (?:free )?(?:space|capacity|storage)"
+                r"|code = (?:OutOfRange|ResourceExhausted)|quota exceeded"
+            ),
         ),
         ("VolumeAlreadyClaimed", r"already bound to a different claim|already (?:bound|claimed) by"),
         (
             "VolumeNodeAffinityConflict",
-            r"no available topology found|no topology key found|topology requirement|not (?:available )?in (?:zone|region)",
+            (
+                r"no available topology found|no topology key found|topology"
+                r" requirement|not (?:available )?in (?:zone|region)"
+            ),
         ),
     )
 )
@@ -191,7 +201,7 @@ def _against_volumes(scene: Scene, claim: Object) -> tuple[str, float, str, Obje
     if not reasons:
         return None
     # a volume that is taken is the cause only where nothing else is wrong with it
-    cause, why = reasons[0]
+    cause, _why = reasons[0]
     strength = 0.92 if len(reasons) == 1 else 0.75
     words = f"Claim {name} cannot have volume {r.text(best, 'metadata', 'name')}: {'; '.join(w for _, w in reasons)}."
     return cause, strength, words, best

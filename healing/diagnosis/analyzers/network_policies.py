@@ -64,10 +64,12 @@ def _without_dns(scene: Scene, policies: list[Object]) -> Iterator[Hypothesis]:
             "NetworkPolicyBlocking",
             ref,
             0.92,
-            f"NetworkPolicy {ref.name}{f', changed last by {who}' if who else ''} does not let {caller.name} ask the DNS:"
-            " port 53 is not allowed.",
-            [evidence("spec", f"NetworkPolicy {ref.name}", _words(policy), obj=bare(ref), at=when)]
-            + scene.log_evidence(*found)[:1],
+            f"NetworkPolicy {ref.name}{f', changed last by {who}' if who else ''} does not let {caller.name} ask the"
+            " DNS: port 53 is not allowed.",
+            [
+                evidence("spec", f"NetworkPolicy {ref.name}", _words(policy), obj=bare(ref), at=when),
+                *scene.log_evidence(*found)[:1],
+            ],
             {"policy": ref.name, "caller": caller.as_json(), "port": 53},
             affected={caller, *scene.around(caller)},
             since=when,

@@ -165,7 +165,7 @@ def _between(scene: Scene) -> Iterator[Hypothesis]:
         about: ObjectRef | None = next(iter(slow_callers))  # its calls to everybody are slow: it is its own network
     else:
         about = ObjectRef("Node", "", node) if node else None
-    groups = {about: [c for c in late]} if about is not None else {callee: [callee] for callee in late}
+    groups = {about: list(late)} if about is not None else {callee: [callee] for callee in late}
     for ref, callees in groups.items():
         shifts = [shift for callee in callees for shift in late[callee].values()]
         worst = max(shifts, key=lambda shift: shift.after)
@@ -229,8 +229,8 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
         "PacketLoss",
         about if about.kind == "Node" else workload_ref(scene, about),
         strength,
-        f"Calls of {', '.join(sorted(c.name for c in lost))} to {', '.join(sorted(c.name for c in callees))} time out now"
-        f" and then, though all of them are ready: what they have in common is {about.kind} {about.name}.",
+        f"Calls of {', '.join(sorted(c.name for c in lost))} to {', '.join(sorted(c.name for c in callees))} time out"
+        f" now and then, though all of them are ready: what they have in common is {about.kind} {about.name}.",
         all_proof,
         {"node": about.name if about.kind == "Node" else "", "callers": [c.as_json() for c in sorted(lost)]},
         affected={*_affected(scene, about), *lost, *callees},

@@ -23,7 +23,8 @@ _STORE_PORTS = frozenset({5432, 3306, 27017, 6379, 11211, 9042, 9200, 5672, 9092
 _ENGINES: tuple[tuple[re.Pattern[str], re.Pattern[str], frozenset[int]], ...] = tuple(
     (re.compile(said, re.IGNORECASE), re.compile(name, re.IGNORECASE), frozenset(ports))
     for said, name, ports in (
-        (r"postgres|psycopg|PSQL|pgx|SQLSTATE|remaining connection slots|too many clients already|read-only transaction",
+        ((r"postgres|psycopg|PSQL|pgx|SQLSTATE|remaining connection slots"
+r"|too many clients already|read-only transaction"),
          r"postgres|pg", {5432}),
         (r"mysql|mariadb|--read-only option|ER_\d{4}|Access denied for user", r"mysql|maria", {3306}),
         (r"redis|jedis|READONLY You|WRONGPASS|NOAUTH|MISCONF|max number of clients", r"redis|valkey|cache", {6379}),

@@ -20,8 +20,11 @@ _REASONS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
     for pattern, cause, rank in (
         (r"persistentvolumeclaim \"[^\"]+\" (?:not found|is being deleted)", "", 0),  # analyzers.storage
         (
-            r"unbound immediate PersistentVolumeClaims|didn't find available persistent volumes|bound to non-existent"
-            r" persistentvolume|pvc\(s\) bound to non-existent",
+            (
+                r"unbound immediate PersistentVolumeClaims|didn't find"
+                r" available persistent volumes|bound to non-existent"
+                r" persistentvolume|pvc\(s\) bound to non-existent"
+            ),
             "",
             0,
         ),

@@ -119,7 +119,10 @@ def policy_keeps_callers_away(world: World) -> None:
 def policy_forbids_dns(world: World) -> None:
     postgres(world)
     world.deployment("orders", calls("postgres://app@db:5432/shop"), replicas=1)
-    line = "2026-05-04T09:59:{:02d}Z ERROR dial tcp: lookup db on 10.96.0.10:53: read udp 10.244.1.8:41234->10.96.0.10:53: i/o timeout"
+    line = (
+        "2026-05-04T09:59:{:02d}Z ERROR dial tcp: lookup db on 10.96.0.10:53:"
+        " read udp 10.244.1.8:41234->10.96.0.10:53: i/o timeout"
+    )
     world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(20, 58, 5)))
     rule = {"to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": 5432}]}
     spec = {"podSelector": {"matchLabels": {"app": "orders"}}, "policyTypes": ["Egress"], "egress": [rule]}

@@ -32,7 +32,8 @@ def pleg_is_not_healthy(world: World) -> None:
 @case("NodeNetworkUnavailable", "Node", "node-a")
 def cni_is_not_initialized(world: World) -> None:
     said = (
-        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns"
+        "container runtime network not ready: NetworkReady=false"
+        " reason:NetworkPluginNotReady message:Network plugin returns"
         " error: cni plugin not initialized"
     )
     lost(world, "node-a", reason="KubeletNotReady", message=said)

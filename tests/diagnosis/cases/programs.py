@@ -28,7 +28,10 @@ def secret_holds_a_wrong_password(world: World) -> None:
     env.append({"name": "DATABASE_URL", "value": "postgres://app@db:5432/shop"})
     world.deployment("orders", [container(env=env)], failing=crashed(1), replicas=1)
     world.pods("orders")[0]["metadata"]["creationTimestamp"] = ago(200)
-    said = 'connection to server at "db" (10.96.0.7), port 5432 failed: FATAL:  password authentication failed for user "app"'
+    said = (
+        'connection to server at "db" (10.96.0.7), port 5432 failed:'
+        ' FATAL:  password authentication failed for user "app"'
+    )
     world.log(world.pods("orders")[0], f"psycopg.OperationalError: {said}", previous=True)
 
 
@@ -66,7 +69,8 @@ def pool_of_the_client_is_empty(world: World) -> None:
     postgres(world)
     world.deployment("orders", calls("postgres://app@db:5432/shop"), replicas=1)
     line = (
-        "2026-05-04 09:59:{:02d}.120 ERROR 1 --- [nio-8080-exec-7] c.e.Orders : HikariPool-1 - Connection is not available,"
+        "2026-05-04 09:59:{:02d}.120 ERROR 1 --- [nio-8080-exec-7]"
+        " c.e.Orders : HikariPool-1 - Connection is not available,"
         " request timed out after 30000ms"
     )
     world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
@@ -78,7 +82,8 @@ def certificate_of_a_server_has_expired(world: World) -> None:
     world.service("vault", port=8443, target=8443)
     world.deployment("orders", calls("https://vault:8443/v1"), replicas=1)
     line = (
-        '2026-05-04T09:59:{:02d}Z ERROR Get "https://vault:8443/v1": tls: failed to verify certificate: x509: certificate has'
+        '2026-05-04T09:59:{:02d}Z ERROR Get "https://vault:8443/v1": tls:'
+        " failed to verify certificate: x509: certificate has"
         " expired or is not yet valid: current time 2026-05-04T09:59:40Z is after 2026-05-03T23:59:59Z"
     )
     world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
@@ -99,7 +104,10 @@ def a_config_map_has_a_wrong_port(world: World) -> None:
     data = {"DATABASE_URL": "postgres://app@db:15432/shop"}
     world.add("ConfigMap", "orders-config", data=data, metadata=edited("kubectl-edit", 300, "f:data"))
     world.deployment("orders", [container(envFrom=[{"configMapRef": {"name": "orders-config"}}])], failing=crashed(1))
-    said = "org.postgresql.util.PSQLException: Connection to db:15432 refused. Check that the hostname and port are correct"
+    said = (
+        "org.postgresql.util.PSQLException: Connection to db:15432"
+        " refused. Check that the hostname and port are correct"
+    )
     for pod in world.pods("orders"):
         world.log(pod, f"2026-05-04T09:59:40Z ERROR {said}", previous=True)
 
@@ -109,7 +117,10 @@ def somebody_deleted_the_service(world: World) -> None:
     world.deployment("catalog")
     for name in ("front", "search"):
         world.deployment(name, calls("http://catalog:80"), replicas=1)
-        line = "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp: lookup catalog on 10.96.0.10:53: no such host"
+        line = (
+            "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp:"
+            " lookup catalog on 10.96.0.10:53: no such host"
+        )
         world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
         world.service(name)
 
@@ -160,7 +171,8 @@ def limit_lowered_too_far(world: World) -> None:
 @case("CommandNotFound", "Deployment", "front")
 def entrypoint_has_a_typo(world: World) -> None:
     message = (
-        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable"
+        "failed to create containerd task: failed to create shim task: OCI"
+        " runtime create failed: runc create failed: unable"
         ' to start container process: exec: "/app/sevrer": stat /app/sevrer: no such file or directory: unknown'
     )
     status = crashed(128, "StartError")

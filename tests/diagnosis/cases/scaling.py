@@ -103,7 +103,10 @@ def _refused(world: World, quota_changed: float, workload_changed: float) -> Non
         metadata=fields,
     )
     rs = world.snapshot.owned(made, "ReplicaSet")[0]
-    said = "exceeded quota: compute, requested: limits.memory=512Mi, used: limits.memory=256Mi, limited: limits.memory=512Mi"
+    said = (
+        "exceeded quota: compute, requested: limits.memory=512Mi, used:"
+        " limits.memory=256Mi, limited: limits.memory=512Mi"
+    )
     world.event(rs, "FailedCreate", f'Error creating: pods "front-x" is forbidden: {said}')
 
 

@@ -118,7 +118,8 @@ def class_does_not_exist(world: World) -> None:
 def volume_is_in_another_zone(world: World) -> None:
     claim(world, phase="Bound", volumeName="disk-1", storageClassName="zonal")
     world.add("StorageClass", "zonal", "", provisioner="ebs.csi.aws.com")
-    user(world, message="0/3 nodes are available: 3 node(s) had volume node affinity conflict. preemption: 0/3 nodes are"
+    user(world, message="0/3 nodes are available: 3 node(s) had volume node"
+" affinity conflict. preemption: 0/3 nodes are"
          " available: 3 Preemption is not helpful for scheduling.")  # fmt: skip
 
 
