@@ -36,7 +36,7 @@ class Host:
         return dict(self.http.get(f"/worlds/{name}").json())
 
     def wait(self, name: str, state: str, seconds: float = 60.0) -> dict[str, Any]:
-        return self.until(lambda: (w := self.world(name))["state"] == state and w, f"{name} is {state}", seconds)
+        return dict(self.until(lambda: (w := self.world(name))["state"] == state and w, f"{name} is {state}", seconds))
 
     def until(self, look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
         deadline = time.monotonic() + seconds
