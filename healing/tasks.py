@@ -11,7 +11,7 @@ from celery import Task, shared_task
 from django.conf import settings
 
 from healing import containment, engine, mirror
-from healing.actions import known_good
+from healing.actions import known_states
 from healing.approvals import recovery, service as approvals
 from healing.detection import heartbeat
 from healing.exclusive import exclusive
@@ -77,8 +77,8 @@ def release_due_in(cluster: str) -> None:
 
 @shared_task(name="healing.tasks.remember_config", ignore_result=True)
 def remember_config() -> None:
-    """Beat, twice a minute: what ConfigMaps hold, so that a key that gets lost can be put back."""
-    _each(remember_config_of, known_good.clusters_to_remember(), "knowledge", expires_seconds=30.0)
+    """Beat, twice a minute: what objects look like, so that what is changed or deleted can be put back."""
+    _each(remember_config_of, known_states.clusters_to_remember(), "knowledge", expires_seconds=30.0)
 
 
 @shared_task(name="healing.tasks.remember_config_of", ignore_result=True)
@@ -86,7 +86,7 @@ def remember_config_of(cluster: str) -> None:
     """`remember_config` for one cluster."""
     with exclusive(f"remember_config:{cluster}") as is_mine:
         if is_mine:
-            known_good.remember_all(get_ports, cluster)
+            known_states.remember_all(get_ports, cluster)
 
 
 @shared_task(name="healing.tasks.withdraw_recovered", ignore_result=True)

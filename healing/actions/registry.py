@@ -12,9 +12,11 @@ from healing.actions.evict import Evict
 from healing.actions.fix_service_selector import FixServiceSelector
 from healing.actions.isolate import Isolate
 from healing.actions.pause_rollout import PauseRollout
+from healing.actions.recreate_missing import RecreateMissing
 from healing.actions.release import Release
 from healing.actions.restart import Restart
 from healing.actions.restart_dependency import RestartDependency
+from healing.actions.restore_object import RestoreObject
 from healing.actions.resume_rollout import ResumeRollout
 from healing.actions.rollback import Rollback
 from healing.actions.scale import Scale
@@ -33,6 +35,8 @@ _ACTIONS: tuple[Action[Any], ...] = (
     FixServiceSelector(),
     RestartDependency(),
     Evict(),
+    RestoreObject(),
+    RecreateMissing(),
     Isolate(),
     Release(),
     PauseRollout(),

@@ -80,6 +80,7 @@ KINDS: Mapping[str, Resource] = _table(
     ("Job", "batch/v1", "jobs"),
     ("Lease", "coordination.k8s.io/v1", "leases"),
     ("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
+    ("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes"),
     ("Ingress", "networking.k8s.io/v1", "ingresses"),
     ("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
     ("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),

@@ -19,6 +19,14 @@ _IMAGE: Fixes = (("rollback", 0.85), ("restart", 0.05))
 _PROBE: Fixes = (("rollback", 0.8), ("restart", 0.1))
 _NODE: Fixes = (("move-pods", 0.75), ("restart-on-node", 0.3))
 _PLACEMENT: Fixes = (("rollback", 0.8), ("restart", 0.05))
+#: An object beside the workload that was changed, made or deleted.
+_OBJECT: Fixes = (("restore-object", 0.85), ("recreate-missing", 0.8))
+_ADDRESS: Fixes = (
+    ("restore-references", 0.7),
+    ("rollback", 0.7),
+    ("restore-values", 0.6),
+    ("restore-object", 0.55),
+)
 
 FIXES: Mapping[str, Fixes] = MappingProxyType(
     {
@@ -33,11 +41,16 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "ApplicationCrash": (("rollback", 0.55), ("restart", 0.4)),
         "InitContainerFailed": (("rollback", 0.5), ("restart", 0.3)),
         # configuration
-        "MissingConfigMap": (("restore-references", 0.7), ("rollback", 0.7), ("restart", 0.05)),
+        "MissingConfigMap": (
+            ("recreate-missing", 0.8),
+            ("restore-references", 0.7),
+            ("rollback", 0.7),
+            ("restart", 0.05),
+        ),
         "MissingConfigMapKey": _CONFIG,
         "MissingSecret": (("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05)),
         "MissingSecretKey": (("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05)),
-        "MissingServiceAccount": (("rollback", 0.75), ("restart", 0.05)),
+        "MissingServiceAccount": (("recreate-missing", 0.8), ("rollback", 0.75), ("restart", 0.05)),
         "MissingEnvironmentVariable": (
             ("restore-references", 0.7),
             ("rollback", 0.7),
@@ -47,10 +60,16 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "WrongConfiguration": (
             ("restore-values", 0.7),
             ("restore-references", 0.65),
+            ("restore-object", 0.6),
             ("rollback", 0.65),
             ("restart", 0.1),
         ),
-        "MissingFile": (("rollback", 0.65), ("restore-keys", 0.5), ("restore-references", 0.5)),
+        "MissingFile": (
+            ("rollback", 0.65),
+            ("restore-object", 0.55),
+            ("restore-keys", 0.5),
+            ("restore-references", 0.5),
+        ),
         "WrongCredentials": (("rollback", 0.5), ("restore-references", 0.5), ("restart", 0.2)),
         # images
         "ImageNotFound": _IMAGE,
@@ -82,10 +101,23 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "NodeAffinityMismatch": _PLACEMENT,
         "PodAntiAffinityConflict": (("rollback", 0.6), ("restore-replicas", 0.5)),
         "NodeCordoned": (("uncordon", 0.7),),
-        "QuotaExceeded": (("rollback", 0.6), ("restore-resources", 0.6), ("restore-replicas", 0.5)),
+        "QuotaExceeded": (
+            ("restore-object", 0.8),
+            ("rollback", 0.6),
+            ("restore-resources", 0.6),
+            ("restore-replicas", 0.5),
+        ),
+        "LimitRangeViolation": (("restore-object", 0.8), ("rollback", 0.7), ("restore-resources", 0.65)),
         # network and services
         "ServiceSelectorMismatch": (("fix-selector", 0.9), ("restart", 0.02)),
-        "ServicePortMismatch": (("fix-target-port", 0.85), ("rollback", 0.3)),
+        "ServicePortMismatch": (("restore-object", 0.85), ("fix-target-port", 0.85), ("rollback", 0.3)),
+        "ServiceProtocolMismatch": _OBJECT,
+        "ServiceWithoutEndpoints": (("restore-object", 0.7), ("restore-replicas", 0.4), ("rollback", 0.3)),
+        "ServiceMissing": (("recreate-missing", 0.85), *_ADDRESS[:2]),
+        "NetworkPolicyBlocking": _OBJECT,
+        "IngressBackendMissing": _OBJECT,
+        "RouteBackendMissing": _OBJECT,
+        "DNSFailure": (("restore-object", 0.75), ("restart-dependency", 0.45)),
         # dependencies
         "DependencyUnavailable": (
             ("rollback-dependency", 0.5),
@@ -99,11 +131,8 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "FailingDependency": (("rollback-dependency", 0.55), ("restart-dependency", 0.5)),
         "FaultyPod": (("evict-pod", 0.8), ("restart", 0.45)),
         "ConnectionPoolExhausted": (("restart", 0.6), ("restart-dependency", 0.4)),
-        "WrongDependencyAddress": (
-            ("restore-references", 0.7),
-            ("rollback", 0.7),
-            ("restore-values", 0.6),
-        ),
+        "WrongDependencyAddress": _ADDRESS,
+        "WrongDependencyPort": _ADDRESS,
         # nodes
         "NodeNotReady": _NODE,
         "NodeMemoryPressure": _NODE,
@@ -112,7 +141,13 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "NodeNetworkUnavailable": _NODE,
         "FaultyNode": _NODE,
         # scaling
-        "ScaledToZero": (("restore-replicas", 0.8),),
+        "ScaledToZero": (("restore-replicas", 0.8), ("restore-object", 0.6)),
+        "AutoscalerMisconfigured": _OBJECT,
+        "AutoscalerAtMaximum": (("restore-object", 0.75),),
+        "DisruptionBudgetBlocksEviction": (("restore-object", 0.75),),
+        # volumes
+        "PersistentVolumeClaimNotFound": (("rollback", 0.7), ("recreate-missing", 0.5)),
+        "VolumeSelectorMismatch": (("restore-object", 0.6), ("rollback", 0.3)),
         "PodsUnavailable": (("restart", 0.4), ("rollback", 0.4)),
     }
 )
@@ -130,6 +165,8 @@ STRATEGIES_OF_ACTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "restartDependency": ("restart-dependency",),
         "resumeRollout": ("resume-rollout",),
         "uncordon": ("uncordon",),
+        "restoreObject": ("restore-object",),
+        "recreateMissing": ("recreate-missing",),
     }
 )
 _SUGGESTED = (0.65, 0.5, 0.4, 0.3)

@@ -119,7 +119,7 @@ def _limits(case: Case, cluster: PlanningCluster, agent: Agent, situation: guard
 
 def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
     age = _seconds_since_change(case, _changed_workload(case, agent))
-    found = [_restores(agent, age)]
+    found = [_restores(agent, age), *_what_it_takes_back(agent)]
     found += [argument for plan in agent.plans if (argument := _serving(plan))]
     found += [
         argument
@@ -144,6 +144,20 @@ def _restores(agent: Agent, age: float | None) -> Argument:
     return Argument("known good", "It goes back to something that worked before.", 0.4)
 
 
+def _what_it_takes_back(agent: Agent) -> list[Argument]:
+    """How long before the fault the change was made that the strategy takes back, where that is no template's."""
+    age = agent.candidate.blueprint.changed_seconds
+    if age is None:
+        return []
+    text, data = f"What it takes back was done {_duration(age)} before the fault was seen", {"seconds": round(age)}
+    if age <= _FRESH_CHANGE_SECONDS:
+        weight = 0.8 if age <= _JUST_CHANGED_SECONDS else 0.4
+        return [Argument("recent change", f"{text}.", weight, data)]
+    if age >= _OLD_CHANGE_SECONDS:
+        return [Argument("recent change", f"{text}: it worked all that time.", -1.0, data)]
+    return [Argument("recent change", f"{text}: not shortly before.", -0.2, data)]
+
+
 def _serving(plan: Plan) -> Argument | None:
     if plan.action is not ActionName.ROLLBACK:
         return None
@@ -162,7 +176,7 @@ def _changed_workload(case: Case, agent: Agent) -> ObjectRef:
 
 def _last_change(case: Case, agent: Agent, age: float | None) -> Argument | None:
     """When the workload's template changed last, seen from the moment the fault was detected."""
-    if age is None:
+    if age is None or agent.candidate.blueprint.changed_seconds is not None:
         return None
     key = agent.candidate.key
     when = (

@@ -4,7 +4,7 @@ from healing.models.action import ActionRun, ActionState
 from healing.models.approval import Approval, ApprovalState
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.models.isolation import Isolation
-from healing.models.known_config import KnownConfig
+from healing.models.known_state import KnownState
 from healing.models.llm_call import LlmCall, LlmCallState
 from healing.models.policy import Policy
 from healing.models.strategy import Strategy, StrategyState
@@ -17,7 +17,7 @@ __all__ = [
     "ApprovalState",
     "HealingEvent",
     "Isolation",
-    "KnownConfig",
+    "KnownState",
     "LlmCall",
     "LlmCallState",
     "PhaseRun",

@@ -49,6 +49,8 @@ class ActionName(StrEnum):
     CORDON = "cordon"
     UNCORDON = "uncordon"
     EVICT = "evict"
+    RESTORE_OBJECT = "restoreObject"
+    RECREATE_MISSING = "recreateMissing"
 
 
 #: What containment does to stop the bleeding; governed by ``containment``, not by ``allowedActions``.

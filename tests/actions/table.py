@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from healing.ports import ObjectRef
+from tests.actions import stages_of_objects
 from tests.actions.live import Namespace, until
+from tests.actions.stage import Stage
 
 AT = "2026-11-23T10:00:00Z"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A target with parameters. ``is_done`` looks at the cluster; ``is_as_before`` after undo (None: nothing to put
-    back). ``spoil`` is another person's change that makes the plan stale."""
-
-    action: str
-    target: ObjectRef
-    is_done: Callable[[], bool]
-    is_as_before: Callable[[], bool] | None
-    spoil: Callable[[], None]
-    parameters: dict[str, Any] = field(default_factory=dict)
-    writes: int = 1
 
 
 def _deployment(ns: Namespace, name: str, **more: Any) -> ObjectRef:
@@ -185,6 +172,7 @@ def evict(ns: Namespace, name: str) -> Stage:
         lambda: _is_gone(ns, pod),
         None,
         lambda: ns.cluster.delete("Pod", ns.name, pod.name, grace_seconds=0),
+        method="POST",
     )
 
 
@@ -208,6 +196,7 @@ def isolate(ns: Namespace, name: str) -> Stage:
         lambda: ns.cluster.delete("Pod", ns.name, pod.name, grace_seconds=0),
         {"event": event, "mode": "soft", "detach": True},
         writes=2,
+        method="POST",
     )
 
 
@@ -250,6 +239,10 @@ def _merge(ns: Namespace, ref: ObjectRef, body: dict[str, Any]) -> None:
 
 
 STAGES: dict[str, Callable[[Namespace, str], Stage]] = {
+    "restore-object": stages_of_objects.restore_object,
+    "restore-object-applied": stages_of_objects.restore_applied,
+    "restore-object-new": stages_of_objects.take_away,
+    "recreate-missing": stages_of_objects.recreate_missing,
     "restart": restart,
     "restart-dependency": restart_dependency,
     "rollback": rollback,

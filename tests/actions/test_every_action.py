@@ -16,7 +16,8 @@ from healing.ports import ObjectRef
 from tests.actions import events
 from tests.actions.counting import Counting, Killed
 from tests.actions.live import Live, Namespace, until
-from tests.actions.table import STAGES, Stage
+from tests.actions.stage import Stage
+from tests.actions.table import STAGES
 
 pytestmark = pytest.mark.django_db
 
@@ -144,8 +145,7 @@ def test_what_may_pass_is_tried_later_and_then_done_once(
 
 def contextless_faults(live: Live, stage: Stage, fault: str, **more: object):  # type: ignore[no-untyped-def]
     """Writes of the stage's namespace meet the fault, reads do not."""
-    method = {"evict": "POST", "isolate": "POST"}.get(stage.action, "PATCH")
-    return live.api_fault(fault, "/api", method, **more)
+    return live.api_fault(fault, "/api", stage.method, **more)
 
 
 @pytest.mark.parametrize("kind", ["restart", "rollback", "scale", "isolate", "evict"])
@@ -155,10 +155,9 @@ def test_a_write_that_arrives_after_its_time_is_not_repeated(
     """The client gives up, the server does it all the same: the next run recognises it."""
     counting = Counting(live.cluster)
     plan = plan_of(counting, stage)
-    method = {"evict": "POST", "isolate": "POST"}.get(stage.action, "PATCH")
     generation = generation_of(live, stage)
     # The dry run comes first and is let through slowly, then the real write runs out of time.
-    with live.api_fault("latency", "/api", method, seconds=0.8), pytest.raises(TryLater):
+    with live.api_fault("latency", "/api", stage.method, seconds=0.8), pytest.raises(TryLater):
         runner_of(counting, seconds=1.2).apply(event, plan, key="k")
     row = runner_of(counting).apply(event, plan, key="k")
     assert row.state == ActionState.APPLIED

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from healing.actions import known_good
+from healing.actions import known_states
 from healing.approvals import service as approvals
 from healing.faults import Severity
 from healing.findings import Finding
@@ -137,7 +137,7 @@ def test_what_went_away_by_itself_is_left_alone(live: Live, ns: Namespace) -> No
 @pytest.mark.django_db(transaction=True)
 def test_a_lost_key_is_put_back_with_the_value_it_had(live: Live, ns: Namespace) -> None:
     config = ns.config_map("settings", {"REGION": "eu-central", "MODE": "fast"})
-    known_good.remember("default", ns.get("ConfigMap", "settings"), timezone.now())
+    known_states.remember("default", ns.get("ConfigMap", "settings"), timezone.now())
     env = [{"name": "REGION", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "REGION"}}}]
     ref = ns.rolled_out(ns.deployment(env=env))
     ns.cluster.patch("ConfigMap", ns.name, "settings", {"data": {"REGION": None}})

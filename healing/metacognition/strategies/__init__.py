@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing.metacognition.strategies import configuration, network, nodes, resources, workloads
+from healing.metacognition.strategies import configuration, network, nodes, resources, states, workloads
 from healing.metacognition.strategies.blueprint import Blueprint, Builder, Step
 
 __all__ = ["STRATEGIES", "Blueprint", "Builder", "Step"]
@@ -27,6 +27,8 @@ STRATEGIES: Mapping[str, Builder] = MappingProxyType(
         "restore-references": configuration.restore_references,
         "restore-keys": configuration.restore_keys,
         "restore-values": configuration.restore_values,
+        "restore-object": states.restore_object,
+        "recreate-missing": states.recreate_missing,
         "fix-selector": network.fix_selector,
         "fix-target-port": network.fix_target_port,
         "restart-dependency": network.restart_dependency,

@@ -23,13 +23,15 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Blueprint:
     """``restores``: it goes back to something that existed, instead of making up a value. ``seconds``: how long it
-    usually takes to show."""
+    usually takes to show. ``changed_seconds``: how long before the fault was seen what it takes back was done; None:
+    unknown, or the template's revisions say."""
 
     title: str
     rationale: str
     steps: tuple[Step, ...]
     restores: bool
     seconds: float
+    changed_seconds: float | None = None
 
 
 Builder = Callable[[Case], Blueprint]

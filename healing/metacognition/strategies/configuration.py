@@ -50,7 +50,7 @@ def restore_keys(case: Case) -> Blueprint:
     return Blueprint(
         f"Put {keys[0]} back into ConfigMap {ref.name}",
         f"ConfigMap {ref.name} had {keys[0]} and lost it.",
-        (*steps, *_carry_on(case)),
+        (*steps, *carry_on(case)),
         restores=True,
         seconds=15,
     )
@@ -65,13 +65,13 @@ def restore_values(case: Case) -> Blueprint:
     return Blueprint(
         f"Give {keys[0]} of ConfigMap {ref.name} its former value, and restart",
         f"{keys[0]} of ConfigMap {ref.name} was changed, and the program refuses the new value.",
-        (*steps, *_carry_on(case)),
+        (*steps, *carry_on(case)),
         restores=True,
         seconds=25,
     )
 
 
-def _carry_on(case: Case) -> list[Step]:
+def carry_on(case: Case) -> list[Step]:
     """A rollout that we paused goes on, once the cause outside of the template is gone."""
     try:
         workload = case.target_workload()

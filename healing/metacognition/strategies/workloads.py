@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from healing.actions import revisions
+from healing.actions import known_states, revisions
 from healing.actions.base import CannotPlan
 from healing.actions.labels import QUARANTINE
 from healing.actions.reading import Workload, controller_of
@@ -102,6 +102,7 @@ def scale_out(case: Case, workload: Workload | None = None) -> Blueprint:
 def restore_replicas(case: Case) -> Blueprint:
     workload = case.workload()
     suggested = case.fact("suggested_replicas")
+    suggested = suggested or known_states.had_replicas(case.event.cluster, workload.ref, before=case.event.detected_at)
     if not suggested:
         raise CannotPlan(f"Nobody knows how many replicas {workload.ref} had before.")
     return Blueprint(
