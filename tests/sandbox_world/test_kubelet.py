@@ -85,7 +85,7 @@ def test_a_pod_ends_at_its_active_deadline() -> None:
     [
         (
             {"resources": {"limits": {"ephemeral-storage": "1Gi"}}}, {},
-            'Container web exceeded its local ephemeral storage limit "1Gi". ',
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
         ),
         (
             {"volumeMounts": [{"name": "cache", "mountPath": "/cache"}]},

@@ -25,12 +25,12 @@ def exceeded_limit(worker: PodWorker) -> str:
             return f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{limit}". '
     limits = {container.name: _limit(container.spec) for container in worker.every()}
     regular = [container.name for container in worker.main]
-    if all(limits[name] for name in regular):
-        total = sum(quantities.parse(limits[name]) for name in regular)
+    if any(limits[name] for name in regular):
+        # Compared with what the whole pod writes, as the kubelet does it: also what those without a limit write.
+        total = sum(quantities.parse(limits[name]) for name in regular if limits[name])
         if sum(used.values()) > total:
             shown = quantities.format_bytes(quantities.parse(str(total)))
-            if len(regular) > 1:
-                return f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
+            return f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
     for name, limit in limits.items():
         if limit and used[name] > quantities.parse(limit):
             return f'Container {name} exceeded its local ephemeral storage limit "{limit}". '
