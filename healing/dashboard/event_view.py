@@ -40,6 +40,8 @@ class FindingView:
     confidence: float
     explanation: str
     evidence: list[EvidenceView]
+    #: what to look at to be surer
+    would_settle: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class EventView:
                 confidence=float(raw.get("confidence") or 0.0),
                 explanation=str(raw.get("explanation", "")),
                 evidence=[by_id[key] for key in raw.get("evidence") or () if key in by_id],
+                would_settle=[str(text) for text in raw.get("would_settle") or ()],
             )
             for raw in self.event.diagnosis.get("findings") or ()
         ]

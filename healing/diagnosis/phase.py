@@ -13,7 +13,7 @@ from healing.deadline import Deadline
 from healing.diagnosis import health, recall
 from healing.diagnosis.advice import consult
 from healing.diagnosis.catalogue import CAUSES
-from healing.diagnosis.collect.live import Collector
+from healing.diagnosis.collect.live import FAR, NEAR, Collector, Reach
 from healing.diagnosis.hypothesis import Hypothesis
 from healing.diagnosis.reasoner import diagnose
 from healing.diagnosis.scene import Scene
@@ -27,6 +27,9 @@ from healing.ports.errors import Unavailable
 
 #: Of the phase's budget, what is left for weighing and for the commit.
 _RESERVE_SECONDS = 2.0
+#: A second look needs this much of the budget, and is taken after a moment.
+_SECOND_LOOK_SECONDS = 6.0
+_PAUSE_SECONDS = 2.0
 #: A diagnosis that found nothing, of a target that is not well.
 NOT_SURE = 0.1
 
@@ -39,17 +42,10 @@ def run(context: PhaseContext) -> PhaseResult:
     started = time.monotonic()
     event = context.event
     target = target_of(event)
-    snapshot, memories = _gather(context, target)
-    context.report(_gathered(snapshot, memories))
     symptoms = frozenset({event.symptom, *(str(s.get("symptom", "")) for s in event.signals)})
-    diagnosis = diagnose(
-        snapshot,
-        target=target,
-        symptom=event.symptom,
-        symptoms=symptoms,
-        memories=memories,
-        on_hypotheses=lambda ranked: _tell(context, ranked),
-    )
+    snapshot, diagnosis = _look(context, target, symptoms, NEAR)
+    if _is_worth_a_second_look(context, snapshot, diagnosis, target, symptoms):
+        snapshot, diagnosis = _look_further(context, target, symptoms, snapshot, diagnosis)
     diagnosis = consult.advise(context, Scene(snapshot, target=target), diagnosis, target, symptoms)
     took = round(time.monotonic() - started, 2)
     best = diagnosis.best
@@ -70,15 +66,65 @@ def run(context: PhaseContext) -> PhaseResult:
     return _diagnosed(context, diagnosis, best, result)
 
 
+def _look(
+    context: PhaseContext, target: ObjectRef, symptoms: frozenset[str], reach: Reach
+) -> tuple[Snapshot, Diagnosis]:
+    snapshot, memories = _gather(context, target, reach)
+    context.report(_gathered(snapshot, memories))
+    diagnosis = diagnose(
+        snapshot,
+        target=target,
+        symptom=context.event.symptom,
+        symptoms=symptoms,
+        memories=memories,
+        on_hypotheses=lambda ranked: _tell(context, ranked),
+    )
+    return snapshot, diagnosis
+
+
+def _confidence(diagnosis: Diagnosis) -> float:
+    return diagnosis.best.confidence if diagnosis.best else 0.0
+
+
+def _is_worth_a_second_look(
+    context: PhaseContext, snapshot: Snapshot, diagnosis: Diagnosis, target: ObjectRef, symptoms: frozenset[str]
+) -> bool:
+    """Not sure, time is left, and the target has not simply recovered."""
+    if _confidence(diagnosis) >= context.policy.confidence_threshold:
+        return False
+    if context.deadline.remaining_seconds() <= _SECOND_LOOK_SECONDS:
+        return False
+    scene = Scene(snapshot, target=target)
+    return diagnosis.best is not None or bool(health.doubts(scene, target, symptoms, context.policy.thresholds))
+
+
+def _look_further(
+    context: PhaseContext, target: ObjectRef, symptoms: frozenset[str], snapshot: Snapshot, diagnosis: Diagnosis
+) -> tuple[Snapshot, Diagnosis]:
+    """The surer of the first look and a second one, which reaches further. Seconds after an onset rates have hardly
+    moved; a moment later they have."""
+    best = diagnosis.best
+    guess = f"the best guess is {best.cause} ({best.confidence:.0%})" if best else "there is no guess"
+    reach = f"{FAR.metrics.total_seconds() / 3600:.0f} h of metrics, {FAR.log_lines} lines of each log, more neighbours"
+    text = f"Not sure yet, {guess}: looking further ({reach})."
+    context.report(Note("looks-further", text, actor_kind=ActorKind.RULE, source="diagnosis"))
+    time.sleep(_PAUSE_SECONDS)
+    try:
+        again, second = _look(context, target, symptoms, FAR)
+    except Unavailable:
+        return snapshot, diagnosis  # the first answer is better than none
+    return (again, second) if _confidence(second) >= _confidence(diagnosis) else (snapshot, diagnosis)
+
+
 def target_of(event: HealingEvent) -> ObjectRef:
     """What the event is to heal."""
     return ObjectRef(event.target_kind, event.target_namespace, event.target_name, event.target_uid)
 
 
-def _gather(context: PhaseContext, target: ObjectRef) -> tuple[Snapshot, list[Evidence]]:
+def _gather(context: PhaseContext, target: ObjectRef, reach: Reach) -> tuple[Snapshot, list[Evidence]]:
     """Cluster and metrics are read by threads while the memory is asked here (it uses the database)."""
     deadline = context.deadline
-    collector = Collector(context.ports, target, now=timezone.now(), deadline=_earlier(context))
+    collector = Collector(context.ports, target, now=timezone.now(), deadline=_earlier(context), reach=reach)
     try:
         collector.start()
         memories = recall.memories(context.event, timeout_seconds=deadline.remaining_seconds(at_most=2.0))
@@ -133,9 +179,10 @@ def _tell(context: PhaseContext, ranked: list[Hypothesis]) -> None:
 def _diagnosed(context: PhaseContext, diagnosis: Diagnosis, best: Finding, result: dict[str, Any]) -> PhaseResult:
     sure = best.confidence >= context.policy.confidence_threshold
     prefix = "" if sure else "Not sure: "
+    settle = "" if sure or not best.would_settle else f" What would settle it: {'; '.join(best.would_settle)}."
     note = Note(
         "diagnosed" if sure else "not-sure",
-        f"{prefix}{CAUSES[best.cause].title} ({best.cause}, {best.confidence:.0%}): {best.explanation}",
+        f"{prefix}{CAUSES[best.cause].title} ({best.cause}, {best.confidence:.0%}): {best.explanation}{settle}",
         data={"cause": best.cause, "object": best.object.as_json(), "confidence": best.confidence},
         actor_kind=ActorKind.RULE,
         source="diagnosis",

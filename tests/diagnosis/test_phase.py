@@ -61,9 +61,12 @@ def ports(sandbox: RunningSandbox, live: KubernetesCluster) -> Iterator[Ports]:
     logs.close()
 
 
-def opened(namespace: str, name: str, symptom: str, message: str = "it does not work") -> HealingEvent:
+def opened(
+    namespace: str, name: str, symptom: str, message: str = "it does not work", **policy_fields: Any
+) -> HealingEvent:
     """An event about the Deployment that waits for its diagnosis."""
-    policy = Policy.objects.create(name="p", spec=PolicySpec(target_namespaces=[namespace]).as_json())
+    spec = PolicySpec(target_namespaces=[namespace], **policy_fields)
+    policy = Policy.objects.create(name="p", spec=spec.as_json())
     target = ObjectRef("Deployment", namespace, name)
     fault = Fault("default", target, symptom, message, Severity.HIGH, SignalSource.WATCH, timezone.now())
     event, _ = engine.open_event(fault, policy)
@@ -98,6 +101,18 @@ def test_a_missing_config_map(ports: Ports, live: KubernetesCluster, namespace: 
     assert diagnosis.graph.nodes
     kinds = list(event.timeline.values_list("kind", flat=True))
     assert kinds[-3:] == ["evidence", "hypotheses", "diagnosed"]
+
+
+def test_who_is_not_sure_looks_further_within_the_budget(ports: Ports, live: KubernetesCluster, namespace: str) -> None:
+    live.create("Deployment", namespace, deployment("quotes", envFrom=[{"configMapRef": {"name": "quotes-config"}}]))
+    eventually(lambda: _waits(live, namespace, "CreateContainerConfigError"))
+    started = time.monotonic()
+    event = through(opened(namespace, "quotes", "CreateContainerConfigError", confidence_threshold=1.0), ports)
+    assert time.monotonic() - started < 15
+    kinds = list(event.timeline.values_list("kind", flat=True))
+    assert kinds[-6:] == ["evidence", "hypotheses", "looks-further", "evidence", "hypotheses", "not-sure"]
+    assert (event.phase, event.cause) == (Phase.PLANNING, "MissingConfigMap")
+    assert event.phase_runs.get(phase=Phase.DIAGNOSING).state == "done"
 
 
 def test_a_crash_whose_log_says_why(ports: Ports, live: KubernetesCluster, namespace: str) -> None:

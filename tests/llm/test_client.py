@@ -22,20 +22,16 @@ from healing.ports.language_model import ModelChoice, Question
 from tests.llm.server import fake_model
 
 # litellm uses what pydantic has deprecated; that is theirs to change.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("litellm_loaded"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
 
 
 def question(seconds: float = 20.0) -> Question:
     return Question("You are a test.", "Say a word.", SCHEMA, timeout_seconds=seconds)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded() -> None:
-    """The import takes seconds; no test's clock pays for it."""
-    with fake_model(lambda _: "{}") as model:
-        LiteLlm().ask(choice(model.url), question(60.0))
 
 
 def choice(url: str) -> ModelChoice:

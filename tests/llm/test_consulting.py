@@ -28,7 +28,7 @@ from tests.llm.server import FakeModel, document_of, fake_model
 __all__ = ["no_qdrant", "use_index"]
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.usefixtures("no_qdrant"),
+    pytest.mark.usefixtures("no_qdrant", "litellm_loaded"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 Obj = dict[str, Any]

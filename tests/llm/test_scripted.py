@@ -15,7 +15,10 @@ from healing.ports.language_model import ModelChoice, Question
 from recist_web.evaluation import scripted_model
 from tests.llm.worlds import TARGET, bad_rollout
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("litellm_loaded"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 
 def a_question() -> tuple[str, digests.Digest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from healing.diagnosis.snapshot import LogKey, Snapshot
 from healing.ports import Ports
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import Forbidden, Invalid, NotFound, SourceError
+from healing.ports.metrics import Series
 from healing.queries import catalogue
 
 log = structlog.get_logger(__name__)
@@ -39,11 +41,25 @@ ESSENTIAL = frozenset({"Pod"})
 _NEIGHBOUR_KINDS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Service", "Event", "ConfigMap", "NetworkPolicy")
 _CALL_SECONDS = 5.0
 _WORKERS = 12
-_LOOK_BACK = timedelta(minutes=30)
-_STEP_SECONDS = 15.0
-_LOG_LINES = 400
-_MOST_NEIGHBOURS = 3
+#: Prometheus is asked in steps of its own interval for the last moments, of these for what was before.
+_STEP_SECONDS, _LEAST_STEP_SECONDS = 15.0, 5.0
+_RECENT_STEPS, _BASELINE_STEPS = 60, 60
 
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a collector looks: back in metrics and logs, into how many namespaces, how many lines of each log."""
+
+    metrics: timedelta = timedelta(minutes=30)
+    logs: timedelta = timedelta(minutes=10)
+    log_lines: int = 400
+    loki_lines: int = 1000
+    neighbours: int = 3
+
+
+#: The first look, and the second, where the first did not settle it.
+NEAR = Reach()
+FAR = Reach(timedelta(hours=3), timedelta(hours=1), log_lines=3000, loki_lines=5000, neighbours=10)
 
 Merge = Callable[[], None]
 
@@ -55,8 +71,11 @@ def _nothing() -> None:
 class Collector:
     """Reads what explains the trouble of ``target``. Use once; `close` gives the threads back without waiting."""
 
-    def __init__(self, ports: Ports, target: ObjectRef, *, now: datetime, deadline: Deadline) -> None:
+    def __init__(
+        self, ports: Ports, target: ObjectRef, *, now: datetime, deadline: Deadline, reach: Reach = NEAR
+    ) -> None:
         self._ports = ports
+        self._reach = reach
         self._target = target
         self._deadline = deadline
         self._pool = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="collect")
@@ -67,6 +86,8 @@ class Collector:
     def start(self) -> None:
         """Ask for objects and metrics, without waiting."""
         namespace = self._target.namespace
+        if self._ports.metrics is not None:
+            self._step = self._pool.submit(self._scrape_seconds)
         for kind in NAMESPACED:
             self._submit(f"kubernetes {kind}", self._list, kind, namespace)
         for kind in CLUSTER_WIDE:
@@ -83,14 +104,18 @@ class Collector:
             for selector in (
                 catalogue.CONTAINER_HISTORY.text(where=where),
                 catalogue.REQUEST_HISTORY.text(names=requests.NAMES, where=where),
+                catalogue.VOLUME_HISTORY.text(where=where),
+                catalogue.NETWORK_HISTORY.text(where=where),
             ):
                 self._submit("metrics", self._range, selector)
+        if self._ports.metrics is not None:
+            self._submit("alerts", self._alerts, namespace)
 
     def finish(self) -> Snapshot:
         """Wait for what was asked, then for neighbours and logs; leaves a little of the deadline."""
         self._join(self._deadline.remaining_seconds() * 0.6)
         scene = Scene(self.snapshot)
-        for namespace in choose.other_namespaces(scene, self._target)[:_MOST_NEIGHBOURS]:
+        for namespace in choose.other_namespaces(scene, self._target)[: self._reach.neighbours]:
             for kind in _NEIGHBOUR_KINDS:
                 self._submit(f"kubernetes {kind} in {namespace}", self._list, kind, namespace)
         if self._started:
@@ -101,6 +126,10 @@ class Collector:
             self._submit("logs", self._pod_log, key)
         if self._ports.logs is not None and self._target.namespace:
             self._submit("loki", self._loki, choose.pod_pattern(scene, bare(self._target)))
+        if self._ports.metrics is not None and (nodes := choose.nodes(scene, bare(self._target))):
+            self._submit(
+                "node metrics", self._range, catalogue.NODE_HISTORY.text(names=catalogue.NODE_NAMES, nodes=nodes)
+            )
         self._join(self._deadline.remaining_seconds() * 0.7)
         if self.snapshot.logs:
             self.snapshot.missing.pop("logs", None)
@@ -163,13 +192,38 @@ class Collector:
 
         return merge
 
-    def _range(self, selector: str) -> Merge:
+    def _scrape_seconds(self) -> float:
+        """How often Prometheus looks, as far as it says so."""
         assert self._ports.metrics is not None
-        end = self.snapshot.now
-        found = self._ports.metrics.query_range(
-            selector, start=end - _LOOK_BACK, end=end, step_seconds=_STEP_SECONDS, timeout_seconds=self._timeout()
-        )
+        try:
+            found = self._ports.metrics.query(catalogue.SCRAPE_INTERVAL.text(), timeout_seconds=self._timeout())
+        except SourceError:
+            return _STEP_SECONDS
+        return next((max(_LEAST_STEP_SECONDS, s.value) for s in found if s.value <= _STEP_SECONDS), _STEP_SECONDS)
+
+    def _range(self, selector: str) -> Merge:
+        """What happened moments ago as finely as it is known, what was before as a baseline."""
+        assert self._ports.metrics is not None
+        end, step = self.snapshot.now, self._step.result(timeout=self._timeout())
+        recent = end - timedelta(seconds=step * _RECENT_STEPS)
+        start = end - self._reach.metrics
+        parts = [(start, recent, max(_STEP_SECONDS, self._reach.metrics.total_seconds() / _BASELINE_STEPS))]
+        parts.append((recent + timedelta(seconds=step), end, step))
+        points: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+        for begin, until, every in parts:
+            for one in self._ports.metrics.query_range(
+                selector, start=begin, end=until, step_seconds=every, timeout_seconds=self._timeout()
+            ):
+                points.setdefault(tuple(sorted(one.labels.items())), []).extend(one.points)
+        found = [Series(dict(labels), tuple(known)) for labels, known in points.items()]
         return lambda: self.snapshot.series.extend(found)
+
+    def _alerts(self, namespace: str) -> Merge:
+        assert self._ports.metrics is not None
+        query = catalogue.FIRING_ALERTS.text(namespace=namespace)
+        found = self._ports.metrics.query(query, timeout_seconds=self._timeout())
+        alerts = [{"labels": dict(sample.labels), "state": "firing"} for sample in found if sample.value > 0]
+        return lambda: self.snapshot.alerts.extend(alerts)
 
     def _pod_log(self, key: LogKey) -> Merge:
         try:
@@ -178,7 +232,7 @@ class Collector:
                 key.pod,
                 key.container,
                 previous=key.previous,
-                tail_lines=_LOG_LINES,
+                tail_lines=self._reach.log_lines,
                 timeout_seconds=self._timeout(),
             )
         except (Invalid, NotFound):
@@ -190,9 +244,9 @@ class Collector:
         end = self.snapshot.now
         lines = self._ports.logs.query_range(
             catalogue.POD_LOGS.text(where=f'namespace="{self._target.namespace}",pod=~"{pods}"'),
-            start=end - timedelta(minutes=10),
+            start=end - self._reach.logs,
             end=end + timedelta(seconds=1),
-            limit=1000,
+            limit=self._reach.loki_lines,
             timeout_seconds=self._timeout(),
         )
         texts: dict[LogKey, list[str]] = {}
