@@ -14,6 +14,7 @@ from healing.sandbox.faults import FaultInjector
 from healing.sandbox.ports import Object
 from healing.sandbox.scenarios import Scenario, ScenarioRunner
 from healing.sandbox.signals import Signals
+from healing.sandbox.webhook_calls import WebhookCalls
 from healing.sandbox.world import Settings, World
 
 
@@ -55,12 +56,14 @@ def build(
     world = World(api, runtime, nodes=nodes, clock=clock, settings=settings, control_plane=True)
     api.log_source = world.log_source
     runtime.attach(api)
+    api.webhook_call = WebhookCalls(runtime)
     if scenario is not None:
         cluster_dns.install(api)
         if any(str(m.get("apiVersion", "")).startswith(GATEWAY_GROUP) for m in _all_manifests(scenario)):
             install_gateway_api(api)
 
     runtime.reachable = world.reachable
+    world.on_proxy.append(runtime.proxy_changed)
     injector = FaultInjector(api, runtime, world)
     signals = Signals(world, runtime, api, injector=injector)
     runner = (

@@ -90,6 +90,47 @@ def test_an_expired_certificate_stays_until_the_server_starts_again() -> None:
     play(story)
 
 
+def test_what_is_in_an_empty_dir_outlives_its_container() -> None:
+    def written(bench: Bench) -> int:
+        [pod] = bench.pods("reports", NS)
+        logs = bench.sandbox.world.log_source
+        return sum(used.ephemeral_bytes for used in logs.usage(pod["metadata"]["uid"]).values())
+
+    def release(bench: Bench, spec: Object, container: Object) -> None:
+        def change(body: Object) -> None:
+            inner = body["spec"]["template"]["spec"]
+            inner.update(spec)
+            inner["containers"][0].update(container)
+
+        bench.change("deployments.apps", "reports", change, NS)
+
+    async def story(bench: Bench) -> None:
+        release(
+            bench, {"volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "4Gi"}}]},
+            {"volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]},
+        )  # fmt: skip
+        await bench.until("released", lambda: all_well(bench) and len(bench.pods("reports", NS)) == 1, 40)
+        [pod] = bench.pods("reports", NS)
+        inject(bench, "disk-fill", namespace=NS, workload="reports", bytes_per_second="20Mi", scope="process")
+        await asyncio.sleep(10)
+        before = written(bench)
+        assert before > 100 << 20
+        inject(bench, "harmless-restart", namespace=NS, workload="reports")
+
+        def restarted() -> bool:
+            statuses = bench.pods("reports", NS)[0]["status"]["containerStatuses"]
+            return bool(statuses[0]["restartCount"] == 1 and statuses[0]["ready"])
+
+        await bench.until("restarted", restarted, 30)
+        assert written(bench) >= before
+        assert bench.pods("reports", NS)[0]["metadata"]["uid"] == pod["metadata"]["uid"]
+        bench.sandbox.cluster.delete("pods", NS, pod["metadata"]["name"], user=_PERSON)
+        await bench.until("replaced", lambda: all_well(bench) and len(bench.pods("reports", NS)) == 1, 40)
+        assert written(bench) == 0
+
+    play(story)
+
+
 WRONG = [
     ("api", {"BILLING_URL": "http://billing:443"}, "Client sent an HTTP request to an HTTPS server"),
     ("web", {"API_URL": "https://api:80"}, "wrong version number"),
@@ -109,7 +150,7 @@ def test_wrong_configuration_of_clients_shows_in_their_own_words(chosen: list[tu
             template = bench.sandbox.cluster.get("deployments.apps", NS, workload)["spec"]["template"]  # type: ignore[index]
             set_env(bench, workload, **values)
             await bench.until(words, lambda w=workload, t=words: bool(bench.lines(w, t)), 40)  # type: ignore[misc]
-            assert not bench.health(workload)["well"], values
+            await bench.until(f"{values} harms", lambda w=workload: not bench.health(w)["well"], 5)  # type: ignore[misc]
 
             def put_back(body: Object, template: Object = template) -> None:
                 body["spec"]["template"] = template

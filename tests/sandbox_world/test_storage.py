@@ -167,3 +167,35 @@ def test_a_claim_grows_only_where_its_class_allows_it() -> None:
         assert said(lab, "Resizing")
 
     in_lab(scene)
+
+
+def test_a_claim_beyond_the_quota_is_told_of_at_its_stateful_set() -> None:
+    async def scene(lab: Lab) -> None:
+        lab.create(
+            "resourcequotas", {"metadata": {"name": "claims"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}}
+        )
+        template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db:1"}]}}
+        spec = {
+            "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template,
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+            }}],
+        }  # fmt: skip
+        lab.create("statefulsets.apps", {"metadata": {"name": "db"}, "spec": spec})
+        await lab.until(lambda: len(lab.events("FailedCreate", "StatefulSet")) == 2)
+        refused = (
+            'persistentvolumeclaims "data-db-0" is forbidden: exceeded quota: claims, '
+            "requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0"
+        )
+        assert said(lab, "FailedCreate") == {
+            f"create Claim data-db-0 for Pod db-0 in StatefulSet db failed error: {refused}",
+            f"create Pod db-0 in StatefulSet db failed error: failed to create PVC data-db-0: {refused}",
+        }
+        await lab.sleep(30)
+        counts = {e["count"] for e in lab.events("FailedCreate")}
+        assert all(8 <= count <= 16 for count in counts), "again and again, ever more seldom"
+        assert not lab.pods("db")
+        lab.mutate("resourcequotas", "claims", lambda q: q["spec"].update(hard={"persistentvolumeclaims": "1"}))
+        await lab.until(lambda: lab.pods("db"), 60)
+
+    in_lab(scene)

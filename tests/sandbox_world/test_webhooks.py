@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from healing.sandbox.api.webhooks import Review
 from healing.sandbox.ports import ApiError, Object
 from tests.sandbox_world.lab import PERSON, Lab
 from tests.sandbox_world.test_workloads import in_lab, scale
@@ -42,7 +43,7 @@ def test_pods_are_refused_until_the_webhook_has_endpoints() -> None:
         lab.cluster.create(VALIDATING, None, configuration(), user=PERSON)
         lab.mutate("deployments.apps", "web", scale(2))
         await lab.until(lab.is_rolled_out, 60)
-        lab.cluster.webhook_call = lambda _service, _timeout: "context deadline exceeded"
+        lab.cluster.webhook_call = lambda *_: Review("context deadline exceeded")
         with pytest.raises(ApiError, match="context deadline exceeded"):
             lab.mutate("pods", lab.pods()[0]["metadata"]["name"], lambda p: p["metadata"]["labels"].update(a="b"))
 
@@ -59,5 +60,30 @@ def test_who_is_not_concerned_passes(lenient: Object) -> None:
         lab.cluster.create(VALIDATING, None, lenient, user=PERSON)
         lab.deployment()
         await lab.until(lab.is_rolled_out)
+
+    in_lab(scene)
+
+
+def test_a_webhook_that_denies_is_quoted() -> None:
+    async def scene(lab: Lab) -> None:
+        lab.deployment("guard")
+        lab.service("guard", selector={"app": "guard"})
+        await lab.until(lambda: lab.is_rolled_out("guard"))
+        await lab.sleep(2)
+        lab.cluster.create(VALIDATING, None, configuration(), user=PERSON)
+        asked = []
+
+        def answer(_service: Object, _timeout_seconds: float, request: Object) -> Review:
+            asked.append(request["operation"])
+            return Review(denied="team" not in request["object"]["metadata"]["labels"], message="say whose it is")
+
+        lab.cluster.webhook_call = answer
+        lab.deployment()
+        await lab.until(lambda: lab.events("FailedCreate", "ReplicaSet"))
+        words = 'Error creating: admission webhook "guard.example.com" denied the request: say whose it is'
+        assert {e["message"] for e in lab.events("FailedCreate")} == {words}
+        lab.mutate("deployments.apps", "web", lambda d: d["spec"]["template"]["metadata"]["labels"].update(team="a"))
+        await lab.until(lab.is_rolled_out)
+        assert asked
 
     in_lab(scene)

@@ -1,11 +1,13 @@
-"""Admission webhooks: which ones a request meets, and what happens when they cannot be reached.
+"""Admission webhooks: which ones a request meets, what they answer, and what happens when they cannot be reached.
 
-What a webhook answers is up to ``call``; without one, a webhook whose Service has ready endpoints admits everything.
+What a webhook answers is up to ``webhook_call``; without one, a webhook whose Service has ready endpoints admits
+everything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from healing.sandbox.api import errors
@@ -19,8 +21,21 @@ if TYPE_CHECKING:
 
 GROUP = "admissionregistration.k8s.io"
 CONFIGURATIONS = (f"mutatingwebhookconfigurations.{GROUP}", f"validatingwebhookconfigurations.{GROUP}")
-#: (Service reference, timeout in seconds) -> why the call fails, in the words of Go's HTTP client; empty if it does not
-WebhookCall = Callable[[Object, float], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A webhook's answer."""
+
+    #: why the call fails, in the words of Go's HTTP client; empty if it does not
+    problem: str = ""
+    denied: bool = False
+    #: why it was denied
+    message: str = ""
+
+
+#: (Service reference, timeout in seconds, the request of the AdmissionReview) -> its answer
+WebhookCall = Callable[[Object, float, Object], Review]
 #: what runs inside the control plane is not held up by webhooks, or nothing could be repaired
 _EXEMPT = frozenset({"events", "leases.coordination.k8s.io", "nodes", *CONFIGURATIONS})
 
@@ -42,16 +57,23 @@ def default_configuration(obj: Object) -> None:
 def check_webhooks(
     server: ApiServer, resource: ResourceType, obj: Object, operation: str, *, subresource: str = ""
 ) -> None:
-    """500 `ApiError` when a webhook that must be asked cannot be."""
+    """500 `ApiError` when a webhook that must be asked cannot be, 403 when one denies the request."""
     if resource.storage in _EXEMPT:
         return
+    request: Object = {
+        "operation": operation, "subResource": subresource, "resource": {"group": resource.group,
+        "resource": resource.plural}, "namespace": obj["metadata"].get("namespace") or "",
+        "name": obj["metadata"].get("name") or "", "object": obj,
+    }  # fmt: skip
     for webhook in _concerned(server, resource, obj, operation, subresource):
         service = (webhook.get("clientConfig") or {}).get("service")
         if service is None:
             continue  # an address outside the cluster, which is none of the sandbox's business
-        problem = _problem(server, service, float(webhook.get("timeoutSeconds") or 10))
-        if problem and webhook.get("failurePolicy", "Fail") == "Fail":
-            raise _failed(webhook, service, problem)
+        review = _ask(server, service, float(webhook.get("timeoutSeconds") or 10), request)
+        if review.problem and webhook.get("failurePolicy", "Fail") == "Fail":
+            raise _failed(webhook, service, review.problem)
+        if review.denied:
+            raise _denied(webhook, review.message)
 
 
 def _concerned(
@@ -88,15 +110,20 @@ def _selected(server: ApiServer, webhook: Object, obj: Object) -> bool:
     return selector_matches(webhook.get("objectSelector") or {}, labels_of(obj))
 
 
-def _problem(server: ApiServer, service: Object, timeout_seconds: float) -> str:
+def _ask(server: ApiServer, service: Object, timeout_seconds: float, request: Object) -> Review:
     namespace, name = service["namespace"], service["name"]
     if server.get("services", namespace, name) is None:
-        return f'service "{name}" not found'
+        return Review(f'service "{name}" not found')
     slices = server.list("endpointslices.discovery.k8s.io", namespace, {"kubernetes.io/service-name": name})
     ready = any((e.get("conditions") or {}).get("ready") for item in slices for e in item.get("endpoints") or ())
     if not ready:
-        return f'no endpoints available for service "{name}"'
-    return server.webhook_call(service, timeout_seconds) if server.webhook_call is not None else ""
+        return Review(f'no endpoints available for service "{name}"')
+    return server.webhook_call(service, timeout_seconds, request) if server.webhook_call is not None else Review()
+
+
+def _denied(webhook: Object, message: str) -> ApiError:
+    start = f'admission webhook "{webhook["name"]}" denied the request'
+    return errors.failure(403, "Forbidden", f"{start}: {message}" if message else f"{start} without explanation")
 
 
 def _failed(webhook: Object, service: Object, problem: str) -> ApiError:

@@ -86,6 +86,16 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionRule:
+    """What an admission webhook asks of objects."""
+
+    #: a CEL expression over ``object`` and ``request`` that holds for what is admitted; empty: nothing is
+    expression: str = ""
+    #: what it says when it denies
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One program's nature. Times in seconds, memory in bytes, CPU in cores."""
 
@@ -157,6 +167,8 @@ class Program:
     ignores_sigterm: bool = False
     exit_code_on_term: int = 0
     crash: Crash | None = None
+    #: of a program behind an admission webhook
+    admission: tuple[AdmissionRule, ...] = ()
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
@@ -198,6 +210,8 @@ def apply_changes(base: Program, changes: dict[str, Any], where: str) -> Program
             values[key] = tuple(_record(CallSpec, item, f"{at}[{i}]") for i, item in enumerate(_list(value, at)))
         elif key == "required_config":
             values[key] = tuple(_record(ConfigKey, item, f"{at}[{i}]") for i, item in enumerate(_list(value, at)))
+        elif key == "admission":
+            values[key] = tuple(_record(AdmissionRule, item, f"{at}[{i}]") for i, item in enumerate(_list(value, at)))
         elif key == "crash":
             values[key] = None if value is None else _record(Crash, value, at)
         elif key in _TUPLES:

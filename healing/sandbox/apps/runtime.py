@@ -175,6 +175,11 @@ class AppRuntime:
         """The routes of the cluster it is attached to."""
         return self._wiring
 
+    def proxy_changed(self, node: str, runs: bool) -> None:  # noqa: FBT001 -- a callback
+        """A node's kube-proxy stopped, and endpoints that come later are not known there; or it started again."""
+        if self._wiring is not None:
+            (self._wiring.renew_rules if runs else self._wiring.freeze_rules)(node)
+
     def servers(self) -> list[ServerProcess]:
         return [server for server in self._servers.values() if server.running]
 

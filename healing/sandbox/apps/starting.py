@@ -38,6 +38,7 @@ class ReplacedProcess(ScriptProcess):
             super().advance(now)
             if self.becomes is not None:
                 self.server = self.make_server(now)
+                self.server.disk = self.disk
         if self.server is not None:
             self.exit = self.server.poll(now)
             self.memory_bytes, self.cpu_cores = self.server.memory_bytes, self.server.cpu_cores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from healing.sandbox.apps.disk import Volume
+from healing.sandbox.apps.disk import Disk, Volume
 from healing.sandbox.apps.process import BaseProcess
 from healing.sandbox.apps.program import DefinitionError, parse_bytes
 from healing.sandbox.ports import Cluster, Object
@@ -15,6 +15,8 @@ class Volumes:
 
     def __init__(self) -> None:
         self._volumes: dict[tuple[str, str], Volume] = {}
+        #: by pod uid and container; what is in an emptyDir stays until the pod goes
+        self._scratch: dict[tuple[str, str], tuple[Disk, str, str]] = {}
 
     def mount(self, cluster: Cluster, process: BaseProcess) -> None:
         """Give a starting process the disk its container writes to: its first claim, else the machine's."""
@@ -27,12 +29,19 @@ class Volumes:
             return
         node = cluster.get("nodes", None, start.node_name) if start.node_name else None
         text = ((node or {}).get("status", {}).get("capacity") or {}).get("ephemeral-storage", "0")
+        if _writes_to_empty_dir(pod or {}, start.container):
+            known = self._scratch.setdefault(process.key, (process.disk, start.namespace, start.pod_name))
+            process.disk = known[0]
         process.disk.ephemeral_room_bytes = _size(text)
 
     def refresh(self, cluster: Cluster) -> None:
         """Follow claims that were made larger or are gone."""
         for key in list(self._volumes):
             self._measure(cluster, key)
+        for key, (_disk, namespace, name) in list(self._scratch.items()):
+            pod = cluster.get("pods", namespace, name)
+            if pod is None or pod["metadata"]["uid"] != key[0]:
+                del self._scratch[key]
 
     def _measure(self, cluster: Cluster, key: tuple[str, str]) -> None:
         claim = cluster.get("persistentvolumeclaims", *key)
@@ -60,6 +69,22 @@ def _claims(pod: Object, container: str) -> Iterator[str]:
             for mount in found.get("volumeMounts") or ():
                 if mount["name"] in claims and not mount.get("readOnly"):
                     yield claims[mount["name"]]
+
+
+def _writes_to_empty_dir(pod: Object, container: str) -> bool:
+    """On the machine's disk, that is: one in memory is not counted as storage."""
+    spec = pod.get("spec") or {}
+    empty = {
+        volume["name"]
+        for volume in spec.get("volumes") or ()
+        if "emptyDir" in volume and (volume["emptyDir"] or {}).get("medium") != "Memory"
+    }
+    return any(
+        mount["name"] in empty and not mount.get("readOnly")
+        for found in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+        if found["name"] == container
+        for mount in found.get("volumeMounts") or ()
+    )
 
 
 def _size(text: object) -> float:

@@ -65,17 +65,13 @@ def control_plane_failure(scene: Scene) -> Outcome:
     if component not in COMPONENTS:
         raise FaultError(f"component: {component!r} is none of {', '.join(COMPONENTS)}")
     node = _node(scene) if component == "kube-proxy" else ""
-    world, wiring = cast("ControlPlane", scene.world), scene.runtime.wiring
+    world = cast("ControlPlane", scene.world)
     if not hasattr(world, "stop_component"):
         raise FaultError("this world's control plane cannot be stopped")
     world.stop_component(component, node)
-    if node and wiring is not None:
-        wiring.freeze_rules(node)  # endpoints that come later are not known there
 
     def undo() -> None:
         world.start_component(component, node)
-        if node and wiring is not None:
-            wiring.renew_rules(node)
 
     target = {"kind": "ControlPlane", "namespace": "kube-system", "name": component}
     if node:

@@ -73,20 +73,22 @@ class ComponentHandle:
 
     name: str
     _switch: Supervised
-    #: told of each stop and start
-    _changed: Callable[[], None]
+    #: told of each stop and start, with whether it runs now
+    _changed: Callable[[bool], None]
 
     @property
     def running(self) -> bool:
         return self._switch.running
 
     def stop(self) -> None:
-        self._switch.stop()
-        self._changed()
+        if self.running:
+            self._switch.stop()
+            self._changed(False)
 
     def start(self) -> None:
-        self._switch.start()
-        self._changed()
+        if not self.running:
+            self._switch.start()
+            self._changed(True)
 
 
 @dataclass(slots=True)

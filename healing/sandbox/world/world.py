@@ -40,8 +40,10 @@ class World:
         self.log_source: LogSource = self._fleet
         self._scheduler = Supervised(lambda: [Scheduler(self._context)])
         self._controllers = Supervised(lambda: [controller(self._context) for controller in CONTROLLERS])
-        #: kube-proxy has no part here: who routes traffic asks `has_proxy`
+        #: kube-proxy has no part here: who routes traffic listens at `on_proxy`
         self._proxies = {name: Supervised(lambda: ()) for name in self._fleet.agents}
+        #: told of each kube-proxy that stops (False) or starts again: who routes traffic keeps the node's rules
+        self.on_proxy: list[Callable[[str, bool], None]] = []
         self._gitops = GitOpsController(self._context)
         self._parts: list[Controller] = [self._controllers, self._scheduler, self._fleet, self._gitops]
         addresses = [(agent.name, agent.ip) for agent in self._fleet.agents.values()]
@@ -68,7 +70,13 @@ class World:
             switch = self._proxies[node]
         else:
             switch = self._scheduler if name == "scheduler" else self._controllers
-        return ComponentHandle(name, switch, self._system_pods.changed)
+
+        def changed(runs: bool) -> None:  # noqa: FBT001 -- a callback
+            self._system_pods.changed()
+            for listener in self.on_proxy if name == "kube-proxy" else ():
+                listener(node, runs)
+
+        return ComponentHandle(name, switch, changed)
 
     def stop_component(self, name: str, node: str = "") -> None:
         self.component(name, node).stop()

@@ -16,7 +16,7 @@ from healing.sandbox.api import errors
 from healing.sandbox.api.authn import Authenticator
 from healing.sandbox.api.authz import Access, Authorizer
 from healing.sandbox.api.cluster import ApiServer
-from healing.sandbox.api.http import discovery
+from healing.sandbox.api.http import discovery, resource_metrics
 from healing.sandbox.api.http.bodies import read_body
 from healing.sandbox.api.http.faults import ApiFaults, DropConnection, parse_fault
 from healing.sandbox.api.http.listing import list_objects
@@ -53,6 +53,8 @@ class ApiApp:
 
     def __init__(self, server: ApiServer, *, anonymous_is_admin: bool = True, extra: Sequence[BaseRoute] = ()) -> None:
         self.server = server
+        if server.log_source is not None:  # there are kubelets, whom metrics-server asks
+            resource_metrics.install(server.registry)
         self.authenticator = Authenticator(server, anonymous_is_admin=anonymous_is_admin)
         self.authorizer = Authorizer(server)
         self.watches = WatchHub()
@@ -172,6 +174,8 @@ class ApiApp:
         return self._dispatch(call, verb)
 
     def _dispatch(self, call: Call, verb: str) -> Response:
+        if call.resource.group == resource_metrics.GROUP:
+            return JsonResponse(resource_metrics.answer(self.server, call, verb))
         if verb == "list":
             return list_objects(self.server, call.resource, call.target, call.query, call.accept)
         handlers = {

@@ -108,8 +108,16 @@ class StatefulSetController(Reconciler):
         body["spec"]["hostname"] = name
         if spec.get("serviceName"):
             body["spec"]["subdomain"] = spec["serviceName"]
-        for claim_template in spec.get("volumeClaimTemplates") or ():
-            self._ensure_claim(stateful, claim_template, name, body)
+        refusals = [
+            found
+            for claim_template in spec.get("volumeClaimTemplates") or ()
+            if (found := self._ensure_claim(stateful, claim_template, name, body))
+        ]
+        if refusals:
+            listed = refusals[0] if len(refusals) == 1 else f"[{', '.join(refusals)}]"
+            message = f"create Pod {name} in StatefulSet {metadata['name']} failed error: {listed}"
+            self._event(stateful, "Warning", "FailedCreate", message)
+            raise RetryLaterError
         try:
             self.cluster.create("pods", metadata["namespace"], body, user=self.user)
         except ApiError as error:
@@ -121,14 +129,15 @@ class StatefulSetController(Reconciler):
         message = f"create Pod {name} in StatefulSet {metadata['name']} successful"
         self._event(stateful, "Normal", "SuccessfulCreate", message)
 
-    def _ensure_claim(self, stateful: Object, claim_template: Object, pod_name: str, body: Object) -> None:
+    def _ensure_claim(self, stateful: Object, claim_template: Object, pod_name: str, body: Object) -> str:
+        """Mount the pod's claim, made if it is not there yet; why it could not be made, else an empty text."""
         volume = claim_template["metadata"]["name"]
         claim_name = f"{volume}-{pod_name}"
         namespace = stateful["metadata"]["namespace"]
         volumes = [v for v in body["spec"].get("volumes") or () if v["name"] != volume]
         body["spec"]["volumes"] = [*volumes, {"name": volume, "persistentVolumeClaim": {"claimName": claim_name}}]
         if self.cluster.get("persistentvolumeclaims", namespace, claim_name) is not None:
-            return
+            return ""
         made: Object = {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -138,9 +147,16 @@ class StatefulSetController(Reconciler):
             },
             "spec": copy.deepcopy(claim_template["spec"]),
         }
-        self.cluster.create("persistentvolumeclaims", namespace, made, user=self.user)
-        message = f"create Claim {claim_name} Pod {pod_name} in StatefulSet {stateful['metadata']['name']} success"
+        owner = stateful["metadata"]["name"]
+        try:
+            self.cluster.create("persistentvolumeclaims", namespace, made, user=self.user)
+        except ApiError as error:
+            message = f"create Claim {claim_name} for Pod {pod_name} in StatefulSet {owner} failed error: {error}"
+            self._event(stateful, "Warning", "FailedCreate", message)
+            return f"failed to create PVC {claim_name}: {error}"
+        message = f"create Claim {claim_name} Pod {pod_name} in StatefulSet {owner} success"
         self._event(stateful, "Normal", "SuccessfulCreate", message)
+        return ""
 
     def _delete(self, stateful: Object, pod: Object) -> None:
         if pod["metadata"].get("deletionTimestamp"):

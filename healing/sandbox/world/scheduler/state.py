@@ -139,7 +139,6 @@ class ClusterState:
             self._waiting.get(name, {}).pop(uid, None)
         return True
 
-
     def nominate(self, pod: Object) -> None:
         """Keep the node in the unbound pod's status for it, or none if it names none."""
         uid, name = pod["metadata"]["uid"], (pod.get("status") or {}).get("nominatedNodeName")
