@@ -151,7 +151,10 @@ def grouped(series: Iterable[Series], key: Callable[[Mapping[str, str]], str]) -
 
 
 def _thinned(points: Points, most: int) -> Points:
+    """At most so many points: of the older half of them fewer, the newest all, for what is new shows there."""
     if len(points) <= most:
         return points
-    step = len(points) / most
-    return tuple(points[min(len(points) - 1, round((i + 1) * step) - 1)] for i in range(most))
+    newest = most // 2
+    older, room = points[:-newest], most - newest
+    step = len(older) / room
+    return (*(older[min(len(older) - 1, round((i + 1) * step) - 1)] for i in range(room)), *points[-newest:])

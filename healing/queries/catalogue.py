@@ -109,6 +109,55 @@ REQUEST_HISTORY = Query(
     "diagnosis (range query)",
     example=MappingProxyType({"names": "(?:.*_)?(?:http|grpc).*_(?:total|count|sum)", "where": 'namespace="shop"'}),
 )
+VOLUME_HISTORY = Query(
+    "volume-history",
+    '{__name__=~"kubelet_volume_stats_(?:capacity|available|used)_bytes",$where}',
+    "How full the claims are.",
+    "bytes",
+    ("namespace", "persistentvolumeclaim"),
+    "diagnosis (range query)",
+    example=MappingProxyType({"where": 'namespace="shop"'}),
+)
+NETWORK_HISTORY = Query(
+    "network-history",
+    '{__name__=~"container_network_(?:receive|transmit)_(?:packets_dropped|errors)_total",$where}',
+    "Packets that pods lose.",
+    "packets",
+    ("namespace", "pod"),
+    "diagnosis (range query)",
+    example=MappingProxyType({"where": 'namespace="shop"'}),
+)
+NODE_HISTORY = Query(
+    "node-history",
+    '{__name__=~"$names",node=~"$nodes"} or {__name__=~"$names",instance=~"(?:$nodes)(?::[0-9]+)?"}',
+    "Clocks, retransmissions and lost packets of the machines that the target and what it calls run on.",
+    "seconds, segments, packets",
+    ("node", "instance", "device"),
+    "diagnosis (range query)",
+    example=MappingProxyType({"names": "node_timex_offset_seconds|node_time_seconds", "nodes": "node-1|node-2"}),
+)
+#: Of virtual devices there is one a pod: the machine's own tell what is wrong with it.
+NODE_NAMES = (
+    "node_timex_offset_seconds|node_time_seconds|node_netstat_Tcp_RetransSegs"
+    "|node_network_(?:receive|transmit)_(?:drop|errs)_total"
+)
+SCRAPE_INTERVAL = Query(
+    "scrape-interval",
+    "15 / quantile(0.5, count_over_time(up[15s]))",
+    "Seconds between two samples, at most 15: what happened moments ago is asked for in such steps.",
+    "seconds",
+    (),
+    "diagnosis",
+)
+FIRING_ALERTS = Query(
+    "firing-alerts",
+    'ALERTS{alertstate="firing",namespace=~"$namespace|"}',
+    "Alerts that fire about the namespace, or about no namespace (nodes, volumes).",
+    "alerts",
+    ("alertname", "namespace", "pod", "node", "service"),
+    "diagnosis",
+    example=MappingProxyType({"namespace": "shop"}),
+)
 POD_LOGS = Query(
     "pod-logs",
     "{$where}",
@@ -151,5 +200,10 @@ CATALOGUE: tuple[Query, ...] = (
     *RATES.values(),
     CONTAINER_HISTORY,
     REQUEST_HISTORY,
+    VOLUME_HISTORY,
+    NETWORK_HISTORY,
+    NODE_HISTORY,
+    SCRAPE_INTERVAL,
+    FIRING_ALERTS,
     POD_LOGS,
 )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from healing.diagnosis import reading as r
 from healing.diagnosis.calls import is_cluster_name
 from healing.diagnosis.hypothesis import bare
-from healing.diagnosis.scene import Container, Scene, containers_of, is_ready
+from healing.diagnosis.scene import Container, Scene, containers_of, is_ready, node_of
 from healing.diagnosis.snapshot import LogKey
 from healing.ports.cluster import ObjectRef
 
 _PODS_OF_TARGET, _PODS_OF_OTHERS, _MOST_OTHERS = 3, 2, 5
 MOST_LOGS = 24
+_MOST_NODES = 30
 
 
 def logs(scene: Scene, target: ObjectRef) -> list[LogKey]:
@@ -74,6 +76,23 @@ def pod_pattern(scene: Scene, target: ObjectRef) -> str:
     else:
         names = [target.name]
     return "|".join(f"{name}(-.*)?" for name in names)
+
+
+def nodes(scene: Scene, target: ObjectRef) -> str:
+    """A regular expression for names and addresses of the nodes that the target, what it calls and who calls it run on,
+    or are to be compared with; empty: none is known."""
+    own = scene.calls.backends.get(target, set()) if target.kind == "Service" else {target}
+    near = [*own, *(c for w in own for c in (*_callees(scene, w), *scene.calls.callers_of(w)))]
+    wanted = [target.name] if target.kind == "Node" else [node_of(p) for w in near for p in scene.pods.get(bare(w), ())]
+    wanted += [
+        r.text(node, "metadata", "name") for node in scene.snapshot.of_kind("Node")
+    ]  # peers, while there is room
+    found: list[str] = []
+    for name in list(dict.fromkeys(n for n in wanted if n))[:_MOST_NODES]:
+        node = scene.snapshot.get("Node", "", name)
+        found.append(name)
+        found += [r.text(a, "address") for a in r.dicts(node or {}, "status", "addresses")]
+    return "|".join(re.escape(n).replace("\\", "\\\\") for n in dict.fromkeys(found) if n)
 
 
 def _callees(scene: Scene, workload: ObjectRef) -> set[ObjectRef]:
