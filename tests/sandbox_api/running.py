@@ -25,8 +25,8 @@ _Result = TypeVar("_Result")
 class RunningApi:
     """``call`` runs code on the server's loop, where objects may be touched directly."""
 
-    def __init__(self, *, anonymous_is_admin: bool = True) -> None:
-        self.server = ApiServer()
+    def __init__(self, *, anonymous_is_admin: bool = True, server: ApiServer | None = None) -> None:
+        self.server = server or ApiServer()
         self.app = ApiApp(self.server, anonymous_is_admin=anonymous_is_admin)
         self._listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"

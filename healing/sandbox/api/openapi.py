@@ -253,8 +253,12 @@ class OpenApi:
             references[resource.plural] = f"{prefix}{name}"
         return schemas.done, references
 
+    def _described(self, group: str, version: str) -> list[ResourceType]:
+        """Those with a schema: all but what another server adds (metrics-server has documents of its own)."""
+        return [item for item in self._registry.in_version(group, version) if item.custom is not None or item.model]
+
     def _v3(self, group: str, version: str) -> Object:
-        resources = self._registry.in_version(group, version)
+        resources = self._described(group, version)
         schemas, references = self._document(resources, "#/components/schemas/", group, version)
         return {
             "openapi": "3.0.0",
@@ -268,7 +272,7 @@ class OpenApi:
         paths: Object = {}
         for group, versions in self._registry.groups.items():
             for version in versions:
-                resources = self._registry.in_version(group, version)
+                resources = self._described(group, version)
                 schemas, references = self._document(resources, "#/definitions/", group, version)
                 definitions.update(schemas)
                 paths.update(_paths(resources, references, v3=False))
