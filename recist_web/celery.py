@@ -5,8 +5,10 @@ idempotent and cheap; their schedule is the table below, where it can be seen at
 """
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_ready
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
@@ -18,6 +20,17 @@ app = Celery("recist")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in QUEUES]
 app.autodiscover_tasks(["healing", "knowledge"])
+
+
+@worker_ready.connect
+def _load_the_language_model(sender: Any, **_: Any) -> None:
+    """Its library takes seconds to import: before the first diagnosis needs it, where a model is configured."""
+    from django.conf import settings  # noqa: PLC0415 -- the module is imported before Django is set up
+
+    if settings.LLM_MODEL and "diagnosis" in sender.app.amqp.queues.consume_from:
+        from healing.llm.client import warm_up  # noqa: PLC0415 -- workers only
+
+        warm_up()
 
 
 def _every(seconds: float, task: str, queue: str = "default") -> dict[str, object]:
