@@ -218,6 +218,15 @@ def dated(line: str) -> datetime | None:
     return record([line]).at if line.lstrip()[:1] == "{" else time_of(line)
 
 
+def last_moment(log: str, *, until: datetime, most_lines: int = 2000) -> datetime | None:
+    """When the last line was written, of those that are not later than ``until``; None: nobody knows."""
+    for line in reversed(log[-200_000:].splitlines()[-most_lines:]):
+        at = dated(line)
+        if at is not None and at <= until:
+            return at
+    return None
+
+
 def level_of(line: str) -> Level:
     """The level a line names in its first 300 characters; of an access log by its status."""
     head = line[:300]

@@ -191,7 +191,8 @@ def _reacts(scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectR
     if CAUSES[cause.cause].generic:
         return False
     past = scene.history(target)
-    if effect.cause == "BadRollout" and past is not None and past.good_serves:
+    is_gone = cause.cause not in SUFFERING and cause.strength >= _CLEAR
+    if effect.cause == "BadRollout" and past is not None and past.good_serves and not is_gone:
         return False  # the same dependency is good enough for the old revision
     if cause.cause in _OF_WHAT_IS_CALLED and cause.strength >= _CLEAR and target in cause.affected:
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from healing.diagnosis import logs, reading as r
+from healing.diagnosis import log_records, logs, reading as r
 from healing.diagnosis.calls import Calls, call_graph
 from healing.diagnosis.hypothesis import bare, evidence
 from healing.diagnosis.links import loki_query
@@ -191,6 +191,22 @@ class Scene:
         if started is None or lived is None or not container.is_ready:
             return False
         return self.now - started > max(LATELY, timedelta(seconds=_LIVES * lived))
+
+    def has_moved_on(self, container: Container, match: Match) -> bool:
+        """Whether the program went on after what it said, and did not say it again: as at a start before others are up.
+
+        Of a run that has ended its end counts, not now.
+        """
+        at = match.record.at
+        if at is None:
+            return False
+        ended = container.finished_at
+        end = ended if ended is not None and at <= ended else self.now
+        patience = max(_SILENT, timedelta(seconds=_SILENT_INTERVALS * (match.every_seconds or 0.0)))
+        if end - at <= patience:
+            return False
+        later = log_records.last_moment(self.log_of(container), until=end)
+        return later is not None and later - at > patience / 2
 
     def has_stopped(self, match: Match) -> bool:
         """Whether what the log tells of came several times and then no more. Without times nobody knows: False."""

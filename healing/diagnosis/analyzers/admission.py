@@ -46,7 +46,10 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
         complaint = _complaint(scene, obj)
         if complaint is not None:
             message, proof = complaint
-            yield _judge(scene, obj, message, proof)
+            found = _judge(scene, obj, message, proof)
+            yield found
+            if found.cause == "AdmissionWebhookUnavailable":
+                yield from _backend(scene, found)
 
 
 def _complaint(scene: Scene, workload: Object) -> tuple[str, list[Evidence]] | None:
@@ -97,7 +100,7 @@ def _judge(scene: Scene, workload: Object, message: str, proof: list[Evidence]) 
                     "status", f"ResourceQuota {facts['quota']}", text, obj=bare(ObjectRef.of(quota, "ResourceQuota"))
                 ),
             ]
-    past = scene.history(ref)
+    past = scene.history(ref) if cause != "AdmissionWebhookUnavailable" else None  # it would answer no other revision
     words = (
         ("serviceAccount",)
         if cause == "MissingServiceAccount"
@@ -119,6 +122,31 @@ def _judge(scene: Scene, workload: Object, message: str, proof: list[Evidence]) 
     return Hypothesis(
         cause, about, strength, explanation, proof, facts, affected={*scene.around(ref), bare(ref), bare(about)}
     )
+
+
+def _backend(scene: Scene, found: Hypothesis) -> Iterator[Hypothesis]:
+    """Who should answer for the webhook: scaled to zero, or without a ready pod; what is wrong with it explains all."""
+    service = ObjectRef("Service", str(found.facts.get("namespace", "")), str(found.facts.get("service", "")))
+    backends = sorted(scene.calls.backends.get(service, ()))
+    found.blames |= {service, *backends}
+    for backend in backends:
+        if scene.ready_pods(backend):
+            continue
+        affected = {*found.affected, service, *scene.around(backend)}
+        obj = scene.snapshot.find(backend) or {}
+        webhook = found.facts["webhook"]
+        if r.at(obj, "spec", "replicas") == 0:
+            when, who = last_change(obj, fields="f:spec")
+            text = f"last changed by {who}" if who else ""
+            title = f"{backend.kind} {backend.name}: replicas 0"
+            proof = [evidence("spec", title, text, obj=backend, at=when), *found.evidence]
+            words = f"{backend.kind} {backend.name} is scaled to zero, and admission webhook {webhook} waits for it."
+            facts = {"replicas": 0, "suggested_replicas": 1}
+            yield Hypothesis("ScaledToZero", workload_ref(scene, backend), 0.95, words, proof, facts, affected)
+        else:
+            words = f"Admission webhook {webhook} does not answer: {backend.kind} {backend.name} has no ready pod."
+            ref, facts = workload_ref(scene, backend), dict(found.facts)
+            yield Hypothesis("AdmissionWebhookUnavailable", ref, 0.94, words, list(found.evidence), facts, affected)
 
 
 def _newer_restriction(scene: Scene, workload: Object, cause: str, facts: dict[str, Any]) -> Object | None:

@@ -38,6 +38,8 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                     seen.add(key)
                     if (host and _is_own(container, host)) or _is_accident(scene, workload, container, match):
                         continue
+                    if scene.has_moved_on(container, match):
+                        continue
                     if match.kind == "UnknownHost" and (not host or target_of(scene, workload, host) is not None):
                         continue  # the name is right: analyzers.dns
                     yield _judge(scene, workload, container, match, host, port)

@@ -38,7 +38,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                 (c, m)
                 for c in containers
                 for m in scene.matches(c)
-                if m.kind == "UnknownHost" and _is_dns(scene, workload, m)
+                if m.kind == "UnknownHost" and _is_dns(scene, workload, m) and not scene.has_moved_on(c, m)
             ),
             None,
         )

@@ -9,7 +9,9 @@ from typing import Any
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
+from healing.diagnosis.placement import nodes_asked_for
 from healing.diagnosis.reading import Object
+from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -106,7 +108,15 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
         return Hypothesis("Unschedulable", target, 0.6, f"No node takes pod: {message[:200]}", proof, facts, affected)
     cause, _, words = min(found, key=lambda f: (rank.get(f[0], 9), -f[1]))
     about, strength, explanation = target, 0.9, f"No node takes pod {r.text(pod, 'metadata', 'name')}: {words}."
-    if cause == "NodeSelectorMismatch":
+    if cause in ("NodeSelectorMismatch", "NodeCordoned") and (closed := _fitting_but_cordoned(scene, pod)) is not None:
+        # the pod asks for nodes that exist: they are closed
+        if not closed:
+            return None
+        cause, about = "NodeCordoned", ObjectRef("Node", "", closed[0])
+        facts |= {"node": closed[0], "nodes": closed}
+        explanation += f" {', '.join(closed)}, which it would fit, {'is' if len(closed) == 1 else 'are'} cordoned."
+        proof += _who_cordoned(scene, closed)
+    elif cause == "NodeSelectorMismatch":
         cause, explanation = _placement(scene, pod, facts, explanation)
     elif cause in ("InsufficientCPU", "InsufficientMemory"):
         explanation += _capacity(scene, pod, "cpu" if cause == "InsufficientCPU" else "memory", facts)
@@ -131,6 +141,28 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
     found_here = Hypothesis(cause, about, strength, explanation, proof, facts, affected)
     _brought_by_rollout(scene, workload, found_here)
     return found_here
+
+
+def _fitting_but_cordoned(scene: Scene, pod: Object) -> list[str] | None:
+    """The nodes the pod asks for, where every one of them is cordoned; None: it asks for none, or for others as well.
+
+    Those that ReCiSt cordoned are not named: an empty list if it was all of them.
+    """
+    spec = r.mapping(pod, "spec")
+    wanted = nodes_asked_for(spec, scene.snapshot.of_kind("Node"))
+    if wanted is None or not wanted or any(r.at(n, "spec", "unschedulable") is not True for n in wanted):
+        return None
+    return [r.text(n, "metadata", "name") for n in wanted if not r.text(n, "metadata", "annotations", _OUR_CORDON)]
+
+
+def _who_cordoned(scene: Scene, nodes: list[str]) -> list[Evidence]:
+    found = []
+    for name in nodes[:3]:
+        when, who = last_change(scene.snapshot.get("Node", "", name) or {}, fields="f:unschedulable")
+        ref = ObjectRef("Node", "", name)
+        text = "spec.unschedulable: true" + (f", set by {who}" if who else "")
+        found.append(evidence("change", f"Node {name} is cordoned", text, obj=ref, at=when))
+    return found
 
 
 def _cordoned_by_others(scene: Scene) -> list[str] | None:

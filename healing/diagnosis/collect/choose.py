@@ -15,6 +15,7 @@ from healing.ports.cluster import ObjectRef
 _PODS_OF_TARGET, _PODS_OF_OTHERS, _MOST_OTHERS = 3, 2, 5
 MOST_LOGS = 24
 _MOST_NODES = 30
+_WEBHOOK = re.compile(r"failed calling webhook[^\n]*?https?://[\w\-]+\.([\w\-]+)\.svc")
 
 
 def logs(scene: Scene, target: ObjectRef) -> list[LogKey]:
@@ -56,8 +57,9 @@ def _of(container: Container) -> list[LogKey]:
 
 
 def other_namespaces(scene: Scene, target: ObjectRef) -> list[str]:
-    """Namespaces the target's workloads call into."""
-    found = set()
+    """Namespaces the target's workloads call into, and those of webhooks that the API server could not reach."""
+    found = {m[1] for e in scene.snapshot.all_events() for m in _WEBHOOK.finditer(e.message)}
+    found -= {target.namespace, "kube-system"}
     for workload, addresses in scene.calls.addresses.items():
         for address in addresses:
             parts = address.host.split(".")

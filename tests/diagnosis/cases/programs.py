@@ -244,6 +244,60 @@ def webhook_does_not_answer(world: World) -> None:
     world.event(rs, "FailedCreate", f"Error creating: {said}")
 
 
+@case("ScaledToZero", "Deployment", "checker")
+def nobody_answers_for_a_webhook(world: World) -> None:
+    new, old = container(image="r/front:2"), container(image="r/front:1")
+    made = world.deployment("front", [new], before=[old], replicas=2, failing={}, failing_pods=0)
+    guard = World("guard")
+    guard._number = 700
+    guard.deployment("checker", replicas=0, labels={"app": "checker"})
+    guard.service("checker", port=443, target=8443)
+    for kind in ("Deployment", "ReplicaSet", "Service"):
+        for obj in guard.snapshot.of_kind(kind):
+            world.snapshot.add(obj)
+    rs = next(x for x in world.snapshot.owned(made, "ReplicaSet") if not x["status"]["replicas"])
+    said = (
+        'Internal error occurred: failed calling webhook "validate.policy.example": failed to call webhook: Post'
+        ' "https://checker.guard.svc:443/validate?timeout=5s": no endpoints available for service "checker"'
+    )
+    world.event(rs, "FailedCreate", f"Error creating: {said}")
+
+
+@case("ScaledToZero", "StatefulSet", "ledger-db")
+def a_new_revision_starts_after_its_database_went(world: World) -> None:
+    """The old pods stay ready, for they ask for the database at their start only."""
+    template = world._template([container(image="postgres:16", ports=[{"containerPort": 5432}])], {"app": "db"}, None)
+    meta = edited("kubectl-scale", 300, "f:spec")
+    world.add("StatefulSet", "ledger-db", spec={"replicas": 0, "template": template}, metadata=meta)
+    world.service("ledger-db", {"app": "db"}, port=5432, target=5432)
+    env = calls("postgres://app@ledger-db:5432/ledger")
+    new, old = [{**env[0], "image": "r/statements:3"}], [{**env[0], "image": "r/statements:2"}]
+    world.deployment("statements", new, before=old, failing=crashed(1), rolled_out=60)
+    said = f"{ago(21)} FATAL cannot start: dial tcp ledger-db:5432: connect: connection refused"
+    world.log(world.pods("statements", 2)[0], said, previous=True)
+
+
+@case("ApplicationNotReady", "Deployment", "ingest")
+def a_pod_hangs_long_after_it_could_not_resolve_a_name(world: World) -> None:
+    probe = {"httpGet": {"path": "/livez", "port": 8080}, "periodSeconds": 5, "failureThreshold": 2}
+    spec = calls("http://vehicles")[0] | {"livenessProbe": probe}
+    status = {"state": {"running": {"startedAt": ago(200)}}, "ready": False, "restartCount": 1}
+    status["lastState"] = {"terminated": {"exitCode": 137, "finishedAt": ago(205), "startedAt": ago(900)}}
+    world.deployment("ingest", [spec], replicas=3, failing=status)
+    world.deployment("vehicles")
+    world.service("vehicles")
+    pod = world.pods("ingest")[0]
+    for other in world.pods("ingest")[1:]:
+        other["status"]["containerStatuses"][0] = {"name": "app", "state": {"running": {}}, "ready": True}
+        other["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    said = 'Liveness probe failed: Get "http://10.88.2.4:8080/livez": context deadline exceeded (Client.Timeout)'
+    world.event(pod, "Unhealthy", said, since=220)
+    world.event(pod, "Killing", "Container app failed liveness probe, will be restarted", kind="Normal", count=1)
+    lines = [f"{ago(899)} ERROR dial tcp: lookup vehicles on 10.96.0.10:53: server misbehaving"]
+    lines += [f"{ago(890 - n)} INFO GET /positions 200" for n in range(0, 670, 10)]
+    world.log(pod, "\n".join(lines), previous=True)
+
+
 @case("PortConflict", "Deployment", "front")
 def two_containers_want_one_port(world: World) -> None:
     two = [container("app"), container("sidecar", image="r/proxy:1")]

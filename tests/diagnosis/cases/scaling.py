@@ -160,3 +160,37 @@ def latency_by_service_label(world: World) -> None:
     for name, factor in (("front", 2.0), ("search", 3.0), ("geo", 12.0)):
         values = [0.02 * v + n for v, n in zip([1.0] * 60 + [factor] * 12, noise, strict=True)]
         world.series("service_latency_p90", values, service=name)
+
+
+@case("NodeCordoned", "Node", "archive-1")
+def the_only_fitting_nodes_are_cordoned(world: World) -> None:
+    world.node("web-1")
+    for name in ("archive-1", "archive-2"):
+        metadata = {"labels": {"pool": "archive"}, **edited("kubectl-cordon", 300, "f:spec")}
+        world.node(name, metadata=metadata, spec={"unschedulable": True})
+    world.deployment("archive", replicas=2, failing_pods=1, spec={"nodeSelector": {"pool": "archive"}}, failing={})
+    pod = world.pods("archive")[0]
+    said = (
+        "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 node(s) were unschedulable."
+        " preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+    )
+    pod["spec"].pop("nodeName")
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
+    world.event(pod, "FailedScheduling", said)
+
+
+@case("NodeAffinityMismatch", "Deployment", "archive")
+def affinity_that_no_node_fits_though_some_are_cordoned(world: World) -> None:
+    world.node("web-1")
+    world.node("web-2", metadata={"labels": {"pool": "web"}}, spec={"unschedulable": True})
+    expression = {"key": "pool", "operator": "In", "values": ["archive"]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    world.deployment("archive", replicas=2, failing_pods=1, spec={"affinity": affinity}, failing={})
+    pod = world.pods("archive")[0]
+    said = "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable."
+    pod["spec"].pop("nodeName")
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
+    world.event(pod, "FailedScheduling", said)
