@@ -244,4 +244,7 @@ class LogSource(Protocol):
     def usage(self, pod_uid: str) -> Mapping[str, Usage]:
         """Usage per running container of a pod."""
 
+    def execute(self, pod_uid: str, container: str, command: list[str]) -> ProbeResult | None:
+        """What a command prints in a running container; None if it is not running."""
+
     def follow(self, pod_uid: str, container: str) -> AsyncIterator[LogLine]: ...

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from healing.sandbox.api.cluster import ApiServer
-from healing.sandbox.compose import build
-from healing.sandbox.scenarios import BUNDLED, load_scenario
 from tests.parts.kubectl import Kubectl
+from tests.sandbox_api.lived import lived_shop
 from tests.sandbox_api.running import RunningApi
-from tests.sandbox_world.virtual_time import run_virtual
-
-EPOCH = 1_790_000_000.0
-
-
-async def _lived() -> ApiServer:
-    """The shop's cluster after a while; one of its nodes is down."""
-    loop = asyncio.get_running_loop()
-    sandbox = build(load_scenario(BUNDLED / "shop.yaml"), clock=lambda: EPOCH + loop.time())
-    task = asyncio.create_task(sandbox.run())
-    await asyncio.sleep(45)
-    sandbox.world.node("node3").fail("down")
-    await asyncio.sleep(25)
-    assert not task.done()
-    task.cancel()
-    sandbox.cluster.clock = lambda: EPOCH + 70
-    return sandbox.cluster
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[RunningApi]:
-    with RunningApi(server=run_virtual(_lived())) as api:
+    with RunningApi(server=lived_shop()) as api:
         yield api
 
 

@@ -18,6 +18,7 @@ from healing.sandbox.api.authz import Access, Authorizer
 from healing.sandbox.api.cluster import ApiServer
 from healing.sandbox.api.http import discovery, resource_metrics
 from healing.sandbox.api.http.bodies import read_body
+from healing.sandbox.api.http.execution import Execution
 from healing.sandbox.api.http.faults import ApiFaults, DropConnection, parse_fault
 from healing.sandbox.api.http.listing import list_objects
 from healing.sandbox.api.http.logs import pod_logs
@@ -66,6 +67,7 @@ class ApiApp:
         self._openapi = OpenApi(server.registry)
         routes: list[BaseRoute] = [
             *extra,
+            *Execution(server, self.authenticator, self.authorizer).routes(),
             Route("/sandbox/v1/api/faults", self._faults, methods=["GET", "POST", "DELETE"]),
             Route("/{path:path}", self._handle, methods=_METHODS),
         ]

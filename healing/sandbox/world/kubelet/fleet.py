@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from healing.sandbox.ports import EventType, LogLine, Object, Usage
+from healing.sandbox.ports import EventType, LogLine, Object, ProbeResult, Usage
 from healing.sandbox.world import pods
 from healing.sandbox.world.context import Context
 from healing.sandbox.world.kubelet.container import Container
@@ -127,6 +127,12 @@ class Fleet:
         if worker is None:
             return {}
         return {c.name: c.process.usage() for c in worker.every() if c.running and c.process is not None}
+
+    def execute(self, pod_uid: str, container: str, command: list[str]) -> ProbeResult | None:
+        found = self._container(pod_uid, container)
+        if found is None or not found.running or found.process is None:
+            return None
+        return found.process.exec(command)
 
     async def follow(self, pod_uid: str, container: str) -> AsyncIterator[LogLine]:
         """Lines from now on, until the container's process ends."""
