@@ -10,6 +10,8 @@ from healing.sandbox.scenarios.model import Scenario
 from healing.sandbox.world.nodes import node_specs
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+#: what can be well or not
+MEASURED = (*WORKLOADS, "Job", "CronJob")
 #: kinds whose objects controllers make: the names of most of them are not known before
 _MADE_BY_CONTROLLERS = frozenset(
     {"ReplicaSet", "Endpoints", "EndpointSlice", "ControllerRevision", "PersistentVolume", "Event", "Lease"}

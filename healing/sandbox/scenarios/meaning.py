@@ -12,7 +12,7 @@ from healing.sandbox.faults import FaultError, FaultInjector
 from healing.sandbox.faults.behaviours import Scope
 from healing.sandbox.ports import Object
 from healing.sandbox.scenarios import parts
-from healing.sandbox.scenarios.inventory import WORKLOADS, Inventory
+from healing.sandbox.scenarios.inventory import MEASURED, WORKLOADS, Inventory
 from healing.sandbox.scenarios.located import Located, Path_
 from healing.sandbox.scenarios.model import Scenario, Step, Vocabulary
 from healing.sandbox.world.nodes import FAILURE_KINDS
@@ -210,8 +210,8 @@ class Checks:
             self._check_exists((*path, "well", "services", index), "Service", namespace, name)
         for index, text in enumerate(well.get("workloads", ())):
             namespace, _, name = text.partition("/")
-            if not namespace.startswith("kube-") and self._inventory.workload(namespace, name) is None:
-                there = [n for k in WORKLOADS for n in self._inventory.names(k, namespace)]
+            there = [n for k in MEASURED for n in self._inventory.names(k, namespace)]
+            if not namespace.startswith("kube-") and name not in there:
                 at = (*path, "well", "workloads", index)
                 self._problem(at, f"there is no workload {text}; there are {_listed(there)}")
 

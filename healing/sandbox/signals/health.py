@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from healing.sandbox.apps import latency
@@ -61,8 +62,23 @@ def workload_health(cluster: Cluster, runtime: AppRuntime) -> list[dict[str, Any
     found = [_replicated(live, "Deployment") for live in cluster.list("deployments.apps")]
     found += [_replicated(live, "StatefulSet") for live in cluster.list("statefulsets.apps")]
     found += [_daemons(live) for live in cluster.list("daemonsets.apps")]
-    # those of a CronJob come and go; the ones before the newest say nothing of today
-    return found + [_job(live) for live in cluster.list("jobs.batch") if not live["metadata"].get("ownerReferences")]
+    jobs = cluster.list("jobs.batch")
+    found += [_cron(live, jobs) for live in cluster.list("cronjobs.batch")]
+    return found + [_job(live) for live in jobs if not live["metadata"].get("ownerReferences")]
+
+
+def _cron(live: Object, jobs: Sequence[Object]) -> dict[str, Any]:
+    """A CronJob is as well as the newest of its Jobs that has ended; those before say nothing of today."""
+    uid = live["metadata"]["uid"]
+    owned = [job for job in jobs if any(o["uid"] == uid for o in job["metadata"].get("ownerReferences") or ())]
+    verdicts = [
+        (job["metadata"]["creationTimestamp"], condition["type"] == "Complete")
+        for job in owned
+        for condition in job.get("status", {}).get("conditions") or ()
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
+    ]
+    well = max(verdicts, default=("", True))[1]
+    return {**_workload(live, "CronJob", 0, 0, 0, 0), "well": well}
 
 
 def _job(live: Object) -> dict[str, Any]:
