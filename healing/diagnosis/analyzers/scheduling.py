@@ -108,26 +108,20 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
         return Hypothesis("Unschedulable", target, 0.6, f"No node takes pod: {message[:200]}", proof, facts, affected)
     cause, _, words = min(found, key=lambda f: (rank.get(f[0], 9), -f[1]))
     about, strength, explanation = target, 0.9, f"No node takes pod {r.text(pod, 'metadata', 'name')}: {words}."
-    if cause in ("NodeSelectorMismatch", "NodeCordoned") and (closed := _fitting_but_cordoned(scene, pod)) is not None:
-        # the pod asks for nodes that exist: they are closed
+    closed = _fitting_but_cordoned(scene, pod) if cause in ("NodeSelectorMismatch", "NodeCordoned") else None
+    if closed is None and cause == "NodeCordoned":
+        closed = _cordoned_by_others(scene)
+    if closed is not None:
         if not closed:
-            return None
+            return None  # it was ReCiSt itself, or the nodes are ill
         cause, about = "NodeCordoned", ObjectRef("Node", "", closed[0])
         facts |= {"node": closed[0], "nodes": closed}
-        explanation += f" {', '.join(closed)}, which it would fit, {'is' if len(closed) == 1 else 'are'} cordoned."
+        explanation += f" {', '.join(closed)} {'is' if len(closed) == 1 else 'are'} cordoned."
         proof += _who_cordoned(scene, closed)
     elif cause == "NodeSelectorMismatch":
         cause, explanation = _placement(scene, pod, facts, explanation)
     elif cause in ("InsufficientCPU", "InsufficientMemory"):
         explanation += _capacity(scene, pod, "cpu" if cause == "InsufficientCPU" else "memory", facts)
-    elif cause == "NodeCordoned":
-        theirs = _cordoned_by_others(scene)
-        if theirs is None:
-            return None
-        if theirs:
-            about = ObjectRef("Node", "", theirs[0])
-            facts |= {"node": theirs[0], "nodes": theirs}
-            explanation += f" {', '.join(theirs)} {'is' if len(theirs) == 1 else 'are'} cordoned."
     elif cause == "UntoleratedTaint":
         node, taint = _tainted(scene, words)
         if taint.startswith(_NODE_TROUBLE):
@@ -166,12 +160,12 @@ def _who_cordoned(scene: Scene, nodes: list[str]) -> list[Evidence]:
 
 
 def _cordoned_by_others(scene: Scene) -> list[str] | None:
-    """Nodes that people cordoned; None where it was ReCiSt itself, or where nodes are ill: that is the cause then."""
+    """Nodes that people cordoned, empty where it was ReCiSt itself or nodes are ill; None where none is cordoned."""
     nodes = scene.snapshot.of_kind("Node")
     cordoned = [n for n in nodes if r.at(n, "spec", "unschedulable") is True]
     theirs = [r.text(n, "metadata", "name") for n in cordoned if not r.text(n, "metadata", "annotations", _OUR_CORDON)]
     ill = any(r.condition(n, "Ready").get("status") in ("False", "Unknown") for n in nodes)
-    return theirs if theirs or not (cordoned or ill) else None
+    return theirs if theirs or cordoned or ill else None
 
 
 def _brought_by_rollout(scene: Scene, workload: ObjectRef, found: Hypothesis) -> None:
