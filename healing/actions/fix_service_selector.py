@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,15 +16,18 @@ from healing.ports.cluster import Cluster, Object, ObjectRef
 
 
 class FixServiceSelectorParameters(Parameters):
-    """``selector``: the whole new selector. ``targetPorts``: ``{"80": "8080"}``, by the Service's port number."""
+    """``selector``: the whole new selector. ``targetPorts``: ``{"80": "8080"}``, ``protocols``: ``{"53": "UDP"}``, both
+    by the Service's port number."""
 
     selector: dict[str, str] = Field(default_factory=dict, max_length=20)
     target_ports: dict[str, str] = Field(default_factory=dict, max_length=20)
 
+    protocols: dict[str, Literal["TCP", "UDP", "SCTP"]] = Field(default_factory=dict, max_length=20)
+
     @model_validator(mode="after")
     def _something_to_do(self) -> FixServiceSelectorParameters:
-        if not self.selector and not self.target_ports:
-            raise ValueError("a selector or targetPorts are needed; an empty selector is refused")
+        if not self.selector and not self.target_ports and not self.protocols:
+            raise ValueError("a selector, targetPorts or protocols are needed; an empty selector is refused")
         if any(not key or not value or "*" in value for key, value in self.selector.items()):
             raise ValueError("empty or wildcard labels are refused")
         return self
@@ -46,7 +49,7 @@ class FixServiceSelector(Action[FixServiceSelectorParameters]):
         ref = ObjectRef.of(service, "Service")
         before: dict[str, str] = service["spec"].get("selector") or {}
         after = parameters.selector or before
-        ports = _with_target_ports(ref, service["spec"].get("ports") or [], parameters.target_ports)
+        ports = _with(ref, service["spec"].get("ports") or [], parameters)
         changes = [*diff(ref, "spec.selector", before, after), *_port_changes(ref, service, ports)]
         if not changes:
             raise CannotPlan(f"{ref} has this selector and these ports already.")
@@ -61,9 +64,9 @@ class FixServiceSelector(Action[FixServiceSelectorParameters]):
         if after != before:
             body["spec"]["selector"] = {**dict.fromkeys(before), **after}
             undo["spec"]["selector"] = {**dict.fromkeys(after), **before}
-        if parameters.target_ports:
+        if parameters.target_ports or parameters.protocols:
             body["spec"]["ports"], undo["spec"]["ports"] = ports, service["spec"].get("ports")
-        harmless = serving_now == 0 or bool(parameters.target_ports)
+        harmless = serving_now == 0 or after == before
         return Plan(
             action=self.name,
             target=ref,
@@ -88,11 +91,19 @@ def _selected(cluster: Cluster, ref: ObjectRef, selector: dict[str, str], timeou
     return cluster.list("Pod", ref.namespace, label_selector=query, timeout_seconds=timeout_seconds).items
 
 
-def _with_target_ports(ref: ObjectRef, ports: list[dict[str, Any]], wanted: dict[str, str]) -> list[dict[str, Any]]:
-    unknown = wanted.keys() - {str(p["port"]) for p in ports}
+def _with(ref: ObjectRef, ports: list[dict[str, Any]], wanted: FixServiceSelectorParameters) -> list[dict[str, Any]]:
+    unknown = {*wanted.target_ports, *wanted.protocols} - {str(p["port"]) for p in ports}
     if unknown:
         raise CannotPlan(f"{ref} has no port {', '.join(sorted(unknown))}.")
-    return [{**p, "targetPort": _port(wanted[str(p["port"])])} if str(p["port"]) in wanted else dict(p) for p in ports]
+    changed = []
+    for port in ports:
+        number, new = str(port["port"]), dict(port)
+        if number in wanted.target_ports:
+            new["targetPort"] = _port(wanted.target_ports[number])
+        if number in wanted.protocols:
+            new["protocol"] = wanted.protocols[number]
+        changed.append(new)
+    return changed
 
 
 def _port(text: str) -> int | str:
@@ -102,7 +113,8 @@ def _port(text: str) -> int | str:
 def _port_changes(ref: ObjectRef, service: Object, after: list[dict[str, Any]]) -> list[Any]:
     changes = []
     for old, new in zip(service["spec"].get("ports") or [], after, strict=True):
-        changes += diff(ref, f"spec.ports[{old['port']}].targetPort", old.get("targetPort"), new.get("targetPort"))
+        for field in ("targetPort", "protocol"):
+            changes += diff(ref, f"spec.ports[{old['port']}].{field}", old.get(field), new.get(field))
     return changes
 
 

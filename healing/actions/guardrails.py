@@ -174,8 +174,13 @@ def _is_allowed(action: ActionName, situation: Situation) -> bool:
 def _of_scope(plan: Plan, situation: Situation, cluster: Cluster, timeout_seconds: float) -> list[Refusal]:
     target, policy = plan.target, situation.policy
     if target.kind == "Node":
-        return []  # nodes have no namespace; cordoning them has its own switch
-    if target.namespace not in policy.target_namespaces:
+        # Nodes have no namespace, and cordoning them has its own switch; the pods that are moved have one.
+        namespaces = [str(pod).partition("/")[0] for pod in plan.parameters.get("pods", ())]
+    else:
+        namespaces = [target.namespace]
+    for namespace in dict.fromkeys(namespaces):
+        if namespace in policy.target_namespaces:
+            continue
         system = " (a namespace of the cluster itself)" if target.namespace in SYSTEM_NAMESPACES else ""
         return [
             Refusal(

@@ -14,6 +14,7 @@ from healing.ports.errors import AlreadyExists, Conflict, NotFound
 
 Operation = dict[str, Any]
 
+_REMOVES = frozenset({"delete", "evict", "forceDelete"})
 #: Our label on everything we create: the event it was made for.
 EVENT_LABEL = "recist.io/event"
 
@@ -31,6 +32,11 @@ def create(kind: str, body: Object) -> Operation:
 def delete(target: ObjectRef) -> Operation:
     """Delete that very object (by uid where there is one)."""
     return {"verb": "delete", "object": target.as_json()}
+
+
+def force_delete(pod: ObjectRef) -> Operation:
+    """Delete that very pod without waiting for its node to say that it has ended."""
+    return {"verb": "forceDelete", "object": pod.as_json()}
 
 
 def evict(pod: ObjectRef) -> Operation:
@@ -68,7 +74,13 @@ def send(
             cluster.evict(ref.namespace, ref.name, uid=ref.uid, dry_run=dry_run, timeout_seconds=timeout_seconds)
         else:
             cluster.delete(
-                ref.kind, ref.namespace, ref.name, uid=ref.uid, dry_run=dry_run, timeout_seconds=timeout_seconds
+                ref.kind,
+                ref.namespace,
+                ref.name,
+                uid=ref.uid,
+                grace_seconds=0 if verb == "forceDelete" else None,
+                dry_run=dry_run,
+                timeout_seconds=timeout_seconds,
             )
     except NotFound:
         pass  # what shall go is gone
@@ -123,9 +135,11 @@ def is_done(cluster: Cluster, operation: Operation, *, timeout_seconds: float) -
     try:
         live = cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
     except NotFound:
-        return verb in ("delete", "evict")
+        return verb in _REMOVES
     meta = live["metadata"]
-    if verb in ("delete", "evict"):
+    if verb == "forceDelete":
+        return bool(ref.uid and meta.get("uid") != ref.uid)
+    if verb in _REMOVES:
         return bool(ref.uid and meta.get("uid") != ref.uid) or "deletionTimestamp" in meta
     if verb == "create":
         return _is_ours(live, operation["body"])

@@ -8,10 +8,17 @@ from typing import Any
 
 from healing.actions.base import Action, CannotPlan, Plan
 from healing.actions.cordon import Cordon
+from healing.actions.delete_stuck_pod import DeleteStuckPod
+from healing.actions.drain import Drain
 from healing.actions.evict import Evict
+from healing.actions.expand_volume import ExpandVolume
+from healing.actions.fix_probe import FixProbe
+from healing.actions.fix_scheduling import FixScheduling
+from healing.actions.fix_service_port import FixServicePort
 from healing.actions.fix_service_selector import FixServiceSelector
 from healing.actions.isolate import Isolate
 from healing.actions.pause_rollout import PauseRollout
+from healing.actions.raise_quota import RaiseQuota
 from healing.actions.recreate_missing import RecreateMissing
 from healing.actions.release import Release
 from healing.actions.restart import Restart
@@ -37,6 +44,13 @@ _ACTIONS: tuple[Action[Any], ...] = (
     Evict(),
     RestoreObject(),
     RecreateMissing(),
+    FixServicePort(),
+    FixProbe(),
+    FixScheduling(),
+    RaiseQuota(),
+    ExpandVolume(),
+    DeleteStuckPod(),
+    Drain(),
     Isolate(),
     Release(),
     PauseRollout(),

@@ -16,9 +16,9 @@ Fixes = tuple[tuple[str, float], ...]
 _ROLLOUT: Fixes = (("rollback", 0.85), ("restore-references", 0.3), ("restart", 0.1))
 _CONFIG: Fixes = (("restore-keys", 0.8), ("rollback", 0.7), ("restore-references", 0.65), ("restart", 0.05))
 _IMAGE: Fixes = (("rollback", 0.85), ("restart", 0.05))
-_PROBE: Fixes = (("rollback", 0.8), ("restart", 0.1))
-_NODE: Fixes = (("move-pods", 0.75), ("restart-on-node", 0.3))
-_PLACEMENT: Fixes = (("rollback", 0.8), ("restart", 0.05))
+_PROBE: Fixes = (("restore-probe", 0.85), ("rollback", 0.8), ("fix-probe", 0.75), ("restart", 0.1))
+_NODE: Fixes = (("move-pods", 0.75), ("drain", 0.6), ("delete-stuck-pods", 0.55), ("restart-on-node", 0.3))
+_PLACEMENT: Fixes = (("rollback", 0.8), ("restore-placement", 0.75))
 #: An object beside the workload that was changed, made or deleted.
 _OBJECT: Fixes = (("restore-object", 0.85), ("recreate-missing", 0.8))
 _ADDRESS: Fixes = (
@@ -88,7 +88,7 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "CPULimitTooLow": (("restore-resources", 0.8), ("raise-cpu", 0.7), ("rollback", 0.6), ("scale-out", 0.4)),
         "CPUHog": (("evict-pod", 0.6), ("restart", 0.6), ("rollback", 0.35), ("scale-out", 0.35)),
         "TrafficSpike": (("scale-out", 0.75), ("raise-cpu", 0.3)),
-        "DiskFull": (("restart", 0.4), ("evict-pod", 0.4)),
+        "DiskFull": (("expand-volume", 0.65), ("restart", 0.4), ("evict-pod", 0.4)),
         # probes
         "LivenessProbeMisconfigured": _PROBE,
         "ReadinessProbeMisconfigured": _PROBE,
@@ -99,19 +99,25 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "InsufficientMemory": (("rollback", 0.7), ("restore-resources", 0.65), ("restore-replicas", 0.5)),
         "NodeSelectorMismatch": _PLACEMENT,
         "NodeAffinityMismatch": _PLACEMENT,
-        "PodAntiAffinityConflict": (("rollback", 0.6), ("restore-replicas", 0.5)),
+        "PodAntiAffinityConflict": (("rollback", 0.7), ("restore-placement", 0.65), ("restore-replicas", 0.5)),
+        "PodAffinityUnsatisfied": _PLACEMENT,
+        "TopologySpreadUnsatisfied": _PLACEMENT,
+        "UntoleratedTaint": _PLACEMENT,
+        "HostPortConflict": (*_PLACEMENT, ("restore-replicas", 0.4)),
+        "Unschedulable": (("rollback", 0.6), ("restore-placement", 0.5)),
         "NodeCordoned": (("uncordon", 0.7),),
         "QuotaExceeded": (
             ("restore-object", 0.8),
             ("rollback", 0.6),
             ("restore-resources", 0.6),
             ("restore-replicas", 0.5),
+            ("raise-quota", 0.45),
         ),
         "LimitRangeViolation": (("restore-object", 0.8), ("rollback", 0.7), ("restore-resources", 0.65)),
         # network and services
         "ServiceSelectorMismatch": (("fix-selector", 0.9), ("restart", 0.02)),
         "ServicePortMismatch": (("restore-object", 0.85), ("fix-target-port", 0.85), ("rollback", 0.3)),
-        "ServiceProtocolMismatch": _OBJECT,
+        "ServiceProtocolMismatch": (("restore-object", 0.85), ("fix-protocol", 0.85)),
         "ServiceWithoutEndpoints": (("restore-object", 0.7), ("restore-replicas", 0.4), ("rollback", 0.3)),
         "ServiceMissing": (("recreate-missing", 0.85), *_ADDRESS[:2]),
         "NetworkPolicyBlocking": _OBJECT,
@@ -140,6 +146,9 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "NodePIDPressure": _NODE,
         "NodeNetworkUnavailable": _NODE,
         "FaultyNode": _NODE,
+        "ContainerRuntimeDown": _NODE,
+        "ClockSkew": _NODE,
+        "KubeProxyDown": (("drain", 0.7), ("move-pods", 0.65)),
         # scaling
         "ScaledToZero": (("restore-replicas", 0.8), ("restore-object", 0.6)),
         "AutoscalerMisconfigured": _OBJECT,
@@ -167,6 +176,13 @@ STRATEGIES_OF_ACTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "uncordon": ("uncordon",),
         "restoreObject": ("restore-object",),
         "recreateMissing": ("recreate-missing",),
+        "fixServicePort": ("fix-target-port", "fix-protocol"),
+        "fixProbe": ("restore-probe", "fix-probe"),
+        "fixScheduling": ("restore-placement",),
+        "raiseQuota": ("raise-quota",),
+        "expandVolume": ("expand-volume",),
+        "deleteStuckPod": ("delete-stuck-pods",),
+        "drain": ("drain",),
     }
 )
 _SUGGESTED = (0.65, 0.5, 0.4, 0.3)

@@ -51,6 +51,13 @@ class ActionName(StrEnum):
     EVICT = "evict"
     RESTORE_OBJECT = "restoreObject"
     RECREATE_MISSING = "recreateMissing"
+    FIX_SERVICE_PORT = "fixServicePort"
+    FIX_PROBE = "fixProbe"
+    FIX_SCHEDULING = "fixScheduling"
+    RAISE_QUOTA = "raiseQuota"
+    EXPAND_VOLUME = "expandVolume"
+    DELETE_STUCK_POD = "deleteStuckPod"
+    DRAIN = "drain"
 
 
 #: What containment does to stop the bleeding; governed by ``containment``, not by ``allowedActions``.

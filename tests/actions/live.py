@@ -70,9 +70,17 @@ class Namespace:
         self.live, self.name, self.cluster = live, name, live.cluster
 
     def deployment(
-        self, name: str = "web", *, replicas: int = 2, image: str = IMAGE, spec: Object | None = None, **container: Any
+        self,
+        name: str = "web",
+        *,
+        replicas: int = 2,
+        image: str = IMAGE,
+        spec: Object | None = None,
+        pod: Object | None = None,
+        **container: Any,
     ) -> ObjectRef:
-        """Created, not waited for. ``spec`` adds to the Deployment's spec, the rest to its container."""
+        """Created, not waited for. ``spec`` adds to the Deployment's spec, ``pod`` to its pods', the rest to its
+        container."""
         port = {"name": "http", "containerPort": 80}
         body = {
             "apiVersion": "apps/v1",
@@ -86,12 +94,32 @@ class Namespace:
                     "spec": {
                         "terminationGracePeriodSeconds": 1,
                         "containers": [{"name": "web", "image": image, "ports": [port], **container}],
+                        **(pod or {}),
                     },
                 },
                 **(spec or {}),
             },
         }
         return ObjectRef.of(self.cluster.create("Deployment", self.name, body), "Deployment")
+
+    def stateful_set(self, name: str = "web", *, replicas: int = 1, image: str = IMAGE, kind: str = "") -> ObjectRef:
+        """A StatefulSet, or a DaemonSet of that name; not waited for."""
+        kind = kind or "StatefulSet"
+        spec = {"serviceName": name, "replicas": replicas} if kind == "StatefulSet" else {}
+        containers = [{"name": "web", "image": image, "ports": [{"name": "http", "containerPort": 80}]}]
+        body = {
+            "apiVersion": "apps/v1",
+            "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {
+                **spec,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {
+                    "metadata": {"labels": {"app": name}},
+                    "spec": {"terminationGracePeriodSeconds": 1, "containers": containers},
+                },
+            },
+        }
+        return self.create(kind, body)
 
     def create(self, kind: str, body: Object) -> ObjectRef:
         return ObjectRef.of(self.cluster.create(kind, self.name, {"kind": kind, **body}), kind)

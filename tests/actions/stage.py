@@ -23,3 +23,4 @@ class Stage:
     writes: int = 1
     #: how it is written, where that is not PATCH
     method: str = "PATCH"
+    clean_up: Callable[[], None] = lambda: None

@@ -8,9 +8,10 @@ from typing import Any
 from django.utils import timezone
 
 from healing.actions import known_states
+from healing.actions.drain import in_words
 from healing.models import KnownState
 from healing.ports import ObjectRef
-from tests.actions.live import Namespace
+from tests.actions.live import Namespace, until
 from tests.actions.stage import Stage
 
 
@@ -102,4 +103,153 @@ def recreate_missing(ns: Namespace, name: str) -> Stage:
         lambda: ns.config_map(name, {"REGION": "us"}) and None,
         {"state": number, "event": f"he-{name}"},
         method="POST",
+    )
+
+
+def raise_quota(ns: Namespace, name: str) -> Stage:
+    ref = ns.create(
+        "ResourceQuota", {"apiVersion": "v1", "metadata": {"name": name}, "spec": {"hard": {"pods": "500"}}}
+    )
+
+    def most() -> Any:
+        return ns.get("ResourceQuota", name)["spec"]["hard"]["pods"]
+
+    return Stage(
+        "raiseQuota",
+        ref,
+        lambda: most() == "750",
+        lambda: most() == "500",
+        lambda: ns.cluster.patch(ref.kind, ns.name, name, {"spec": {"hard": {"pods": "900"}}}) and None,
+        {"hard": {"pods": "750"}},
+    )
+
+
+def expand_volume(ns: Namespace, name: str) -> Stage:
+    storage_class = {"metadata": {"name": name}, "provisioner": "sandbox.local/disk", "allowVolumeExpansion": True}
+    classes = [c for c in ns.cluster.list("StorageClass").items if c.get("allowVolumeExpansion")]
+    if not classes:
+        classes = [ns.cluster.create("StorageClass", "", storage_class)]
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": classes[0]["metadata"]["name"],
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    ref = ns.create("PersistentVolumeClaim", {"apiVersion": "v1", "metadata": {"name": name}, "spec": claim})
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
+    ns.deployment(name, replicas=1, pod={"volumes": volumes})
+    until(lambda: ns.get("PersistentVolumeClaim", name)["status"].get("phase") == "Bound", "a bound claim")
+
+    def size() -> Any:
+        return ns.get("PersistentVolumeClaim", name)["spec"]["resources"]["requests"]["storage"]
+
+    return Stage(
+        "expandVolume",
+        ref,
+        lambda: size() == "1536Mi",
+        None,
+        lambda: (
+            ns.cluster.patch(ref.kind, ns.name, name, {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+            and None
+        ),
+        {"storage": "1536Mi"},
+    )
+
+
+def delete_stuck_pod(ns: Namespace, name: str) -> Stage:
+    ns.stateful_set(name, image="registry.local/web:does-not-exist")
+    until(lambda: ns.waits_with("ErrImagePull", name) or ns.waits_with("ImagePullBackOff", name), "a failing pod")
+    pod = ObjectRef.of(ns.pods(name)[0], "Pod")
+
+    def is_gone() -> bool:
+        return all(found["metadata"]["uid"] != pod.uid for found in ns.pods_of_all())
+
+    return Stage(
+        "deleteStuckPod",
+        pod,
+        is_gone,
+        None,
+        lambda: ns.cluster.delete("Pod", ns.name, pod.name, grace_seconds=0),
+        method="DELETE",
+    )
+
+
+def drain(ns: Namespace, name: str) -> Stage:
+    ns.rolled_out(ns.deployment(name))
+    pod = ns.pods(name)[0]
+    node = ObjectRef("Node", "", pod["spec"]["nodeName"])
+
+    def is_cordoned() -> bool:
+        return bool(ns.cluster.get("Node", "", node.name)["spec"].get("unschedulable"))
+
+    def cordon(names: list[str], *, on: bool) -> None:
+        for other in names:
+            body = {"spec": {"unschedulable": on or None}, "metadata": {"annotations": {"recist.io/cordoned-by": None}}}
+            ns.cluster.patch("Node", "", other, body)
+
+    names = [n["metadata"]["name"] for n in ns.cluster.list("Node").items]
+    return Stage(
+        "drain",
+        node,
+        lambda: is_cordoned() and all(p["metadata"]["uid"] != pod["metadata"]["uid"] for p in ns.pods_of_all()),
+        lambda: not is_cordoned(),
+        lambda: cordon([other for other in names if other != node.name], on=True),
+        {"event": f"he-{name}", "pods": [in_words(pod)]},
+        writes=2,
+        method="POST",
+        clean_up=lambda: cordon(names, on=False),
+    )
+
+
+def fix_service_port(ns: Namespace, name: str) -> Stage:
+    ns.deployment(name)
+    until(lambda: ns.pods(name), "pods")
+    ref = ns.service(name, {"app": name})
+
+    def port() -> Any:
+        return ns.get("Service", name)["spec"]["ports"][0]["targetPort"]
+
+    return Stage(
+        "fixServicePort",
+        ref,
+        lambda: port() == 80,
+        lambda: port() == "http",
+        lambda: ns.cluster.delete("Service", ns.name, name),
+        {"targetPorts": {"80": "80"}},
+    )
+
+
+def fix_probe(ns: Namespace, name: str) -> Stage:
+    ref = ns.deployment(name, readinessProbe={"httpGet": {"path": "/", "port": 9999}, "periodSeconds": 1})
+    until(lambda: ns.list("ReplicaSet", label_selector=f"app={name}"), "a ReplicaSet")
+
+    def port() -> Any:
+        container = ns.get("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
+        return container["readinessProbe"]["httpGet"]["port"]
+
+    return Stage(
+        "fixProbe",
+        ref,
+        lambda: port() == 80,
+        lambda: port() == 9999,
+        lambda: ns.patch_container(ref, image="registry.local/web:9.0"),
+        {"container": "web", "probe": "readinessProbe", "port": 80},
+    )
+
+
+def fix_scheduling(ns: Namespace, name: str) -> Stage:
+    ref = ns.deployment(name)
+    until(lambda: len(ns.list("ReplicaSet", label_selector=f"app={name}")) == 1, "revision 1")
+    ns.cluster.patch(ref.kind, ns.name, name, {"spec": {"template": {"spec": {"nodeSelector": {"disk": "nvme9"}}}}})
+    until(lambda: len(ns.list("ReplicaSet", label_selector=f"app={name}")) == 2, "revision 2")
+
+    def selector() -> Any:
+        return ns.get("Deployment", name)["spec"]["template"]["spec"].get("nodeSelector")
+
+    return Stage(
+        "fixScheduling",
+        ref,
+        lambda: not selector(),
+        lambda: selector() == {"disk": "nvme9"},
+        lambda: ns.patch_container(ref, image="registry.local/web:9.0"),
+        {"fromRevision": 1},
     )

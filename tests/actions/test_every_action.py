@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -31,8 +31,10 @@ def shared(live: Live) -> Namespace:
 
 
 @pytest.fixture
-def stage(shared: Namespace, kind: str) -> Stage:
-    return STAGES[kind](shared, f"w{next(_numbers)}")
+def stage(shared: Namespace, kind: str) -> Iterator[Stage]:
+    made = STAGES[kind](shared, f"w{next(_numbers)}")
+    yield made
+    made.clean_up()
 
 
 @pytest.fixture

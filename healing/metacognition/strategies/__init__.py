@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing.metacognition.strategies import configuration, network, nodes, resources, states, workloads
+from healing.metacognition.strategies import configuration, fixes, network, nodes, resources, states, workloads
 from healing.metacognition.strategies.blueprint import Blueprint, Builder, Step
 
 __all__ = ["STRATEGIES", "Blueprint", "Builder", "Step"]
@@ -29,6 +29,14 @@ STRATEGIES: Mapping[str, Builder] = MappingProxyType(
         "restore-values": configuration.restore_values,
         "restore-object": states.restore_object,
         "recreate-missing": states.recreate_missing,
+        "fix-probe": fixes.fix_probe,
+        "restore-probe": fixes.restore_probe,
+        "restore-placement": fixes.restore_placement,
+        "raise-quota": fixes.raise_quota,
+        "expand-volume": fixes.expand_volume,
+        "fix-protocol": network.fix_protocol,
+        "delete-stuck-pods": nodes.delete_stuck_pods,
+        "drain": nodes.drain,
         "fix-selector": network.fix_selector,
         "fix-target-port": network.fix_target_port,
         "restart-dependency": network.restart_dependency,

@@ -78,10 +78,30 @@ def fix_target_port(case: Case) -> Blueprint:
     return Blueprint(
         f"Correct targetPort of Service {ref.name} to {suggested}",
         "The pods listen on another port than the Service sends to.",
-        (Step(ActionName.FIX_SERVICE_SELECTOR, ref, {"targetPorts": {str(port): str(suggested)}}),),
+        (Step(_port_action(case), ref, {"targetPorts": {str(port): str(suggested)}}),),
         restores=False,
         seconds=5,
     )
+
+
+def fix_protocol(case: Case) -> Blueprint:
+    ref = ObjectRef.of(_service(case), "Service")
+    suggested, port = case.fact("suggested_protocol"), case.fact("port")
+    if not suggested or not port:
+        raise CannotPlan("It is not clear which protocol the pods speak.")
+    return Blueprint(
+        f"Offer port {port} of Service {ref.name} as {suggested}",
+        "The pods speak another protocol there than the Service offers.",
+        (Step(_port_action(case), ref, {"protocols": {str(port): str(suggested)}}),),
+        restores=False,
+        seconds=5,
+    )
+
+
+def _port_action(case: Case) -> ActionName:
+    """The narrower action where the policy allows only that."""
+    is_narrow = ActionName.FIX_SERVICE_SELECTOR not in case.policy.allowed_actions
+    return ActionName.FIX_SERVICE_PORT if is_narrow else ActionName.FIX_SERVICE_SELECTOR
 
 
 def dependency(case: Case) -> Workload:

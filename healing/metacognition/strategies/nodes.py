@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from healing.actions.base import CannotPlan
+from healing.actions.delete_stuck_pod import is_stuck
+from healing.actions.drain import in_words
 from healing.actions.reading import controller_of, is_ready, workload_of_pod
 from healing.actions.restart import stamp
 from healing.metacognition.case import Case
@@ -47,6 +49,46 @@ def move_pods(case: Case) -> Blueprint:
         restores=False,
         seconds=20,
     )
+
+
+def drain(case: Case) -> Blueprint:
+    node = _node(case)
+    pods = _pods_on(case, node)[:_MOVED_AT_MOST]
+    if not pods:
+        raise CannotPlan(f"No pod that could be moved runs on {node.name}.")
+    return Blueprint(
+        f"Drain node {node.name}: {len(pods)} pod(s)",
+        f"Node {node.name} is not fit to run pods: no new ones on it, and those there move as their budgets allow.",
+        (Step(ActionName.DRAIN, node, {"event": case.event.name, "pods": [in_words(pod) for pod in pods]}),),
+        restores=False,
+        seconds=20,
+    )
+
+
+def delete_stuck_pods(case: Case) -> Blueprint:
+    """Pods of what is ill that should have ended long ago: as long as they are there, nothing takes their place."""
+    namespaces = case.policy.target_namespaces if case.finding.object.kind == "Node" else [case.target.namespace]
+    now = case.now
+    stuck = [
+        pod
+        for namespace in namespaces
+        for pod in case.cluster.list("Pod", namespace, timeout_seconds=case.seconds).items
+        if is_stuck(pod, now) and (case.finding.object.kind != "Node" or _is_on(pod, case.finding.object.name))
+    ]
+    if not stuck:
+        raise CannotPlan("No pod is stuck while it is being deleted.")
+    names = ", ".join(pod["metadata"]["name"] for pod in stuck[:3])
+    return Blueprint(
+        f"Delete {len(stuck)} stuck pod(s): {names}",
+        "They should have ended long ago; their node does not say that they have.",
+        tuple(Step(ActionName.DELETE_STUCK_POD, ObjectRef.of(pod, "Pod"), {}) for pod in stuck[:_MOVED_AT_MOST]),
+        restores=False,
+        seconds=20,
+    )
+
+
+def _is_on(pod: Object, node: str) -> bool:
+    return bool(pod["spec"].get("nodeName") == node)
 
 
 def restart_on_node(case: Case) -> Blueprint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from healing.actions import known_states, revisions
 from healing.actions.base import CannotPlan
 from healing.actions.labels import QUARANTINE
-from healing.actions.reading import Workload, controller_of
+from healing.actions.reading import Workload, controller_of, is_ready, waiting_reasons
 from healing.actions.restart import stamp
 from healing.metacognition.case import Case
 from healing.metacognition.strategies.blueprint import Blueprint, Step
@@ -21,10 +21,22 @@ def rollback(case: Case, workload: Workload | None = None) -> Blueprint:
         f"Roll {ref.name} back to revision {good.revision.number}",
         f"Revision {good.current.number} is at fault or came with the fault; of revision {good.revision.number}, "
         f"{good.reason}.",
-        (Step(ActionName.ROLLBACK, ref, {"toRevision": good.revision.number}),),
+        (Step(ActionName.ROLLBACK, ref, {"toRevision": good.revision.number}), *_out_of_the_way(case, workload)),
         restores=True,
         seconds=20,
     )
+
+
+def _out_of_the_way(case: Case, workload: Workload) -> list[Step]:
+    """A StatefulSet waits for a failing pod to become ready before it replaces it, so it would wait for ever."""
+    spec = workload.obj["spec"]
+    if workload.ref.kind != "StatefulSet" or spec.get("podManagementPolicy") == "Parallel":
+        return []
+    if ActionName.DELETE_STUCK_POD not in case.policy.allowed_actions:
+        return []
+    pods = workload.pods(case.cluster, timeout_seconds=case.seconds)
+    failing = [pod for pod in pods if not is_ready(pod) and waiting_reasons([pod])]
+    return [Step(ActionName.DELETE_STUCK_POD, ObjectRef.of(pod, "Pod"), {}) for pod in failing[:3]]
 
 
 def restart(case: Case, workload: Workload | None = None) -> Blueprint:
