@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from healing.sandbox.ports import ApiError, EventType, Object
 from healing.sandbox.world import conditions, pods
 from healing.sandbox.world.context import parse_time
+from healing.sandbox.world.controllers import pod_failure_policy
 from healing.sandbox.world.owners import claim, controller_of, owner_reference
 from healing.sandbox.world.reconciler import Key, Reconciler, RetryLaterError
 
@@ -26,6 +27,8 @@ class _Count:
     terminating: int = 0
     succeeded: list[Object] = field(default_factory=list)
     failed: list[Object] = field(default_factory=list)
+    #: failed, but the podFailurePolicy says that it does not count
+    ignored: list[Object] = field(default_factory=list)
     last_failure_at: float = 0.0
 
 
@@ -52,7 +55,7 @@ class JobController(Reconciler):
             self.context, job, api_version="batch/v1", kind="Job", resource="pods",
             candidates=self.cluster.list("pods", key[0]), user=self.user,
         )  # fmt: skip
-        count = self._count(owned)
+        count = self._count(job, owned)
         status = dict(job.get("status") or {})
         suspended = bool(job["spec"].get("suspend"))
         if not suspended:
@@ -68,7 +71,7 @@ class JobController(Reconciler):
         self._write(job, key, status, count, verdict, success=success)
 
     @staticmethod
-    def _count(owned: list[Object]) -> _Count:
+    def _count(job: Object, owned: list[Object]) -> _Count:
         count = _Count()
         for pod in owned:
             tracked = TRACKING_FINALIZER in (pod["metadata"].get("finalizers") or ())
@@ -77,6 +80,9 @@ class JobController(Reconciler):
             elif pods.phase(pod) == "Failed" or (
                 pod["metadata"].get("deletionTimestamp") and not pods.is_terminating(pod)
             ):
+                if pod_failure_policy.match(job, pod)[0] == "Ignore":
+                    count.ignored += [pod] if tracked else []
+                    continue
                 count.failed += [pod] if tracked else []
                 count.last_failure_at = max(count.last_failure_at, _finished_at(pod))
             elif pods.is_terminating(pod):
@@ -87,6 +93,13 @@ class JobController(Reconciler):
 
     def _failure(self, job: Object, status: Object, count: _Count) -> tuple[str, str] | None:
         spec = job["spec"]
+        known = conditions.find(list(status.get("conditions") or ()), "FailureTarget")
+        if known is not None:
+            return known["reason"], known["message"]
+        for pod in count.failed:
+            action, message = pod_failure_policy.match(job, pod)
+            if action == "FailJob":
+                return "PodFailurePolicy", message
         failures = int(status.get("failed", 0)) + len(count.failed)
         if spec["template"]["spec"].get("restartPolicy") == "OnFailure":
             failures += sum(
@@ -203,9 +216,9 @@ class JobController(Reconciler):
             self._set(status, *goal)
         self._set_suspended(job, status)
         self._put(job, key, status)
-        if not uncounted and goal is None:
+        if not uncounted and goal is None and not count.ignored:
             return
-        for pod in (*count.succeeded, *count.failed):
+        for pod in (*count.succeeded, *count.failed, *count.ignored):
             self._untrack(pod)
         final = {**status, "uncountedTerminatedPods": {}}
         for name, ended in (("succeeded", count.succeeded), ("failed", count.failed)):
