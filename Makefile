@@ -41,7 +41,7 @@ bench: install-dev ## measure: time per phase, throughput, memory
 	BENCH=1 $(PY) -m pytest -q tests/bench $(ARGS)
 
 evaluate: install-dev ## run the scenarios through the whole product and report how well it heals (ARGS="--only NAME")
-	@mkdir -p docs/evaluation; exec $(PY) manage.py evaluate --json docs/evaluation/results.json --html docs/evaluation/report.html --markdown docs/evaluation-results.md $(ARGS)
+	@mkdir -p docs/evaluation; exec $(PY) manage.py evaluate --json docs/evaluation/results.json.gz --html docs/evaluation/report.html --markdown docs/evaluation-results.md $(ARGS)
 
 install:
 	@$(find_python); exec "$$p" recist_web/install.py

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from recist_web.environment import PROJECT_DIR
@@ -41,6 +44,15 @@ def build(
         "measures": {"total": measure(scored), **{split: measure(part) for split, part in parts.items()}},
         "scenarios": scored,
     }
+
+
+def write_json(report: Mapping[str, Any], path: Path) -> None:
+    """One line for each scenario; compressed, without a date of its own, if the name ends in ``.gz``."""
+    head = json.dumps({**report, "scenarios": []}, ensure_ascii=False, indent=1)
+    lines = [json.dumps(s, ensure_ascii=False, separators=(",", ":")) for s in report["scenarios"]]
+    text = head.removesuffix("[]\n}") + "[\n" + ",\n".join(lines) + "\n]\n}\n"
+    data = text.encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def product_version() -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +63,15 @@ def test_the_document_is_plain_json(mixed: dict[str, Any]) -> None:
     assert again["measures"]["dev"]["scenarios"]["ran"] == 3
     assert again["measures"]["sealed"]["scenarios"]["ran"] == 1
     assert again["saturated"] == ""
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.json.gz"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_the_file_is_the_document(mixed: dict[str, Any], tmp_path: Path, name: str, *, empty: bool) -> None:
+    wanted = built(machine={}) if empty else mixed
+    report.write_json(wanted, tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    assert json.loads(gzip.decompress(data) if name.endswith(".gz") else data) == json.loads(json.dumps(wanted))
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(mixed: dict[str, Any]) -> None:

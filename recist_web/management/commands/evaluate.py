@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from recist_web.supervisor.errors import CannotStartError
 from recist_web.supervisor.ports import free_port
 
 #: What two cores carry without the worlds' event loops being late; docs/evaluation.md has the measurements.
-DEFAULT_PARALLEL = 12
+DEFAULT_PARALLEL = 24
 BAD_USAGE, NOT_RUN = 2, 1
 
 
@@ -55,7 +54,7 @@ class Command(BaseCommand):
             "--observe", type=_positive, default=60, metavar="SECONDS",
             help="how long a healthy world is watched after its last step (default: %(default)s)",
         )  # fmt: skip
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there as JSON")
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there (.gz: compressed)")
         parser.add_argument("--html", type=Path, metavar="FILE", help="write the report there as a web page")
         parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary there as Markdown")
         parser.add_argument("--validate", action="store_true", help="only check the scenario files")
@@ -129,7 +128,7 @@ class Command(BaseCommand):
         }
         found = report.build(outcome.records, settings=chosen, machine=outcome.machine)
         if options["json"]:
-            options["json"].write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            report.write_json(found, options["json"])
         if options["html"]:
             options["html"].write_text(report_html.render(found), encoding="utf-8")
         if options["markdown"]:
