@@ -73,11 +73,13 @@ class DaemonSetController(Reconciler):
             if not any(not pods.is_terminal(pod) for pod in present) and failure is None:
                 failure = self._create(daemonset, node["metadata"]["name"], suffix)
         for name, present in by_node.items():
-            extra = present if name not in names else sorted(present, key=rollout.created)[1:]
-            for pod in extra:
+            for pod in present if name not in names else self._surplus(daemonset, present, suffix):
                 if pods.is_active(pod):
                     self._delete(daemonset, pod)
-        self._update(daemonset, [p for name in names for p in by_node.get(name, ())], len(names), suffix)
+        if self._surge(daemonset, len(names)):
+            failure = failure or self._add_new(daemonset, {name: by_node.get(name, []) for name in names}, suffix)
+        else:
+            self._update(daemonset, [p for name in names for p in by_node.get(name, ())], len(names), suffix)
         self._write_status(daemonset, by_node, names, suffix)
         if failure is not None:
             raise RetryLaterError
@@ -121,6 +123,49 @@ class DaemonSetController(Reconciler):
         self.cluster.delete("pods", namespace, name, user=self.user, uid=pod["metadata"]["uid"])
         self._event(daemonset, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
 
+    @staticmethod
+    def _surge(daemonset: Object, nodes: int) -> int:
+        """On how many nodes a new pod may run beside the old one."""
+        strategy = daemonset["spec"].get("updateStrategy") or {}
+        if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+            return 0
+        return rollout.scaled_value((strategy.get("rollingUpdate") or {}).get("maxSurge", 0), nodes, round_up=True)
+
+    def _is_available(self, daemonset: Object, pod: Object) -> bool:
+        return pods.is_available(pod, daemonset["spec"].get("minReadySeconds", 0), self.context.now())
+
+    def _surplus(self, daemonset: Object, present: list[Object], suffix: str) -> list[Object]:
+        """What a node has too many of; with a surge the old pod stays until the new one is available."""
+        ordered = sorted(filter(pods.is_active, present), key=rollout.created)
+        if not self._surge(daemonset, 1):
+            return ordered[1:]
+        new = [pod for pod in ordered if _is_of(pod, suffix)]
+        old = [pod for pod in ordered if not _is_of(pod, suffix)]
+        if new and self._is_available(daemonset, new[0]):
+            return [*old, *new[1:]]
+        return [*old[1:], *new[1:]]
+
+    def _add_new(self, daemonset: Object, by_node: dict[str, list[Object]], suffix: str) -> ApiError | None:
+        """RollingUpdate by surge: new pods beside old ones; an old one that is not available needs no room for it."""
+        free, candidates, at_once = self._surge(daemonset, len(by_node)), [], []
+        for name, present in by_node.items():
+            active = [pod for pod in present if pods.is_active(pod)]
+            new = [pod for pod in active if _is_of(pod, suffix)]
+            old = [pod for pod in active if not _is_of(pod, suffix)]
+            if not old:
+                continue
+            if new:
+                free -= not self._is_available(daemonset, new[0])
+            elif self._is_available(daemonset, old[0]):
+                candidates.append(name)
+            else:
+                at_once.append(name)
+        for name in [*at_once, *candidates[: max(0, free)]]:
+            failure = self._create(daemonset, name, suffix)
+            if failure is not None:
+                return failure
+        return None
+
     def _update(self, daemonset: Object, current: list[Object], nodes: int, suffix: str) -> None:
         """RollingUpdate: replace pods of older templates, at most maxUnavailable at a time."""
         strategy = daemonset["spec"].get("updateStrategy") or {}
@@ -148,6 +193,9 @@ class DaemonSetController(Reconciler):
         min_ready = daemonset["spec"].get("minReadySeconds", 0)
         now = self.context.now()
         usable = sum(pods.is_available(pod, min_ready, now) for pod in placed)
+        waiting = (p for there in by_node.values() for p in there if pods.is_ready(p))
+        if any(not pods.is_available(pod, min_ready, now) for pod in waiting):
+            self.queue.add_after(key_of(daemonset), 1.0)
         updated = sum((pod["metadata"].get("labels") or {}).get(HASH_LABEL) == suffix for pod in placed)
         status: Object = {
             "currentNumberScheduled": len(placed),
@@ -176,6 +224,10 @@ class DaemonSetController(Reconciler):
             daemonset, type="Warning" if type_ == "Warning" else "Normal", reason=reason, message=message,
             component=self.component,
         )  # fmt: skip
+
+
+def _is_of(pod: Object, suffix: str) -> bool:
+    return bool((pod["metadata"].get("labels") or {}).get(HASH_LABEL) == suffix)
 
 
 def _target_node(pod: Object) -> str:
