@@ -31,6 +31,33 @@ _KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 #: always firing, or about the monitoring itself
 _NO_NEWS = frozenset({"Watchdog", "InfoInhibitor", "DeadMansSwitch", "PrometheusNotConnectedToAlertmanagers"})
+#: words of an alert's name -> causes that it is a symptom of
+_SYMPTOM_OF: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
+    (re.compile(words, re.IGNORECASE), frozenset(causes.split()))
+    for words, causes in (
+        (r"crash|restart", ("ApplicationCrash BadRollout CommandNotFound MissingEnvironmentVariable WrongConfiguration"
+         " MissingFile PermissionDenied PortConflict WrongCredentials InitContainerFailed ContainerCannotStart")),
+        (r"oom|memory", "MemoryLimitTooLow MemoryLeak NodeMemoryPressure"),
+        (r"throttl", "CPULimitTooLow CPUHog TrafficSpike"),
+        (r"cpu", "CPUHog TrafficSpike CPULimitTooLow"),
+        (r"waiting|image|pull|notready|unavailable|mismatch|stuck|rollout",
+         ("ImageNotFound ImagePullUnauthorized RegistryUnreachable ImagePullFailed MissingConfigMap MissingConfigMapKey MissingSecret"
+          " MissingSecretKey BadRollout ApplicationNotReady ReadinessProbeMisconfigured RolloutStuck")),
+        (r"node.*(?:ready|unreachable|down)|targetdown",
+         "NodeNotReady ContainerRuntimeDown NodeNetworkUnavailable NetworkDelay PacketLoss"),
+        (r"diskpressure|filesystem|disk|volume|space", "DiskFull NodeDiskPressure"),
+        (r"memorypressure", "NodeMemoryPressure"),
+        (r"clock|ntp|timex", "ClockSkew"),
+        (r"dns", "DNSFailure"),
+        (r"cert", "CertificateExpired"),
+        (r"hpa|autoscal", "AutoscalerAtMaximum AutoscalerMisconfigured AutoscalerNoMetrics"),
+        (r"error|5xx|fail", "FailingDependency FaultyPod BadRollout ConnectionPoolExhausted ReadOnlyDependency"),
+        (r"latency|slow|duration",
+         "SlowDependency NetworkDelay PacketLoss CPUHog CPULimitTooLow TrafficSpike FaultyPod"),
+        (r"job", "JobFailed JobDeadlineExceeded"),
+        (r"retrans|packet|network", "PacketLoss NetworkDelay NodeNetworkUnavailable"),
+    )
+)  # fmt: skip
 _FELT = re.compile(r"error|latency|slow|5xx|availab|request|traffic|down|unreachable", re.IGNORECASE)
 
 
@@ -61,6 +88,11 @@ def firing(scene: Scene) -> list[Alert]:
 def about(scene: Scene, refs: set[ObjectRef]) -> list[Alert]:
     """Alerts about one of the objects, or about a pod of one of the workloads."""
     return [a for a in firing(scene) if a.about in refs]
+
+
+def supports(alert: Alert, cause: str) -> bool:
+    """Whether the alert tells of what the cause brings about, by the words of its name."""
+    return any(cause in causes and words.search(alert.name) for words, causes in _SYMPTOM_OF)
 
 
 def as_evidence(alert: Alert) -> Evidence:

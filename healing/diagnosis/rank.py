@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from healing.diagnosis import alerts
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.scene import Scene
@@ -68,6 +69,8 @@ _PROVEN = 0.84
 _CLEAR, _SOMETHING_ELSE = 0.7, 0.5
 _LEAST = 0.12
 _MISSING_SOURCE = 0.93
+#: What is left of the doubt where an alert that fires tells of the same.
+_ALERTED = 0.85
 
 
 def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, str]) -> list[Hypothesis]:
@@ -88,10 +91,21 @@ def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, s
         confidence = one.strength * (_EXPLAINED if one.explained_by else 1.0)
         if not one.explained_by:
             confidence = 1.0 - (1.0 - confidence) * 0.9 ** min(explained, 3)
+        if not one.explained_by and (heard := _alerts_about(scene, one)):
+            # somebody else's rules see it, too
+            confidence = 1.0 - (1.0 - confidence) * _ALERTED
+            one.evidence = distinct([*one.evidence, *(alerts.as_evidence(a) for a in heard[:2])])
         lost = lacking.intersection(CAUSES[one.cause].sources)
         one.confidence = round(min(0.98, confidence * _MISSING_SOURCE ** len(lost)), 3)
     kept = [h for h in merged if h.confidence >= _LEAST and not (h.explained_by and CAUSES[h.cause].generic)]
     return sorted(kept, key=lambda h: (-h.confidence, bool(h.explained_by), h.cause, h.object))
+
+
+def _alerts_about(scene: Scene, one: Hypothesis) -> list[alerts.Alert]:
+    """Firing alerts of the same trouble about the object itself. What an alert alone suggested gains nothing by it."""
+    known = {item.id for item in one.evidence}
+    heard = alerts.about(scene, {bare(one.object), subject(scene, one)}) if scene.snapshot.alerts else []
+    return [a for a in heard if alerts.supports(a, one.cause) and alerts.as_evidence(a).id not in known]
 
 
 def _without_guesses(merged: list[Hypothesis]) -> list[Hypothesis]:

@@ -17,8 +17,8 @@ from healing.ports.cluster import ObjectRef
 
 #: So many times the requests, and so many more a second, are a spike.
 _SURGE, _SURGE_RATE = 2.0, 2.0
-#: Pods that did well at so many points, this long after they got ready, were not bad from the start.
-_SETTLED_SECONDS, _WELL_POINTS = 10.0, 2
+#: Pods that did well for so long, this long after they got ready, were not bad from the start.
+_SETTLED_SECONDS, _WELL_SECONDS = 10.0, 15.0
 _FAILING, _FAILING_RATIO = 0.05, 2.0
 
 
@@ -115,7 +115,8 @@ def _began_with(scene: Scene, past: History, points: s.Points, shift: s.Shift) -
         return True
     well_from = max(ready).timestamp() + _SETTLED_SECONDS
     level = (shift.before + shift.after) / 2
-    return sum(well_from < t < shift.at and v < level for t, v in points) < _WELL_POINTS
+    well = [t for t, v in points if well_from < t < shift.at and v < level]
+    return not well or well[-1] - well[0] < _WELL_SECONDS
 
 
 def _failing(found: Requests) -> s.Shift | None:

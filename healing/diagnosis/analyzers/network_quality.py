@@ -217,7 +217,11 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
     well = {c for c in others if any(x.is_ready for x in scene.containers.get(c, ()))}
     node = _common_node(scene, callees) if len(callees) > 1 and not well else ""
     node = node or (_common_node(scene, set(lost)) if len(lost) > 1 and len(callees) > 1 else "")
-    if node:
+    # who is called and calls in vain is on both ends of the loss: no machine below the others explains that
+    between = [w for w in callees & lost.keys() if all(w == caller or w in many for caller, many in lost.items())]
+    if len(between) == 1:
+        about, strength = between[0], 0.78
+    elif node:
         about, strength = ObjectRef("Node", "", node), 0.78
     elif len(several) == 1 and len(lost) == 1:
         about, strength = next(iter(several)), 0.72

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from healing.diagnosis import reading as r, series as s
@@ -18,8 +18,8 @@ from healing.ports.cluster import ObjectRef
 _FAILING, _SLOW_SECONDS, _RATIO = 0.05, 0.2, 3.0
 #: Fewer requests a second say nothing of a pod.
 _LEAST_RATE = 10 / 60
-#: So many of the last points tell how a pod is now; of an isolated pod those of its last requests.
-_POINTS = 2
+#: So many of the last points, or seconds, tell how a pod is now; of an isolated pod those of its last requests.
+_POINTS, _LAST_SECONDS = 2, 25.0
 #: Numbers that ended longer ago are of another fault.
 _STALE_SECONDS = 300.0
 
@@ -46,7 +46,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
 
 
 def _says_something(scene: Scene, found: Requests) -> bool:
-    busy = [point for point in found.rate if point[1] > 0][-_POINTS:]
+    busy = _last([point for point in found.rate if point[1] > 0])
     if not busy or scene.now.timestamp() - busy[-1][0] > _STALE_SECONDS:
         return False
     return max(value for _, value in busy) >= _LEAST_RATE
@@ -55,13 +55,19 @@ def _says_something(scene: Scene, found: Requests) -> bool:
 def _error_rate(found: Requests) -> float | None:
     """Of its last requests."""
     failed = dict(found.errors)
-    last = [point for point in found.rate if point[1] > 0][-_POINTS:]
+    last = _last([point for point in found.rate if point[1] > 0])
     total = sum(value for _, value in last)
     return sum(failed.get(time, 0.0) for time, _ in last) / total if total > 0 else None
 
 
 def _latency(found: Requests) -> float | None:
-    return s.latest(found.latency, _POINTS)
+    return s.latest(found.latency, len(_last(found.latency)))
+
+
+def _last(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """The last points, however close they lie: so many seconds, and at least `_POINTS`."""
+    count = sum(points[-1][0] - time < _LAST_SECONDS for time, _ in points) if points else 0
+    return points[-max(count, _POINTS) :]
 
 
 def _outliers(values: dict[str, float], least: float) -> list[str]:

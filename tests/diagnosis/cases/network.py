@@ -182,6 +182,22 @@ def node_loses_packets(world: World) -> None:
     world.deployment("orders", replicas=1, node="node-b")
 
 
+@case("PacketLoss", "Deployment", "scoring")
+def calls_to_and_of_one_workload_time_out(world: World) -> None:
+    """Two of them run on one node, as happens: it is not the node."""
+    for node in ("node-a", "node-b"):
+        world.node(node)
+    for name, callee, node in (
+        ("portal", "scoring", "node-a"),
+        ("scoring", "rates", "node-b"),
+        ("rates", "", "node-b"),
+    ):
+        world.deployment(name, calls(f"http://{callee}:8080") if callee else None, replicas=1, node=node)
+        world.service(name, port=8080)
+        if callee:
+            _timeouts(world, name, f"{callee}:8080")
+
+
 @case("PacketLoss", "Node", "node-b")
 def calls_to_one_node_time_out(world: World) -> None:
     for node in ("node-a", "node-b"):
