@@ -41,8 +41,9 @@ _SYMPTOM_OF: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
         (r"throttl", "CPULimitTooLow CPUHog TrafficSpike"),
         (r"cpu", "CPUHog TrafficSpike CPULimitTooLow"),
         (r"waiting|image|pull|notready|unavailable|mismatch|stuck|rollout",
-         ("ImageNotFound ImagePullUnauthorized RegistryUnreachable ImagePullFailed MissingConfigMap MissingConfigMapKey MissingSecret"
-          " MissingSecretKey BadRollout ApplicationNotReady ReadinessProbeMisconfigured RolloutStuck")),
+         ("ImageNotFound ImagePullUnauthorized RegistryUnreachable ImagePullFailed MissingConfigMap"
+          " MissingConfigMapKey MissingSecret MissingSecretKey BadRollout ApplicationNotReady"
+          " ReadinessProbeMisconfigured RolloutStuck")),
         (r"node.*(?:ready|unreachable|down)|targetdown",
          "NodeNotReady ContainerRuntimeDown NodeNetworkUnavailable NetworkDelay PacketLoss"),
         (r"diskpressure|filesystem|disk|volume|space", "DiskFull NodeDiskPressure"),
