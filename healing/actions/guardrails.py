@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.models import Max, Q
 
+from healing.actions import brakes
 from healing.actions.base import Plan
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
 from healing.lifecycle import Phase
@@ -78,6 +79,13 @@ class Situation:
     seconds_since_action: float | None
     is_approved: bool = False
     is_containment: bool = False
+    cluster: str = ""
+    #: the freeze window that it is in, and when it ends
+    frozen: tuple[str, datetime] | None = None
+    #: healings of this workload that failed one after another
+    failed_healings: int = 0
+    #: different faults in the cluster at the same time
+    faults_at_once: int = 0
 
 
 def situation_of(
@@ -111,6 +119,10 @@ def situation_of(
         seconds_since_action=(now - last).total_seconds() if last else None,
         is_approved=is_approved,
         is_containment=is_containment,
+        cluster=event.cluster,
+        frozen=brakes.frozen_until(policy, now),
+        failed_healings=0 if is_containment else brakes.failed_healings(event, now),
+        faults_at_once=0 if is_containment else brakes.faults_at_once(event, now),
     )
 
 
@@ -127,9 +139,35 @@ def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds
     """All limits that this plan reaches; empty: go ahead. Raises `healing.ports.errors`."""
     if plan.action in _ENDS_OUR_OWN and situation.is_containment:
         return []
-    found = [*_of_policy(plan, situation), *_of_scope(plan, situation, cluster, timeout_seconds)]
+    found = [
+        *_of_brakes(situation),
+        *_of_policy(plan, situation),
+        *_of_scope(plan, situation, cluster, timeout_seconds),
+    ]
     found += [*_of_health(plan, situation), *_of_owners(plan), *_of_frequency(situation)]
     return [r for r in found if not (r.kind is Kind.ASK and situation.is_approved)]
+
+
+def _of_brakes(situation: Situation) -> list[Refusal]:
+    """What stops automation as a whole."""
+    limits, found = situation.policy.limits, []
+    halt = brakes.halt_of(situation.cluster)
+    if halt is not None:
+        by = f" by {halt.created_by}" if halt.created_by else ""
+        message = f"Automation was halted{by}: {halt.reason}"
+        found.append(Refusal("halt", Kind.FORBID, message, "lift the halt in the admin site or by the API"))
+    if situation.frozen is not None:
+        window, ends = situation.frozen
+        message = f"Changes are frozen until {ends:%Y-%m-%d %H:%M %Z} ({window})."
+        found.append(Refusal("freezeWindows", Kind.ASK, message, "approve it, or change limits.freezeWindows"))
+    if limits.circuit_breaker_failures and situation.failed_healings >= limits.circuit_breaker_failures:
+        message = f"The last {situation.failed_healings} healings of this workload failed."
+        lift = "approve it, or reset its circuit breaker once you have looked at it"
+        found.append(Refusal("circuitBreakerFailures", Kind.ASK, message, lift))
+    if limits.storm_faults and situation.faults_at_once >= limits.storm_faults:
+        message = f"{situation.faults_at_once} different things are at fault in the cluster at once."
+        found.append(Refusal("stormFaults", Kind.ASK, message, "approve it, or raise limits.stormFaults"))
+    return found
 
 
 def _of_policy(plan: Plan, situation: Situation) -> list[Refusal]:

@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from healing.api import approvals, errors, events, health, policies
+from healing.api import approvals, brakes, errors, events, health, policies
 from healing.api.auth import Basic, Session
 from healing.api.limits import PerPerson
 
@@ -39,4 +39,5 @@ errors.install(api)
 api.add_router("/events", events.router)
 api.add_router("/approvals", approvals.router)
 api.add_router("/policies", policies.router)
+api.add_router("/brakes", brakes.router)
 api.add_router("/health", health.router)

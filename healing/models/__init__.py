@@ -2,6 +2,7 @@
 
 from healing.models.action import ActionRun, ActionState
 from healing.models.approval import Approval, ApprovalState
+from healing.models.brakes import CircuitReset, Halt
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.models.isolation import Isolation
 from healing.models.known_state import KnownState
@@ -15,6 +16,8 @@ __all__ = [
     "ActorKind",
     "Approval",
     "ApprovalState",
+    "CircuitReset",
+    "Halt",
     "HealingEvent",
     "Isolation",
     "KnownState",

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from healing.policies import freeze
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 
@@ -136,7 +138,25 @@ class Limits(_Model):
     )
     cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
     max_attempts: Annotated[int, Field(ge=1, le=10)] = Field(3, description="Strategies tried before escalating.")
+    freeze_windows: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = Field(
+        default_factory=list,
+        description="Nothing is changed unasked in them: 'Mon-Fri 22:00-06:00 Europe/Berlin' or "
+        "'2026-12-23T00:00Z/2027-01-02T00:00Z'.",
+    )
+    circuit_breaker_failures: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="So many healings of a workload that failed in a row stop automation for it; 0: never."
+    )
+    storm_faults: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        10, description="So many different faults at once in the cluster: nothing is done unasked; 0: never."
+    )
     allow_last_replica: bool = Field(False, description="Whether the last ready replica may be isolated or removed.")
+
+    @field_validator("freeze_windows")
+    @classmethod
+    def _readable_windows(cls, value: list[str]) -> list[str]:
+        for text in value:
+            freeze.parse(text)
+        return value
 
 
 class Verification(_Model):

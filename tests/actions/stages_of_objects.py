@@ -125,7 +125,7 @@ def raise_quota(ns: Namespace, name: str) -> Stage:
 
 
 def expand_volume(ns: Namespace, name: str) -> Stage:
-    storage_class = {"metadata": {"name": name}, "provisioner": "sandbox.local/disk", "allowVolumeExpansion": True}
+    storage_class = {"metadata": {"name": name}, "provisioner": "rancher.io/local-path", "allowVolumeExpansion": True}
     classes = [c for c in ns.cluster.list("StorageClass").items if c.get("allowVolumeExpansion")]
     if not classes:
         classes = [ns.cluster.create("StorageClass", "", storage_class)]

@@ -1,0 +1,68 @@
+"""The kill switch and the circuit breakers, for those who may. Rows are never deleted: they say who did it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+
+from healing.models import CircuitReset, Halt
+
+
+@admin.register(Halt)
+class HaltAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """Adding a row halts; the action lifts."""
+
+    list_display = ("cluster", "reason", "created_by", "created_at", "lifted_at", "lifted_by")
+    list_filter = ("cluster",)
+    fields = ("cluster", "reason")
+    actions: ClassVar = ["lift"]
+
+    def save_model(self, request: HttpRequest, obj: Halt, form: ModelForm[Halt], change: bool) -> None:  # noqa: FBT001
+        if not change:
+            obj.created_by = request.user.get_username()
+        super().save_model(request, obj, form, change)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and super().has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.action(description="Lift: automation goes on", permissions=["change"])
+    def lift(self, request: HttpRequest, queryset: QuerySet[Halt]) -> None:
+        count = queryset.filter(lifted_at=None).update(lifted_at=timezone.now(), lifted_by=request.user.get_username())
+        self.message_user(request, f"{count} halt(s) lifted.")
+
+
+@admin.register(CircuitReset)
+class CircuitResetAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+    """Adding a row resets the breaker of that workload."""
+
+    list_display = ("cluster", "kind", "namespace", "name", "at", "by")
+    fields = ("cluster", "kind", "namespace", "name")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"cluster": settings.CLUSTER_NAME, "kind": "Deployment", **super().get_changeform_initial_data(request)}
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: CircuitReset,
+        form: ModelForm[CircuitReset],
+        change: bool,  # noqa: FBT001
+    ) -> None:
+        obj.by = request.user.get_username()
+        super().save_model(request, obj, form, change)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

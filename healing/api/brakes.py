@@ -1,0 +1,91 @@
+"""The kill switch: halt automation, see what is halted, let it go on; and reset a workload's circuit breaker."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from ninja import Router, Schema
+from ninja.responses import Status
+from pydantic import Field
+
+from healing.api.auth import ApiRequest, require_permission
+from healing.api.clusters import known_cluster
+from healing.api.errors import Problem, declared
+from healing.models import CircuitReset, Halt
+
+router = Router(tags=["brakes"])
+
+Text = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class HaltItem(Schema):
+    """``cluster`` empty: everywhere."""
+
+    id: int
+    cluster: str
+    reason: str
+    created_at: datetime
+    created_by: str
+
+
+class NewHalt(Schema):
+    """``cluster`` empty: everywhere."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    cluster: Annotated[str, Field(max_length=63)] = ""
+
+
+class Workload(Schema):
+    """Whose circuit breaker is reset."""
+
+    cluster: Text
+    kind: Text
+    namespace: Annotated[str, Field(max_length=63)]
+    name: Text
+
+
+@router.get("/halts", response={200: list[HaltItem], **declared(401, 429)})
+def list_halts(request: ApiRequest) -> list[Halt]:
+    """What is halted now."""
+    return list(Halt.objects.filter(lifted_at=None))
+
+
+@router.post("/halts", response={201: HaltItem, **declared(400, 401, 403, 409, 422, 429)})
+def halt(request: ApiRequest, new: NewHalt) -> Status[Halt]:
+    """Nothing is done any more, not even what is queued or approved, until it is lifted."""
+    require_permission(request.auth, "healing.add_halt", "halt automation")
+    cluster = known_cluster(new.cluster) if new.cluster else ""
+    try:
+        with transaction.atomic():
+            row = Halt.objects.create(cluster=cluster, reason=new.reason, created_by=request.auth.get_username())
+    except IntegrityError as error:
+        raise Problem(HTTPStatus.CONFLICT, "halted", "It is halted already.") from error
+    return Status(HTTPStatus.CREATED, row)
+
+
+@router.delete("/halts/{halt_id}", response={204: None, **declared(401, 403, 404, 429)})
+def lift(request: ApiRequest, halt_id: int) -> Status[None]:
+    """Automation goes on."""
+    require_permission(request.auth, "healing.change_halt", "let automation go on")
+    by = request.auth.get_username()
+    if not Halt.objects.filter(pk=halt_id, lifted_at=None).update(lifted_at=timezone.now(), lifted_by=by):
+        raise Problem(HTTPStatus.NOT_FOUND, "not-found", "There is no such halt, or it is lifted already.")
+    return Status(HTTPStatus.NO_CONTENT, None)
+
+
+@router.post("/circuit-resets", response={204: None, **declared(400, 401, 403, 422, 429)})
+def reset(request: ApiRequest, workload: Workload) -> Status[None]:
+    """Healings of this workload that failed until now do not count any more."""
+    require_permission(request.auth, "healing.add_circuitreset", "reset circuit breakers")
+    CircuitReset.objects.create(
+        cluster=known_cluster(workload.cluster),
+        kind=workload.kind,
+        namespace=workload.namespace,
+        name=workload.name,
+        by=request.auth.get_username(),
+    )
+    return Status(HTTPStatus.NO_CONTENT, None)
