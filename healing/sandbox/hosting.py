@@ -32,6 +32,7 @@ from starlette.types import ASGIApp
 
 from healing.sandbox.hosted import HostedWorld
 from healing.sandbox.loop_lag import LoopLag
+from healing.sandbox.memory import collect_seldom
 from healing.sandbox.scenarios import ScenarioError, load_scenario
 
 _HOST = "127.0.0.1"
@@ -148,6 +149,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         plan = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+        collect_seldom()
         uvloop.run(serve(plan))
     except (ScenarioError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

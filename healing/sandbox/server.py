@@ -23,6 +23,7 @@ import yaml
 
 from healing.sandbox.api.http.app import ApiApp
 from healing.sandbox.compose import Sandbox, build
+from healing.sandbox.memory import collect_seldom
 from healing.sandbox.scenarios import BUNDLED, EVALUATION, Scenario, ScenarioError, bundled, load_scenario
 
 DEFAULT_DATA_DIR = Path("var/sandbox")
@@ -237,6 +238,7 @@ def options_from(arguments: dict[str, Any]) -> SandboxOptions:
 
 def run(options: SandboxOptions) -> None:
     """Serve until a signal says stop. `SandboxError` if the sandbox cannot start."""
+    collect_seldom()
     main = serve(options, _print_address(options))
     try:
         uvloop.run(main)

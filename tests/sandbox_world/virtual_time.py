@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from healing.sandbox.memory import collect_seldom
 
 ResultT = TypeVar("ResultT")
 
@@ -33,5 +36,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 def run_virtual(main: Coroutine[Any, Any, ResultT]) -> ResultT:
     """``main``'s result; its sleeps take no time."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(main)
+    before = collect_seldom()
+    try:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            return runner.run(main)
+    finally:
+        gc.set_threshold(*before)
