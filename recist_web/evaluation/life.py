@@ -110,7 +110,9 @@ class Life:
             if unwell:
                 self.give_up(f"not well to begin with: {', '.join(unwell)}")
                 return
-            self._preparing = self._pool.submit(prepare, Path(self._entry["adminKubeconfig"]), self._scenario)
+            self._preparing = self._pool.submit(
+                prepare, Path(self._entry["adminKubeconfig"]), self._scenario, self._entry["consult"]
+            )
             self._enter("preparing")
 
     def _unwell_targets(self, unwell: list[str]) -> list[str]:
@@ -133,7 +135,7 @@ class Life:
         self._enter("syncing")
 
     def _look_syncing(self, _status: dict[str, Any], _events: list[dict[str, Any]]) -> None:
-        if glance.is_watched(self.name, len(policies_of(self._scenario))):
+        if glance.is_watched(self.name, len(policies_of(self._scenario, self._entry["consult"]))):
             for task in _UPKEEP:
                 current_app.send_task(task, args=[self.name], queue="knowledge")
             self._enter("remembering")

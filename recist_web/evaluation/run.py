@@ -45,6 +45,8 @@ class Options:
     observe_seconds: float = 60.0
     hosts: int = 0
     echo: bool = False
+    #: when a language model is asked, where one is configured (``llmConfig.consult``)
+    consult: Literal["whenUnsure", "always"] = "whenUnsure"
 
 
 @dataclass(slots=True)
@@ -203,6 +205,7 @@ class Evaluation:
                 "split": c.split,
                 "family": c.family,
                 "observeSeconds": self._options.observe_seconds,
+                "consult": self._options.consult,
             }
             for number, c in enumerate(self._chosen)
         ]

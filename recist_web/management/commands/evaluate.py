@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
-from recist_web.evaluation import report, report_html, report_markdown, terminal
+from recist_web.evaluation import report, report_html, report_markdown, scripted_model, terminal
 from recist_web.evaluation.conduct import conduct
 from recist_web.evaluation.run import Evaluation, Options, Outcome
 from recist_web.evaluation.scoring import score
@@ -53,6 +56,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--observe", type=_positive, default=60, metavar="SECONDS",
             help="how long a healthy world is watched after its last step (default: %(default)s)",
+        )  # fmt: skip
+        parser.add_argument(
+            "--llm", choices=("configured", "scripted"), default="configured",
+            help="configured: the model of LLM_MODEL, if one is set; scripted: a stand-in with a model's good and bad "
+            "times, asked about every event (default: %(default)s)",
         )  # fmt: skip
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there (.gz: compressed)")
         parser.add_argument("--html", type=Path, metavar="FILE", help="write the report there as a web page")
@@ -101,10 +109,11 @@ class Command(BaseCommand):
             keep=options["keep"],
             observe_seconds=options["observe"],
             echo=options["echo"],
+            consult="always" if options["llm"] == "scripted" else "whenUnsure",
         )
         self.say(f"{_counted(len(chosen), 'scenario')}, {wanted.parallel} at a time ...")
         try:
-            with Evaluation(chosen, wanted, self.say) as evaluation:
+            with language_model(options["llm"]), Evaluation(chosen, wanted, self.say) as evaluation:
                 outcome = evaluation.run(ended)
                 found = self._report(outcome, options)
                 if options["keep"] and not outcome.interrupted:
@@ -123,7 +132,7 @@ class Command(BaseCommand):
             "approve": options["approve"],
             "split": options["split"],
             "observeSeconds": options["observe"],
-            "llm": settings.LLM_MODEL or "none",
+            "llm": "scripted" if options["llm"] == "scripted" else settings.LLM_MODEL or "none",
             "database": "SQLite" if settings.ENVIRONMENT.values.DATABASE_URL is None else "PostgreSQL",
         }
         found = report.build(outcome.records, settings=chosen, machine=outcome.machine)
@@ -139,6 +148,17 @@ class Command(BaseCommand):
     def say(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+@contextmanager
+def language_model(kind: str) -> Iterator[None]:
+    """Has the product's processes ask the stand-in, for the time of the block; ``configured`` changes nothing."""
+    if kind != "scripted":
+        yield
+        return
+    with scripted_model.serving() as url:
+        os.environ |= {"LLM_MODEL": scripted_model.NAME, "LLM_BASE_URL": url, "LLM_API_KEY": "none"}
+        yield
 
 
 def _positive(text: str) -> int:
