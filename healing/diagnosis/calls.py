@@ -104,6 +104,19 @@ def is_cluster_name(host: str) -> bool:
     return "." not in host or ".svc" in host
 
 
+def means_a_service(snapshot: Snapshot, host: str, namespace: str) -> bool:
+    """Whether a host that is not resolved was meant to be one of the cluster: by its form, or its first part is a
+    Service beside the caller, or its second one a namespace, or none of any domain (``db.prod-eu``)."""
+    if is_cluster_name(host):
+        return True
+    parts = host.lower().rstrip(".").split(".")
+    if len(parts) != 2:
+        return False
+    is_namespace = snapshot.get("Namespace", "", parts[1]) is not None
+    beside = snapshot.get("Service", namespace, parts[0]) is not None
+    return is_namespace or beside or not parts[1].isalpha()
+
+
 def call_graph(snapshot: Snapshot) -> Calls:
     """See `Calls`."""
     calls = Calls()

@@ -114,8 +114,10 @@ RULES: tuple[Rule, ...] = (
         rf"|reference|property|dependenc)(?:host(?:name)?|address|name)?:? ?[\"']?{_HOST}",
         rf"host=['\"]{_HOST}['\"], port={_PORT}.{{0,300}}(?:NameResolutionError|Name or service not known|name"
         rf" resolution)",
-        rf"[\"'/@(\s]{_HOST}(?::{_PORT})?[\"')]?.{{0,80}}?(?:Name or service not known|Name does not resolve|name"
-        rf" resolution)",
+        rf"(?<![\w.\-])(?!Errno\b|E[AI]_){_HOST}(?::{_PORT})?: (?:Name or service not known|Name does not resolve"
+        rf"|Temporary failure in name resolution|nodename nor servname|No address associated with hostname)",
+        rf"[\"'/@(\s]{_HOST}(?=[\"'):/,;\s])(?::{_PORT})?[\"')]?.{{0,80}}?(?:Name or service not known"
+        rf"|Name does not resolve|name resolution)",
         rf"host not found in upstream \"{_HOST}",
         rf"(?:unknown host|no such host|host not found|nxdomain)[: ]+[\"']?{_HOST}",
         r"Name or service not known|no such host|Temporary failure in name resolution|nodename nor servname",

@@ -62,6 +62,10 @@ _NOT_READY = frozenset({"ApplicationNotReady", "PodsUnavailable"})
 _FELT_BY_CALLERS = frozenset({"SlowDependency", "FailingDependency", "DependencyUnavailable"})
 #: What explains the latency and errors of the workload itself.
 _OWN_TROUBLE = frozenset({"SlowDependency", "FailingDependency", "FaultyPod"})
+#: What more replicas would relieve: an autoscaler that may not start them is what a person would change.
+_OVERLOAD = _OWN_TROUBLE | {"TrafficSpike", "CPULimitTooLow", "ApplicationNotReady"}
+#: What makes the same requests cost more, so that no number of replicas is enough.
+_COSTS_MORE = frozenset({"CPUHog", "BadRollout", "MemoryLeak"})
 _EXPLAINED = 0.4
 #: So well proven, a specific cause says more than that a revision brought it.
 _PROVEN = 0.84
@@ -161,25 +165,17 @@ def explains(
     reach: Mapping[tuple[str, ObjectRef], set[ObjectRef]],
 ) -> bool:
     """Whether ``cause`` would bring ``effect`` about."""
-    if cause.strength < 0.5 or (_is_symptom(cause) and not _is_symptom(effect)):
+    if cause.strength < 0.5:
+        return False
+    if (of_scaling := _of_autoscaling(scene, cause, effect)) is not None:
+        return of_scaling
+    if _is_symptom(cause) and not _is_symptom(effect):
         return False
     source, target = subject(scene, cause), subject(scene, effect)
     if bare(cause.object) in effect.blames or source in effect.blames:
         return source != target or not _is_symptom(cause)
     if source == target:
-        if CAUSES[effect.cause].generic and not CAUSES[cause.cause].generic:
-            return True
-        if effect.cause in (*_OWN_TROUBLE, "DNSFailure") and cause.cause not in SUFFERING:
-            return True
-        if (
-            effect.cause == "BadRollout"
-            and cause.strength >= _PROVEN
-            and cause.cause not in (*SUFFERING, "RolloutStuck")
-        ):
-            return True  # what exactly is wrong with the revision says more
-        if effect.cause == "JobFailed" and cause.cause not in ("ApplicationCrash", "DependencyUnavailable"):
-            return True
-        return effect.cause == "ApplicationCrash" and not CAUSES[cause.cause].generic
+        return _explains_its_own(cause, effect)
     suffers_from = effect.cause in SUFFERING and cause.cause in _OF_WHAT_IS_CALLED and not _is_root_of(cause, effect)
     if suffers_from and {target, bare(effect.object)} & cause.affected:
         return True
@@ -193,6 +189,28 @@ def explains(
     if effect.cause in _REACTION:
         return _reacts(scene, cause, effect, target, everyone)
     return False
+
+
+def _explains_its_own(cause: Hypothesis, effect: Hypothesis) -> bool:
+    """Of two hypotheses about one workload: whether the one brings the other about."""
+    if CAUSES[effect.cause].generic and not CAUSES[cause.cause].generic:
+        return True
+    if effect.cause in (*_OWN_TROUBLE, "DNSFailure") and cause.cause not in SUFFERING:
+        return True
+    if effect.cause == "BadRollout" and cause.strength >= _PROVEN and cause.cause not in (*SUFFERING, "RolloutStuck"):
+        return True  # what exactly is wrong with the revision says more
+    if effect.cause == "JobFailed" and cause.cause not in ("ApplicationCrash", "DependencyUnavailable"):
+        return True
+    return effect.cause == "ApplicationCrash" and not CAUSES[cause.cause].generic
+
+
+def _of_autoscaling(scene: Scene, cause: Hypothesis, effect: Hypothesis) -> bool | None:
+    """An autoscaler at its maximum and the load of what it scales; None: it is not about that."""
+    if cause.cause == "AutoscalerAtMaximum" and effect.cause in _OVERLOAD:
+        return bool({subject(scene, effect), bare(effect.object)} & cause.affected)
+    if effect.cause == "AutoscalerAtMaximum" and cause.cause in _COSTS_MORE:
+        return bool({subject(scene, cause), bare(cause.object)} & effect.affected)
+    return None
 
 
 def _is_root_of(cause: Hypothesis, effect: Hypothesis) -> bool:

@@ -10,7 +10,7 @@ from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.reading import Object
-from healing.diagnosis.revisions import last_change
+from healing.diagnosis.revisions import Change, History, last_change
 from healing.diagnosis.scene import RECENT, Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -35,6 +35,7 @@ _CALLING = re.compile(
     r"failed calling webhook \"(?P<webhook>[^\"]+)\"(?:[^\n]*?https?://(?P<service>[\w\-]+)\."
     r"(?P<namespace>[\w\-]+)\.svc)?"
 )
+_WHOLE_CONTAINER = re.compile(r"(?:initContainers|containers)\[[^\]]+\]$")
 _PRIORITY = re.compile(r"no PriorityClass with name (?P<name>\S+) was found")
 
 
@@ -101,12 +102,7 @@ def _judge(scene: Scene, workload: Object, message: str, proof: list[Evidence]) 
                 ),
             ]
     past = scene.history(ref) if cause != "AdmissionWebhookUnavailable" else None  # it would answer no other revision
-    words = (
-        ("serviceAccount",)
-        if cause == "MissingServiceAccount"
-        else ("resources", "securityContext", "serviceAccount", "containers")
-    )
-    relevant = past.changed(*words) if past is not None else []
+    relevant = _asked_newly(past, cause) if past is not None else []
     if past is not None and past.good is not None and relevant:
         facts |= past.facts()
         proof = [*proof, *change_evidence(past, relevant)]
@@ -122,6 +118,12 @@ def _judge(scene: Scene, workload: Object, message: str, proof: list[Evidence]) 
     return Hypothesis(
         cause, about, strength, explanation, proof, facts, affected={*scene.around(ref), bare(ref), bare(about)}
     )
+
+
+def _asked_newly(past: History, cause: str) -> list[Change]:
+    """Changes of the newest revision that such a refusal may be about: not a new image, but a new container."""
+    words = ("serviceAccount",) if cause == "MissingServiceAccount" else ("resources", "securityContext", "host")
+    return [c for c in past.changes if any(w in c.path for w in words) or _WHOLE_CONTAINER.match(c.path)]
 
 
 def _backend(scene: Scene, found: Hypothesis) -> Iterator[Hypothesis]:
@@ -164,7 +166,12 @@ def _newer_restriction(scene: Scene, workload: Object, cause: str, facts: dict[s
     when, _ = last_change(found, fields="f:spec")
     asked, _ = last_change(workload, fields="f:spec")
     past = scene.history(ObjectRef.of(workload))
-    times = [t for t in (asked, past.started if past is not None else None) if t is not None]
+    if past is not None and past.good is not None and not _asked_newly(past, cause):
+        # it asks for what it had: what has changed since is the restriction
+        asked = past.good.created
+        times = [asked] if asked is not None else []
+    else:
+        times = [t for t in (asked, past.started if past is not None else None) if t is not None]
     return found if when is not None and times and when > max(times) else None
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from healing.diagnosis import reading as r
+from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.reading import Object
+from healing.diagnosis.requests import request_rate
 from healing.diagnosis.revisions import last_change
 from healing.diagnosis.scene import Scene, is_over, is_ready
 from healing.diagnosis.selectors import matches
@@ -25,6 +26,8 @@ _NO_API = re.compile(
 )
 _NO_REQUEST = re.compile(r"missing request for (?P<resource>\S+)(?: in container (?P<container>[\w\-]+))?")
 _WHILE_STARTING = timedelta(minutes=2)
+#: So many times the requests, and an autoscaler may well have reached an honest maximum.
+_SURGE = 1.5
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
@@ -122,6 +125,11 @@ def _limited(scene: Scene, autoscaler: Object) -> Hypothesis | None:
         return _wrong(scene, autoscaler, 0.8, f"its maximum of {maximum} replicas{told} leaves no room{room}", limited)
     words = f"HorizontalPodAutoscaler {ref.name} wants more than its maximum of {maximum} replicas."
     facts = {"maximum": maximum, "target": target.as_json()}
+    surge = s.shift(request_rate(scene, target))
+    if surge is not None and surge.ratio >= _SURGE and surge.after - surge.before > 1.0:
+        words += f" {target.name} gets {surge.after:.1f} requests a second instead of {surge.before:.1f}."
+        facts |= {"request_rate": round(surge.after, 2), "baseline_request_rate": round(surge.before, 2)}
+        return Hypothesis("AutoscalerAtMaximum", ref, 0.88, words, proof, facts, affected=affected)
     return Hypothesis("AutoscalerAtMaximum", ref, 0.7, words, proof, facts, affected=affected)
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from healing.diagnosis import reading as r
-from healing.diagnosis.analyzers.common import workload_ref
+from healing.diagnosis.analyzers.common import change_evidence, settings_changed, workload_ref
 from healing.diagnosis.analyzers.responsible import called, is_store, responsible
 from healing.diagnosis.analyzers.secrets import changed_secret
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.log_rules import Match
+from healing.diagnosis.revisions import History
 from healing.diagnosis.scene import Container, Scene
+from healing.diagnosis.snapshot import recent
 from healing.ports.cluster import ObjectRef
 
+_CREDENTIAL = re.compile(
+    r"pass|pwd|secret|token|user|cred|auth|login|key|dsn|url|uri|connection|envFrom", re.IGNORECASE
+)
+_LATELY = timedelta(hours=1)
 #: Failures of running programs: (strength, number of lines that make it more than an accident)
 _RUNNING = {
     "ConnectionPoolExhausted": (0.8, 2),
@@ -29,17 +37,25 @@ _RUNNING = {
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
     """ConnectionPoolExhausted, ReadOnlyDependency, CertificateExpired, WrongCredentials, DiskFull, PermissionDenied."""
     refused: dict[ObjectRef, list[tuple[ObjectRef, Hypothesis]]] = defaultdict(list)
+    told: dict[ObjectRef, Hypothesis] = {}
     for workload, containers in scene.containers.items():
         for found, match in _of(scene, workload, containers):
             if match.kind == "WrongCredentials":
                 store = called(scene, workload, match)
                 if store is not None and store != workload:
                     refused[store].append((workload, found))
-                    found.blames |= {store}
+                elif bare(found.object) == bare(workload):
+                    told[bare(workload)] = found
             yield found
     for store, clients in refused.items():
-        if len({w for w, _ in clients}) > 1:
-            yield _rotated(scene, store, clients)
+        changed = {w for w, found in clients if "changes" in found.facts}
+        for workload, found in clients:
+            if workload not in changed:
+                found.blames |= {store}
+        if changed and store in told:
+            told[store].blames |= changed  # it refuses those whose settings were changed
+        if len({w for w, _ in clients} - changed) > 1:
+            yield _rotated(scene, store, [(w, found) for w, found in clients if w not in changed])
 
 
 def _of(scene: Scene, workload: ObjectRef, containers: list[Container]) -> Iterator[tuple[Hypothesis, Match]]:
@@ -59,6 +75,7 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
     facts: dict[str, Any] = {"container": container.name, "error": match.record.message[:300], **match.details}
     words = f"{workload.kind} {workload.name} says: {match.record.first_line[:200]}"
     about, affected = workload_ref(scene, workload), {*scene.around(workload), bare(workload)}
+    proof = scene.log_evidence(container, match)
     other = responsible(scene, workload, match)
     if other is not None and other != bare(workload):
         about = workload_ref(scene, other)
@@ -67,6 +84,12 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
         strength += 0.04
     elif match.kind == "WrongCredentials" and any(is_store(scene, x) for x in scene.services_of(workload)):
         strength = 0.55  # a store tells of clients it did not let in
+    elif match.kind == "WrongCredentials" and (past := _new_credentials(scene, workload)) is not None:
+        changes = [c for c in settings_changed(past) if _CREDENTIAL.search(c.path)]
+        words += f". Revision {past.current.number} changed {changes[0].path}."
+        facts |= past.facts()
+        proof += change_evidence(past, changes)
+        strength = 0.93
     elif match.kind == "WrongCredentials":
         secret = changed_secret(scene, workload, container)
         if secret is not None:
@@ -77,9 +100,15 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
     if match.kind == "DiskFull":
         claims = [r.text(v, "persistentVolumeClaim", "claimName") for v in r.dicts(container.pod, "spec", "volumes")]
         facts["claim"] = next((c for c in claims if c), "")
-    return Hypothesis(
-        match.kind, about, strength, words, scene.log_evidence(container, match), facts, affected=affected
-    )
+    return Hypothesis(match.kind, about, strength, words, proof, facts, affected=affected)
+
+
+def _new_credentials(scene: Scene, workload: ObjectRef) -> History | None:
+    """The workload's history, where its newest revision brought other credentials lately."""
+    past = scene.history(workload)
+    if past is None or past.good is None or not recent(past.started, scene.now, _LATELY):
+        return None
+    return past if any(_CREDENTIAL.search(c.path) for c in settings_changed(past)) else None
 
 
 def _rotated(scene: Scene, store: ObjectRef, clients: list[tuple[ObjectRef, Hypothesis]]) -> Hypothesis:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
+from healing.diagnosis.analyzers.secrets import names_read
 from healing.diagnosis.hypothesis import Hypothesis, evidence, of_event
 from healing.diagnosis.objects import Event
 from healing.diagnosis.reading import Object
-from healing.diagnosis.revisions import last_change
-from healing.diagnosis.scene import PATIENCE, Container, Scene
+from healing.diagnosis.revisions import History, last_change
+from healing.diagnosis.scene import PATIENCE, Container, Scene, containers_of
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
@@ -115,6 +116,9 @@ def _judge(
         facts |= past.facts()
         proof = [*proof, *change_evidence(past, introduced)]
         explanation += f" Revision {past.current.number} asks for it for the first time."
+    elif not key and kind == "ConfigMap" and _was_there(scene, workload, name, past):
+        about = ObjectRef(kind, workload.namespace, name)
+        explanation += " It was there before: the template asked for it and its pods have started."
     elif key and obj is not None and kind == "ConfigMap":
         changed, who = last_change(obj, fields="f:data")
         created = r.moment(container.pod, "metadata", "creationTimestamp")
@@ -142,6 +146,22 @@ def _judge(
             facts["suggested_config_map"] = similar
             explanation += f" There is one named {similar}."
     return Hypothesis(cause, about, 0.96, explanation, proof, facts, affected={*scene.around(workload), workload})
+
+
+def _was_there(scene: Scene, workload: ObjectRef, name: str, past: History | None) -> bool:
+    """Whether the ConfigMap existed once: a pod that reads it has started, or the revision before asked for it, too."""
+    for pods in scene.pods.values():
+        for pod in pods:
+            if r.text(pod, "metadata", "namespace") == workload.namespace and name in _read_by(r.mapping(pod, "spec")):
+                containers = containers_of(pod)
+                if containers and all(c.is_running or c.ended for c in containers if not c.is_init):
+                    return True
+    return past is not None and past.good is not None and name in _read_by(r.mapping(past.good.template, "spec"))
+
+
+def _read_by(spec: Object) -> set[str]:
+    """ConfigMaps that a pod needs to start."""
+    return {name for c in r.containers(spec) for name in names_read({"spec": spec}, c, "ConfigMap")}
 
 
 def _value_before(config_map: Object, key: str) -> str | None:

@@ -10,7 +10,7 @@ from healing.actions.labels import QUARANTINE
 from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
 from healing.diagnosis.analyzers.responsible import target_of
-from healing.diagnosis.calls import Address, is_cluster_name, resolve
+from healing.diagnosis.calls import Address, is_cluster_name, means_a_service, resolve
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.log_rules import Match
 from healing.diagnosis.requests import served
@@ -213,16 +213,18 @@ def _wrong_address(
     if target is None:
         if (
             match.kind != "UnknownHost"
-            or not is_cluster_name(host)
+            or not means_a_service(scene.snapshot, host, workload.namespace)
             or not scene.snapshot.knows_all("Service", workload.namespace)
         ):
             return None
         names = [
             r.text(service, "metadata", "name") for service in scene.snapshot.of_kind("Service", workload.namespace)
         ]
-        similar = r.closest(host.split(".", maxsplit=1)[0], names, 0.6)
+        first, _, rest = host.partition(".")
+        similar = first if first in names else r.closest(first, names, 0.6)
         suggestion = {"suggested_host": similar} if similar else {}
-        more = f" No Service is called {host.split('.', maxsplit=1)[0]}." + (f" There is {similar}." if similar else "")
+        more = f" No Service is called {first}" + (f" in namespace {rest.split('.')[0]}." if rest else ".")
+        more += f" There is {similar} in {workload.namespace}." if similar else ""
         return (0.92 if similar else 0.8), more, suggestion
     if target.kind == "Service" and port:
         service = scene.snapshot.find(target) or {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
 from healing.diagnosis.analyzers.responsible import target_of
-from healing.diagnosis.calls import is_cluster_name
+from healing.diagnosis.calls import means_a_service
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.log_rules import Match
 from healing.diagnosis.reading import Object
@@ -115,7 +115,8 @@ def _is_dns(scene: Scene, workload: ObjectRef, match: Match) -> bool:
     if host and target_of(scene, workload, host) is not None:
         return True
     unanswered = any(word in match.record.message for word in _NO_ANSWER)
-    return unanswered or ((not host or not is_cluster_name(host)) and match.count > 1)
+    is_ours = bool(host) and means_a_service(scene.snapshot, host, workload.namespace)
+    return unanswered or (not is_ours and match.count > 1)
 
 
 def _spec(scene: Scene, workload: ObjectRef) -> Object:

@@ -329,3 +329,72 @@ def stateful_set_crashes_on_its_data(world: World) -> None:
         "\tat io.queue.Log.open(Log.java:88)\nCaused by: java.io.EOFException\n\t... 12 more"
     )
     world.log(pod, f"starting\n{trace}\n", previous=True)
+
+
+@case("WrongCredentials", "Deployment", "statements")
+def a_password_was_pasted_wrongly(world: World) -> None:
+    """The database says so as well, and another client of it is well."""
+    postgres(world)
+    env = calls("postgres://app@db:5432/shop")[0]
+    right = {**env, "env": [*env["env"], {"name": "DB_PASSWORD", "value": "old-otter"}]}
+    wrong = {**env, "env": [*env["env"], {"name": "DB_PASSWORD", "value": "quiet-otter"}]}
+    world.deployment("statements", [wrong], before=[right], replicas=2)
+    world.deployment("transfers", [right], replicas=1)
+    line = '{} ERROR cannot query db:5432: password authentication failed for user "app"'
+    for pod in world.pods("statements", 2):
+        world.log(pod, "\n".join(line.format(ago(n)) for n in range(50, 1, -4)))
+    said = '{} FATAL:  password authentication failed for user "app"'
+    database = next(p for p in world.snapshot.of_kind("Pod") if p["metadata"]["name"].startswith("db"))
+    world.log(database, "\n".join(said.format(ago(n)) for n in range(50, 1, -4)))
+
+
+@case("MissingConfigMap", "ConfigMap", "layout")
+def a_config_map_was_deleted(world: World) -> None:
+    """The pods that run have it mounted; one that was started anew finds nothing."""
+    mount = container(volumeMounts=[{"name": "layout", "mountPath": "/etc/layout"}])
+    volumes = {"volumes": [{"name": "layout", "configMap": {"name": "layout"}}]}
+    world.deployment("statements", [mount], replicas=3, failing_pods=3, spec=volumes)
+    pod = world.pods("statements")[0]
+    creating = waiting("ContainerCreating")
+    pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "app", **creating}]}
+    said = 'MountVolume.SetUp failed for volume "layout" : configmap "layout" not found'
+    world.event(pod, "FailedMount", said)
+
+
+@case("MissingConfigMap", "Deployment", "fresh")
+def a_config_map_never_was_there(world: World) -> None:
+    env = [{"configMapRef": {"name": "settings"}}]
+    failing = waiting("CreateContainerConfigError", 'configmap "settings" not found')
+    world.deployment("fresh", [container(envFrom=env)], replicas=1, failing=failing)
+
+
+@case("QuotaExceeded", "ResourceQuota", "small")
+def a_quota_was_lowered_before_a_release(world: World) -> None:
+    """The release asks for no more than what ran before."""
+    quota = {"hard": {"limits.memory": "300Mi"}, "used": {"limits.memory": "256Mi"}}
+    meta = edited("kubectl-edit", 600, "f:spec")
+    world.add("ResourceQuota", "small", spec={"hard": quota["hard"]}, status=quota, metadata=meta)
+    new, old = [container(image="r/rooms:2")], [container(image="r/rooms:1")]
+    made = world.deployment("rooms", new, before=old, replicas=2, failing={}, failing_pods=0, rolled_out=120)
+    rs = next(x for x in world.snapshot.owned(made, "ReplicaSet") if not x["status"]["replicas"])
+    said = (
+        'Error creating: pods "rooms-x" is forbidden: exceeded quota: small, requested: limits.memory=256Mi, used:'
+        " limits.memory=256Mi, limited: limits.memory=300Mi"
+    )
+    world.event(rs, "FailedCreate", said)
+
+
+@case("WrongDependencyAddress", "ConfigMap", "common-settings")
+def an_address_in_a_shared_config_map_names_no_namespace_there_is(world: World) -> None:
+    data = {"STORE_URL": "http://store.postbox-eu:7000"}
+    world.add("ConfigMap", "common-settings", data=data, metadata=edited("kubectl-patch", 300, "f:data"))
+    world.deployment("store", replicas=1)
+    world.service("store", port=7000)
+    source = [{"configMapRef": {"name": "common-settings"}}]
+    line = (
+        "{} ERROR [http-nio-8080-exec-10] c.e.inbox - call to store.postbox-eu:7000 failed: I/O error on GET request"
+        ' for "http://store.postbox-eu:7000/": store.postbox-eu: Name or service not known upstream=store'
+    )
+    for name in ("inbox", "outbox"):
+        world.deployment(name, [container(envFrom=source)], replicas=1)
+        world.log(world.pods(name)[0], "\n".join(line.format(ago(n)) for n in range(50, 1, -4)))

@@ -194,3 +194,17 @@ def affinity_that_no_node_fits_though_some_are_cordoned(world: World) -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
     pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
     world.event(pod, "FailedScheduling", said)
+
+
+@case("AutoscalerAtMaximum", "HorizontalPodAutoscaler", "tickets")
+def a_rush_that_the_autoscaler_may_not_follow(world: World) -> None:
+    world.deployment("tickets", replicas=4)
+    world.service("tickets")
+    said = "the desired replica count is more than the maximum replica count"
+    limited = {"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas", "message": said}
+    autoscaler(world, "tickets", [limited], maxReplicas=4)
+    for pod in world.pods("tickets"):
+        labels = {"pod": pod["metadata"]["name"]}
+        world.series("http_requests_total", _counter([2.5] * 40 + [20.0] * 12), code="200", **labels)
+        world.series("http_request_duration_seconds_sum", _counter([0.1] * 40 + [40.0] * 12), **labels)
+        world.series("http_request_duration_seconds_count", _counter([2.5] * 40 + [20.0] * 12), **labels)
