@@ -6,6 +6,7 @@ and available. What cannot be known is never taken as good.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,9 @@ from healing.ports.errors import NotFound, SourceError
 
 #: Without a strategy of ours, a container must have been quiet this long to count as recovered.
 _QUIET = timedelta(seconds=90)
+#: What a probe says shows in a pod's status only after several times.
+_PROBE_FAILED = frozenset({"LivenessProbeFailed", "ReadinessProbeFailed", "StartupProbeFailed"})
+_QUIET_PROBE = timedelta(seconds=60)
 _STUCK = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"})
 
 
@@ -45,6 +49,10 @@ class Health:
         return [*self.worse, *self.problems, *(f"unknown: {text}" for text in self.unknown)]
 
 
+def _symptoms(event: HealingEvent) -> set[str]:
+    return {event.symptom, *(str(signal.get("symptom", "")) for signal in event.signals)}
+
+
 def target_of(event: HealingEvent) -> ObjectRef:
     """What the event is about. Without the uid: an object made anew under the name is the one to look at."""
     return ObjectRef(event.target_kind, event.target_namespace, event.target_name)
@@ -56,6 +64,8 @@ def recovered(event: HealingEvent, ports: Ports, now: datetime, *, timeout_secon
         return ""  # whoever reported it knows more than we can see
     if event.isolations.filter(released_at=None).exists():
         return ""  # the workload may be well, but only because a pod of it is kept from traffic
+    if _PROBE_FAILED & _symptoms(event) and now - event.last_seen_at < _QUIET_PROBE:
+        return ""  # it answers badly, and has not been killed or taken out of service for it yet
     target = target_of(event)
     try:
         if target.kind in WORKLOAD_KINDS:
@@ -115,6 +125,10 @@ def _examine_one(
         _service(ref, ports, health, timeout_seconds)
     elif ref.kind == "Node":
         _node(ref, event, ports, health, timeout_seconds, moved_is_enough=applied_at is not None)
+    elif ref.kind in _JUDGES:
+        obj = ports.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
+        problem = _JUDGES[ref.kind](obj)
+        (health.problems if problem else health.good).append((problem and f"{ref} {problem}") or f"{ref} is well")
     elif ref.kind == "Pod":
         pod = ports.cluster.get("Pod", ref.namespace, ref.name, timeout_seconds=timeout_seconds)
         if condition(pod, "Ready") == "True":
@@ -156,29 +170,57 @@ def _workload(
 
 def _pod(pod: Object, health: Health, since: datetime, applied_at: datetime | None) -> None:
     name = pod["metadata"]["name"]
+    once = {s["name"] for s in (pod.get("status") or {}).get("initContainerStatuses") or ()}
     is_new = applied_at is not None and _time(pod["metadata"].get("creationTimestamp")) > applied_at
     for status in container_statuses(pod):
         reason = (status.get("state") or {}).get("waiting", {}).get("reason", "")
         if reason in _STUCK:
             text = f"container {status['name']} of {name} waits: {reason}"
             (health.worse if is_new else health.problems).append(text)
-        end = _last_bad_end(status)
+        end = _last_bad_end(status, may_end=status["name"] in once)
         if end is not None and _time(end.get("finishedAt")) > since:
             times = int(status.get("restartCount", 0))
             text = f"container {status['name']} of {name} ended with {end.get('reason') or end.get('exitCode')}"
             (health.worse if is_new and times >= 2 else health.problems).append(text)
 
 
-def _last_bad_end(status: dict[str, Any]) -> dict[str, Any] | None:
+def _last_bad_end(status: dict[str, Any], *, may_end: bool) -> dict[str, Any] | None:
+    """A program that shall run for ever may not end at all: one that a probe had killed often ends with 0."""
     for part in ("state", "lastState"):
         end = (status.get(part) or {}).get("terminated")
-        if end and (end.get("exitCode") != 0 or end.get("reason") == "OOMKilled"):
+        if end and (not may_end or end.get("exitCode") != 0 or end.get("reason") == "OOMKilled"):
             return dict(end)
     return None
 
 
 def _time(text: str | None) -> datetime:
     return datetime.fromisoformat(text or "1970-01-01T00:00:00Z")
+
+
+def _claim_problem(claim: Object) -> str:
+    phase = (claim.get("status") or {}).get("phase", "unknown")
+    return "" if phase == "Bound" else f"is {phase}"
+
+
+def _autoscaler_problem(scaler: Object) -> str:
+    bad = [type_ for type_ in ("AbleToScale", "ScalingActive") if condition(scaler, type_) == "False"]
+    return f"is not {' and '.join(bad)}" if bad else ""
+
+
+def _budget_problem(budget: Object) -> str:
+    status = budget.get("status") or {}
+    if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
+        return "was not looked at by its controller yet"
+    is_blocking = status.get("expectedPods") and not status.get("disruptionsAllowed")
+    return "allows no disruption" if is_blocking else ""
+
+
+#: What is still wrong with one of these; empty: nothing.
+_JUDGES: dict[str, Callable[[Object], str]] = {
+    "PersistentVolumeClaim": _claim_problem,
+    "HorizontalPodAutoscaler": _autoscaler_problem,
+    "PodDisruptionBudget": _budget_problem,
+}
 
 
 def _service(ref: ObjectRef, ports: Ports, health: Health, timeout_seconds: float) -> None:
@@ -258,7 +300,7 @@ def _moved_pods_are_well(
 def _numbers(
     event: HealingEvent, policy: PolicySpec, ports: Ports, target: ObjectRef, health: Health, *, timeout_seconds: float
 ) -> None:
-    symptoms = {event.symptom, *(str(s.get("symptom", "")) for s in event.signals)} & metrics.METRIC_SYMPTOMS
+    symptoms = _symptoms(event) & metrics.METRIC_SYMPTOMS
     if not symptoms:
         return
     try:

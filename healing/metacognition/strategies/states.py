@@ -33,11 +33,8 @@ _NAMED = {
 
 def restore_object(case: Case) -> Blueprint:
     """The finding's object goes back to its last known good state; a new one is taken away."""
-    ref = case.finding.object
-    if ref.kind not in manifests.PARTS:
-        raise CannotPlan(f"What a {ref.kind} was like before is not kept.")
-    live = case.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=case.seconds)
-    ref, since = ObjectRef.of(live, ref.kind), case.event.detected_at
+    live, ref = _what_was_changed(case)
+    since = case.event.detected_at
     changed = manifests.changed_at(live)
     age = max(0.0, (since - changed).total_seconds()) if changed else None
     known = known_states.former(case.event.cluster, live, ref.kind, before=since)
@@ -58,6 +55,31 @@ def restore_object(case: Case) -> Blueprint:
         seconds=15,
         changed_seconds=age,
     )
+
+
+def _what_was_changed(case: Case) -> tuple[Object, ObjectRef]:
+    """The finding's object; for a workload that is refused or lacks something: what the finding names beside it.
+
+    A workload's template goes back by its revisions, which say more about what was good."""
+    finding = case.finding
+    if finding.object.kind not in WORKLOAD_KINDS:
+        if finding.object.kind not in manifests.PARTS:
+            raise CannotPlan(f"What a {finding.object.kind} was like before is not kept.")
+        named = [finding.object]
+    else:
+        namespace = finding.object.namespace or case.target.namespace
+        named = [ObjectRef(k, namespace, str(case.fact(f, "")).rsplit("/", 1)[-1]) for f, k in _NAMED.items()]
+    for ref in named:
+        if not ref.name:
+            continue
+        try:
+            live = case.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=case.seconds)
+        except (NotFound, Forbidden):
+            continue
+        is_only = finding.object.kind not in WORKLOAD_KINDS
+        if is_only or known_states.former(case.event.cluster, live, ref.kind, before=case.event.detected_at):
+            return live, ObjectRef.of(live, ref.kind)
+    raise CannotPlan(f"Nothing beside {finding.object} that the finding names was changed.")
 
 
 def _take_away(case: Case, live: Object, ref: ObjectRef) -> Blueprint:
