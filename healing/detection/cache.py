@@ -31,6 +31,8 @@ class ObjectCache:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._objects: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
+        #: kind and namespace -> the same objects: most questions are about one namespace of many
+        self._places: dict[tuple[str, str], dict[str, Object]] = defaultdict(dict)
         #: uid of an object -> keys of the Events about it
         self._events: dict[str, set[tuple[str, str]]] = defaultdict(set)
 
@@ -40,6 +42,8 @@ class ObjectCache:
             before = set(self._objects[kind])
             if kind == "Event":
                 self._events.clear()
+            for namespace, name in before:
+                self._places[kind, namespace].pop(name, None)
             self._objects[kind] = {}
             for item in items:
                 self._put(kind, item)
@@ -63,7 +67,7 @@ class ObjectCache:
     def list(self, kind: str, namespace: str = "") -> list[Object]:
         """All objects of a kind, or those of one namespace."""
         with self._lock:
-            return [obj for (where, _), obj in self._objects[kind].items() if not namespace or where == namespace]
+            return list(self._places[kind, namespace].values() if namespace else self._objects[kind].values())
 
     def events_about(self, uid: str) -> Sequence[Object]:
         """The Events that are evidence about the object with this uid, oldest first."""
@@ -79,10 +83,11 @@ class ObjectCache:
                 return
             self._events[_about(obj)].add(key)
         meta.pop("managedFields", None)  # the larger half of many objects, and of no use here
-        self._objects[kind][key] = obj
+        self._objects[kind][key] = self._places[kind, key[0]][key[1]] = obj
 
     def _drop(self, kind: str, key: tuple[str, str]) -> None:
         gone = self._objects[kind].pop(key, None)
+        self._places[kind, key[0]].pop(key[1], None)
         if gone is not None and kind == "Event":
             uid = _about(gone)
             self._events[uid].discard(key)

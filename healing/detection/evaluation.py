@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
-from healing.detection.cache import Key, ObjectCache
+from healing.detection.budgets import budget_sightings
+from healing.detection.cache import Key, ObjectCache, key_of
+from healing.detection.claims import claim_sightings
 from healing.detection.nodes import node_sightings
 from healing.detection.owners import OwnerUnknown
 from healing.detection.pods import pod_sightings
 from healing.detection.reporting import Reporter
+from healing.detection.routes import KINDS as ROUTES, route_sightings
 from healing.detection.services import ServiceMemory, service_sightings
 from healing.detection.sighting import Sighting
 from healing.detection.tracking import Tracked, Tracker
@@ -27,6 +30,8 @@ log = structlog.get_logger(__name__)
 #: Nothing is judged before all of these have been read: without owners and pods everything looks broken.
 NEEDED_KINDS = frozenset({"Pod", "Node", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "Service"})
 _WORKLOADS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"})
+#: Judged where the cluster has them and shows them; without them the rest goes on.
+OPTIONAL_KINDS = frozenset({*ROUTES, "PodDisruptionBudget", "PersistentVolumeClaim"})
 TICK_SECONDS = 1.0
 #: An owner that has not shown by then is done without.
 OWNER_WAIT_SECONDS = 10.0
@@ -47,6 +52,7 @@ class Evaluator:
         self._first_look: set[Key] = set()
         self._ownerless: dict[Key, float] = {}
         self._memory = ServiceMemory()
+        self._routes_been_well: set[str] = set()
         #: seconds from the newest change to its evaluation, of the last few changes
         self.lags: deque[float] = deque(maxlen=50)
         self._oldest_change: float | None = None
@@ -129,7 +135,7 @@ class Evaluator:
     def _with_related(self, dirty: Iterable[Key]) -> dict[Key, None]:
         """The changed objects, and those whose judgement hangs on them."""
         keys: dict[Key, None] = {}
-        namespaces = set()
+        namespaces, drained, routed = set(), False, False
         for kind, namespace, name in dirty:
             if kind == "Event":
                 about = (self._cache.get(kind, namespace, name) or {}).get("involvedObject") or {}
@@ -138,15 +144,24 @@ class Evaluator:
                 keys[(kind, namespace, name)] = None
             if kind == "Pod" or kind in _WORKLOADS:
                 namespaces.add(namespace)
+            drained |= kind in ("Node", "Pod")
+            routed |= kind == "Service"
         for namespace in namespaces:
-            for service in self._cache.list("Service", namespace):
-                keys[("Service", namespace, str(service["metadata"].get("name")))] = None
+            keys.update(self._keys("Service", namespace))
+            keys.update(self._keys("PersistentVolumeClaim", namespace))
+        if drained and any((node.get("spec") or {}).get("unschedulable") for node in self._cache.list("Node")):
+            keys.update(self._keys("PodDisruptionBudget"))
+        for kind in ROUTES if routed else ():
+            keys.update(self._keys(kind))
         return keys
+
+    def _keys(self, kind: str, namespace: str = "") -> dict[Key, None]:
+        return dict.fromkeys(key_of({**obj, "kind": kind}) for obj in self._cache.list(kind, namespace))
 
     def _evaluate(self, key: Key, now: datetime, *, is_first_look: bool) -> None:
         obj = self._cache.get(*key)
         if obj is None:
-            if key[0] in NEEDED_KINDS:
+            if key[0] in NEEDED_KINDS | OPTIONAL_KINDS:
                 self._tracker.forget(key)
                 self._ownerless.pop(key, None)
             return
@@ -173,6 +188,12 @@ class Evaluator:
             return service_sightings(obj, self._cache, now, self._memory)
         if kind == "Node":
             return node_sightings(obj, self._cache, now)
+        if kind == "PodDisruptionBudget":
+            return budget_sightings(obj, self._cache, now)
+        if kind == "PersistentVolumeClaim":
+            return claim_sightings(obj, self._cache, now)
+        if kind in ROUTES:
+            return route_sightings(obj, self._cache, now, self._routes_been_well)
         return []
 
     def report_due(self, now: datetime) -> None:

@@ -22,6 +22,8 @@ _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 15.0
 #: How soon a kind that does not exist, or must not be read, is asked for again.
 ABSENT_SECONDS = 5.0
+#: The same for a kind that we can do without.
+OPTIONAL_ABSENT_SECONDS = 30.0
 _SAY_AGAIN_SECONDS = 60.0
 _random = random.SystemRandom()
 
@@ -39,8 +41,19 @@ class Sink(Protocol):
 class Informer:
     """`run` in a thread of its own. ``last_heard_at`` is the monotonic time of the last sign of life."""
 
-    def __init__(self, kind: str, cluster: Cluster, cache: ObjectCache, sink: Sink, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        kind: str,
+        cluster: Cluster,
+        cache: ObjectCache,
+        sink: Sink,
+        stop: threading.Event,
+        *,
+        is_optional: bool = False,
+    ) -> None:
+        """``is_optional``: that the cluster does not have the kind, or does not show it to us, is no problem."""
         self.kind = kind
+        self._is_optional = is_optional
         self.last_heard_at = 0.0
         self.problem = ""
         self._cluster = cluster
@@ -107,9 +120,14 @@ class Informer:
 
     def _absent(self, error: SourceError) -> None:
         """The kind is not there (yet), or not for us: go on without it."""
-        self._say("kind cannot be watched", error)
+        if self._is_optional:
+            self.problem = ""
+            log.debug("kind cannot be watched", kind=self.kind, error=str(error))
+        else:
+            self._say("kind cannot be watched", error)
         self._sink.synced(self.kind, sorted(self._cache.replace(self.kind, ())))
-        self._pause(ABSENT_SECONDS * _random.uniform(0.8, 1.2))
+        seconds = OPTIONAL_ABSENT_SECONDS if self._is_optional else ABSENT_SECONDS
+        self._pause(seconds * _random.uniform(0.8, 1.2))
 
     def _back_off(self) -> None:
         self._pause(self._backoff * _random.uniform(0.5, 1.5))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from healing.actions import quantities
 from healing.detection.cache import Key, ObjectCache
 from healing.detection.containers import ContainerView, condition, containers
-from healing.detection.owners import OwnerUnknown, Target, target_of
+from healing.detection.owners import OwnerUnknown, Target, target, target_of
 from healing.detection.pods import is_out_of_scope
 from healing.detection.queries import CPU, MEMORY
 from healing.detection.request_load import Recent, judge
+from healing.detection.routes import routes_to
+from healing.detection.services import is_scaled_to_zero
 from healing.detection.sighting import Sighting
 from healing.faults import Severity, SignalSource
 from healing.policies.spec import Thresholds
@@ -52,8 +54,10 @@ class _Load:
     target: Target
     cpu: list[tuple[float, ObjectRef, str]] = field(default_factory=list)
     memory: list[tuple[float, ObjectRef, str]] = field(default_factory=list)
-    #: of each window, requests by the pod (or Service) that says so
+    #: of each window, requests by the pod that says so
     requests: dict[int, dict[ObjectRef, RequestLoad]] = field(default_factory=lambda: defaultdict(dict))
+    #: the same as those in front of it (ingress controllers) count them, by Service or route
+    fronts: dict[int, dict[ObjectRef, RequestLoad]] = field(default_factory=lambda: defaultdict(dict))
     #: pods that get traffic
     ready: set[ObjectRef] = field(default_factory=set)
 
@@ -96,12 +100,15 @@ def _loads(results: Results, windows: Sequence[RequestWindow], cache: ObjectCach
             if found is not None and math.isfinite(sample.value):
                 take(sample, found[0], found[1], now)
     for number, window in enumerate(windows):
-        # what pods say of themselves goes before what an ingress controller says of a Service
         for (kind, namespace, name), by_family in sorted(window.loads.items()):
             pod_name = name if kind == "Pod" else _pod_behind(cache, namespace, name)
             found = load_of(namespace, pod_name)
-            if found is not None:
-                _take_requests(kind, namespace, name, best(by_family), found[0], found[1], number)
+            if found is not None and kind == "Pod":
+                _take_requests(best(by_family), found[0], found[1], number)
+            elif kind == "Service":
+                front = found[1] if found is not None else _load_in_front(cache, namespace, name, loads)
+                if front is not None:
+                    front.fronts[number][ObjectRef(kind, namespace, name)] = best(by_family)
     return loads
 
 
@@ -116,17 +123,25 @@ def _pod_behind(cache: ObjectCache, namespace: str, name: str) -> str:
     return ""
 
 
-def _take_requests(
-    kind: str, namespace: str, name: str, requests: RequestLoad, pod: Object, load: _Load, window: int
-) -> None:
-    seen = load.requests[window]
-    if kind == "Pod":
-        ref = ObjectRef.of(pod, "Pod")
-        if condition(pod, "Ready").get("status") == "True":
-            load.ready.add(ref)
-        seen[ref] = requests
-    elif not any(ref.kind == "Pod" for ref in seen):
-        seen[ObjectRef(kind, namespace, name)] = requests
+def _load_in_front(cache: ObjectCache, namespace: str, name: str, loads: dict[str, _Load]) -> _Load | None:
+    """Of a Service without pods, itself; of one that does not exist, the route that sends there: it is what users
+    reach. None where that is meant: its workload is scaled to zero."""
+    service = cache.get("Service", namespace, name)
+    if service is None:
+        routes = routes_to(namespace, name, cache)
+        return _load_at(target(routes[0]), loads) if routes else None
+    return None if is_scaled_to_zero(service, cache) else _load_at(target(service), loads)
+
+
+def _load_at(place: Target, loads: dict[str, _Load]) -> _Load:
+    return loads.setdefault(place.ref.uid or str(place.ref), _Load(place))
+
+
+def _take_requests(requests: RequestLoad, pod: Object, load: _Load, window: int) -> None:
+    ref = ObjectRef.of(pod, "Pod")
+    if condition(pod, "Ready").get("status") == "True":
+        load.ready.add(ref)
+    load.requests[window][ref] = requests
 
 
 def _find(where: tuple[str, str], cache: ObjectCache, loads: dict[str, _Load]) -> tuple[Object, _Load] | None:
@@ -136,11 +151,10 @@ def _find(where: tuple[str, str], cache: ObjectCache, loads: dict[str, _Load]) -
     if pod is None or is_out_of_scope(pod):
         return None
     try:
-        target = target_of(pod, cache)
+        place = target_of(pod, cache)
     except OwnerUnknown:
         return None
-    key = target.ref.uid or str(target.ref)
-    return pod, loads.setdefault(key, _Load(target))
+    return pod, _load_at(place, loads)
 
 
 def _container(pod: Object, sample: Sample) -> ContainerView | None:
@@ -194,20 +208,31 @@ def _judge(load: _Load, thresholds: Thresholds, cache: ObjectCache, seconds: Seq
 
 
 def _judge_requests(load: _Load, thresholds: Thresholds, seconds: Sequence[float]) -> Iterator[Sighting]:
-    recent = [Recent(seconds[number], load.requests[number]) for number in range(1, len(seconds))]
-    for found in judge(load.requests[0], frozenset(load.ready), thresholds, recent):
+    """What the pods say; and where they say that they do not fail, what those in front of them say of it: requests
+    that never reach a pod are in nobody's numbers but theirs. (Their times hold those of slow users, too.)"""
+    found = list(_judged(load, load.requests, thresholds, seconds)) if load.requests else []
+    yield from found
+    if load.fronts and not any(sighting.symptom == "HighErrorRate" for sighting in found):
+        limits = thresholds.model_copy(update={"latency_ms": None}) if load.requests else thresholds
+        for sighting in _judged(load, load.fronts, limits, seconds):
+            services = sorted(ref.name for ref in load.fronts[0])
+            text = f"As the ingress controller counts them for Service {', '.join(services)}: {sighting.message}"
+            yield replace(sighting, message=text, data={**sighting.data, "seenBy": "ingress", "services": services})
+
+
+def _judged(
+    load: _Load,
+    requests: Mapping[int, Mapping[ObjectRef, RequestLoad]],
+    thresholds: Thresholds,
+    seconds: Sequence[float],
+) -> Iterator[Sighting]:
+    recent = [Recent(seconds[number], requests.get(number, {})) for number in range(1, len(seconds))]
+    for found in judge(requests.get(0, {}), frozenset(load.ready), thresholds, recent):
+        peers = {"peers": round(found.peers, 6)} if found.peers is not None else None
         yield _sighting(
-            load,
-            thresholds,
-            found.symptom,
-            found.metric,
-            found.value,
-            found.threshold,
-            found.text,
-            found.severity,
-            found.subject,
-            {"peers": round(found.peers, 6)} if found.peers is not None else None,
-        )
+            load, thresholds, found.symptom, found.metric, found.value, found.threshold, found.text, found.severity,
+            found.subject, peers,
+        )  # fmt: skip
 
 
 def _sighting(

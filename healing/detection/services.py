@@ -84,6 +84,13 @@ def service_sightings(
     ]
 
 
+def is_scaled_to_zero(service: Object, cache: ObjectCache) -> bool:
+    """Whether a workload that the Service selects is there and wants no pods."""
+    selector, namespace = (service.get("spec") or {}).get("selector") or {}, str(service["metadata"].get("namespace"))
+    workloads = (workload for kind in _WORKLOADS for workload in cache.list(kind, namespace))
+    return any(_selects(selector, _template_labels(w)) and not _wants_pods(w) for w in workloads)
+
+
 def _unknown_port(service: Object, pods: list[Object]) -> list[Sighting]:
     """A targetPort by a name that no container of the selected pods gives to a port. (A wrong number looks healthy.)"""
     names = {

@@ -21,7 +21,7 @@ from structlog.contextvars import bound_contextvars
 from healing.deadline import Deadline
 from healing.detection import heartbeat
 from healing.detection.cache import ObjectCache
-from healing.detection.evaluation import NEEDED_KINDS, Evaluator
+from healing.detection.evaluation import NEEDED_KINDS, OPTIONAL_KINDS, Evaluator
 from healing.detection.informer import Informer, Sink
 from healing.detection.leader import LeaderElector, Timing
 from healing.detection.policies import PolicyBook
@@ -43,6 +43,10 @@ WATCHED_KINDS = (
     "Job",
     "HorizontalPodAutoscaler",
     "Service",
+    "Ingress",
+    "HTTPRoute",
+    "PodDisruptionBudget",
+    "PersistentVolumeClaim",
     "Event",
     "Pod",
 )
@@ -129,7 +133,8 @@ class Session:
             run()
 
     def _informer(self, kind: str, ports: Ports, sink: Sink) -> Informer:
-        return Informer(kind, ports.cluster, self.cache, sink, self._stop)
+        is_optional = kind in OPTIONAL_KINDS
+        return Informer(kind, ports.cluster, self.cache, sink, self._stop, is_optional=is_optional)
 
 
 class Watcher:

@@ -9,6 +9,7 @@ from typing import Any
 from healing.detection.cache import ObjectCache, event_time
 from healing.detection.containers import condition
 from healing.detection.owners import Target, target_of
+from healing.detection.pauses import paused_sightings
 from healing.detection.sighting import Sighting
 from healing.detection.times import parse_time
 from healing.faults import Severity
@@ -34,9 +35,11 @@ def workload_sightings(obj: Object, cache: ObjectCache, now: datetime, *, lenien
         return []
     status = obj.get("status") or {}
     observed, generation = status.get("observedGeneration"), obj["metadata"].get("generation")
+    target = target_of(obj, cache, lenient=lenient)
     if isinstance(observed, int) and isinstance(generation, int) and observed < generation:
-        return []  # its controller has not looked at the newest spec yet
-    return list(detect(obj, target_of(obj, cache, lenient=lenient), cache, now))
+        # Its controller has not looked at the newest spec yet, or what it wants to make is refused, and it says so.
+        return list(_failed_create_events(obj, target, cache, now)) if obj.get("kind") in _SAID_IN_EVENTS else []
+    return list(detect(obj, target, cache, now))
 
 
 def _deployment(obj: Object, target: Target, cache: ObjectCache, now: datetime) -> Iterator[Sighting]:
@@ -45,6 +48,7 @@ def _deployment(obj: Object, target: Target, cache: ObjectCache, now: datetime) 
     if progressing.get("reason") == "ProgressDeadlineExceeded" and not spec.get("paused"):
         yield _of(target, obj, "ProgressDeadlineExceeded", f"The rollout stopped: {progressing.get('message')}")
     yield from _replica_failure(obj, target)
+    yield from paused_sightings(obj, target)
     wanted, available = _wanted(spec), int(status.get("availableReplicas") or 0)
     # While a rollout goes on its own deadline watches over it (a first rollout is that too). Without a deadline there
     # is no condition.
@@ -108,6 +112,8 @@ def _job(obj: Object, target: Target, cache: ObjectCache, now: datetime) -> Iter
         yield from _failed_create_events(obj, target, cache, now)
 
 
+#: Kinds without a condition for pods that cannot be created.
+_SAID_IN_EVENTS = frozenset({"StatefulSet", "DaemonSet", "Job"})
 _DETECTORS = {
     "Deployment": _deployment,
     "ReplicaSet": _replicaset,

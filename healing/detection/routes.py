@@ -1,0 +1,121 @@
+"""Ways in from outside that lead nowhere: Ingresses and HTTPRoutes with a backend that does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from healing.detection.cache import ObjectCache
+from healing.detection.owners import target
+from healing.detection.sighting import Sighting
+from healing.detection.times import parse_time
+from healing.faults import Severity
+from healing.ports.cluster import Object, ObjectRef
+
+#: Manifests are applied one after the other, and some charts bring the Ingress first.
+GRACE_SECONDS = 10.0
+#: A new route gets longer: what it leads to may be part of a later step of the same installation.
+NEW_GRACE_SECONDS = 60.0
+KINDS = ("Ingress", "HTTPRoute")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A Service that a route names. ``port`` is a number, a name, or None where the route does not say."""
+
+    namespace: str
+    service: str
+    port: int | str | None
+
+
+def backends(route: Object) -> list[Backend]:
+    """The Services that an Ingress or HTTPRoute sends to, each once; other backends (buckets, weight 0) left out."""
+    spec, namespace = route.get("spec") or {}, str((route.get("metadata") or {}).get("namespace") or "")
+    find = _of_ingress if route.get("kind") == "Ingress" else _of_http_route
+    return list(dict.fromkeys(found for found in find(spec, namespace) if found.service))
+
+
+def route_sightings(
+    route: Object, cache: ObjectCache, now: datetime, been_well: set[str] | None = None
+) -> list[Sighting]:
+    """Backends whose Service, or its port, does not exist.
+
+    Deliberate and therefore no fault: a route that is being deleted, ExternalName Services (their ports mean nothing),
+    and an ACME solver's, which comes and goes by itself. A Service without pods is its workload's story.
+
+    ``been_well``: uids of routes that led somewhere when they were last looked at; kept up to date here.
+    """
+    meta = route.get("metadata") or {}
+    if meta.get("deletionTimestamp") or _is_solver(route):
+        return []
+    wrong = [(backend, why) for backend in backends(route) if (why := _problem(backend, cache))]
+    been_well = set() if been_well is None else been_well
+    if not wrong:
+        been_well.add(str(meta.get("uid")))
+        return []
+    created_at = parse_time(meta.get("creationTimestamp"))
+    is_young = created_at is not None and (now - created_at).total_seconds() < NEW_GRACE_SECONDS
+    is_new = is_young and str(meta.get("uid")) not in been_well
+    backend, why = wrong[0]
+    ref = ObjectRef.of(route)
+    return [
+        Sighting(
+            target=target(route),
+            subject=ref,
+            symptom="BackendNotFound",
+            message=f"{ref.kind} {ref.name} sends to {why}.",
+            severity=Severity.CRITICAL if len(wrong) == len(backends(route)) else Severity.HIGH,
+            grace_seconds=NEW_GRACE_SECONDS if is_new else GRACE_SECONDS,
+            # An old route that is broken at the first look has been for an unknown time; a new one since it came.
+            since=created_at,
+            data={"service": backend.service, "namespace": backend.namespace, "port": backend.port},
+        )
+    ]
+
+
+def routes_to(namespace: str, service: str, cache: ObjectCache) -> list[Object]:
+    """The routes that name this Service, by kind and name."""
+    return [
+        route
+        for kind in KINDS
+        for route in sorted(cache.list(kind), key=lambda obj: str(obj["metadata"].get("name")))
+        if any((b.namespace, b.service) == (namespace, service) for b in backends(route))
+    ]
+
+
+def _problem(backend: Backend, cache: ObjectCache) -> str:
+    service = cache.get("Service", backend.namespace, backend.service)
+    if service is None:
+        return f"Service {backend.service}, which does not exist"
+    spec = service.get("spec") or {}
+    ports = spec.get("ports") or ()
+    offered = [value for port in ports for value in (port.get("port"), port.get("name")) if value]
+    if backend.port is None or backend.port in offered or spec.get("type") == "ExternalName":
+        return ""
+    known = ", ".join(str(port.get("port")) for port in ports) or "none"
+    return f"port {backend.port} of Service {backend.service}, which it does not have (it has: {known})"
+
+
+def _of_ingress(spec: Object, namespace: str) -> Iterator[Backend]:
+    paths = [path for rule in spec.get("rules") or () for path in (rule.get("http") or {}).get("paths") or ()]
+    for backend in [spec.get("defaultBackend") or {}, *((path.get("backend") or {}) for path in paths)]:
+        service = backend.get("service") or {}
+        port = service.get("port") or {}
+        # ingress controllers read a name of this kind from annotations, not from a Service's ports
+        name = None if port.get("name") == "use-annotation" else port.get("name")
+        if port.get("name") != "use-annotation":
+            yield Backend(namespace, str(service.get("name") or ""), port.get("number") or name)
+
+
+def _of_http_route(spec: Object, namespace: str) -> Iterator[Backend]:
+    for rule in spec.get("rules") or ():
+        for ref in rule.get("backendRefs") or ():
+            is_service = ref.get("kind") in (None, "Service") and not ref.get("group")
+            if is_service and ref.get("weight") != 0:
+                yield Backend(str(ref.get("namespace") or namespace), str(ref.get("name") or ""), ref.get("port"))
+
+
+def _is_solver(route: Object) -> bool:
+    labels = (route.get("metadata") or {}).get("labels") or {}
+    return any(key.startswith("acme.cert-manager.io/") for key in labels)
