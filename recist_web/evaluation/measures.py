@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from healing.lifecycle import BUDGET_SECONDS
+from recist_web.evaluation import accuracy
 from recist_web.evaluation.intervals import Proportion, Times
 
 #: A scenario's record with its score under ``score``.
@@ -66,6 +67,8 @@ def measure(scored: Sequence[Scored]) -> dict[str, Any]:
         },
         "times": _times(ran, expectations),
         "families": _families(ran),
+        "causes": accuracy.by_cause(expectations),
+        "calibration": accuracy.calibration(expectations),
         "confusion": _confusion(expectations),
     }
 

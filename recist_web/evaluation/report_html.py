@@ -40,6 +40,7 @@ def render(report: Mapping[str, Any]) -> str:
             "not_run": [s for s in report["scenarios"] if not s["score"]["ran"]],
             "scenarios": scenarios,
             "families": _families(report),
+            "calibration": [_calibration_row(row) for row in report["measures"]["total"]["calibration"]],
             "confusion": _confusion(report),
             "confused": [c for c in report["measures"]["total"]["confusion"] if c["expected"] != c["named"]],
         },
@@ -141,6 +142,17 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
         "end": event["outcome"] or event["phase"],
         "timeline": event["timeline"][:_TIMELINE_SHOWN],
         "more": max(0, len(event["timeline"]) - _TIMELINE_SHOWN),
+    }
+
+
+def _calibration_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    right = row["right"]
+    return {
+        "low": round(100 * row["from"]),
+        "high": round(100 * row["to"]),
+        "mean": round(100 * row["mean"]),
+        "right": texts.share(right),
+        "fits": right["low"] <= row["mean"] <= right["high"],
     }
 
 

@@ -49,7 +49,9 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "| time | p50 | p95 | n | within budget |", "|---|---|---|---|---|")
     for key, title, _ in texts.TIMES:
         yield _time(title, report["measures"]["total"]["times"][key])
+    yield from _calibration(report)
     yield from _by_family(report)
+    yield from _by_cause(report)
     yield from _misses(report)
 
 
@@ -72,6 +74,27 @@ def _by_family(report: Mapping[str, Any]) -> Iterator[str]:
     for name, f in report["measures"]["total"]["families"].items():
         cells = ("scenarios", "clean", "expectations", "detected", "rootCause", "healable", "healed")
         yield f"| {name} | " + " | ".join(str(f[cell]) for cell in cells) + " |"
+
+
+def _calibration(report: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", "## Confidence against being right", "")
+    yield "Of the first named causes, how many were right (cause and object), by the confidence they were named with."
+    yield from ("", "| confidence | mean | right |", "|---|---|---|")
+    for row in report["measures"]["total"]["calibration"]:
+        yield f"| {row['from']:.0%} to {row['to']:.0%} | {row['mean']:.0%} | {texts.share(row['right'])} |"
+
+
+def _by_cause(report: Mapping[str, Any]) -> Iterator[str]:
+    sealed = {row["cause"]: row for row in report["measures"]["sealed"]["causes"]}
+    dev = {row["cause"]: row for row in report["measures"]["dev"]["causes"]}
+    yield from ("", "## Root cause by cause", "", "| cause | dev | sealed |", "|---|---|---|")
+    for row in report["measures"]["total"]["causes"]:
+        cells = [_right(half.get(row["cause"])) for half in (dev, sealed)]
+        yield f"| {row['cause']} | " + " | ".join(cells) + " |"
+
+
+def _right(row: Mapping[str, Any] | None) -> str:
+    return f"{row['rootCause']} of {row['faults']}" if row else ""
 
 
 def _misses(report: Mapping[str, Any]) -> Iterator[str]:

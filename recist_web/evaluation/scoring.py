@@ -104,6 +104,7 @@ def _diagnosis(each: Mapping[str, Any], about: Sequence[Mapping[str, Any]]) -> d
         "event": event["name"] if event is not None else "",
         "namedCause": each["causes"][0] if cause_right else named,
         "namedObject": finding.get("object") or {},
+        "namedConfidence": finding.get("confidence"),
         "causeRight": cause_right,
         "objectRight": object_right,
         "rootCauseRight": event is not None and _names_it(event, each),
