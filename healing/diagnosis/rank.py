@@ -38,6 +38,7 @@ _OF_A_NODE = SUFFERING | {
     "NodeCordoned",
     "Unschedulable",
     "FaultyNode",
+    "FaultyPod",
     "PodNetworkSetupFailed",
     "VolumeMountFailed",
 }
@@ -179,7 +180,7 @@ def explains(
     suffers_from = effect.cause in SUFFERING and cause.cause in _OF_WHAT_IS_CALLED and not _is_root_of(cause, effect)
     if suffers_from and {target, bare(effect.object)} & cause.affected:
         return True
-    if cause.cause in _OF_THE_NETWORK and effect.cause in SUFFERING:
+    if cause.cause in _OF_THE_NETWORK and effect.cause in SUFFERING and cause.object.kind != "Node":
         return bool(_touches(scene, cause, source) & reach[effect.key])
     if cause.object.kind == "Node":
         return effect.cause in _OF_A_NODE and bool({target, bare(effect.object)} & cause.affected)
@@ -193,6 +194,8 @@ def explains(
 
 def _explains_its_own(cause: Hypothesis, effect: Hypothesis) -> bool:
     """Of two hypotheses about one workload: whether the one brings the other about."""
+    if cause.cause in _OF_THE_NETWORK and effect.cause in _NOT_READY:
+        return True
     if CAUSES[effect.cause].generic and not CAUSES[cause.cause].generic:
         return True
     if effect.cause in (*_OWN_TROUBLE, "DNSFailure") and cause.cause not in SUFFERING:

@@ -33,6 +33,7 @@ from healing.diagnosis.analyzers import (
     service_ports,
     services,
     storage,
+    waits,
     workloads,
 )
 from healing.diagnosis.hypothesis import Hypothesis
@@ -55,6 +56,7 @@ ANALYZERS: dict[str, Analyzer] = {
     "routes": routes.analyze,
     "network_policies": network_policies.analyze,
     "network_quality": network_quality.analyze,
+    "waits": waits.analyze,
     "dependencies": dependencies.analyze,
     "complaints": complaints.analyze,
     "dns": dns.analyze,

@@ -115,11 +115,11 @@ def _from_measurements(scene: Scene, measured: list[_Measured]) -> Iterator[Hypo
                 f"The network of {about.kind} {about.name} {what}: {worst.proof.title} {worst.proof.text}.",
                 proof,
                 facts,
-                affected=_affected(scene, about) | set(mine),
+                affected=affected_by(scene, about) | set(mine),
             )
 
 
-def _affected(scene: Scene, about: ObjectRef) -> set[ObjectRef]:
+def affected_by(scene: Scene, about: ObjectRef) -> set[ObjectRef]:
     if about.kind != "Node":
         return {about, *scene.around(about)}
     pods = [p for p in scene.snapshot.of_kind("Pod") if node_of(p) == about.name]
@@ -183,7 +183,7 @@ def _between(scene: Scene) -> Iterator[Hypothesis]:
                 "callers": [c.as_json() for c in callers],
                 "node": ref.name if ref.kind == "Node" else "",
             },
-            affected={*_affected(scene, ref), *callers},
+            affected={*affected_by(scene, ref), *callers},
         )
 
 
@@ -237,7 +237,7 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
         f" now and then, though all of them are ready: what they have in common is {about.kind} {about.name}.",
         all_proof,
         {"node": about.name if about.kind == "Node" else "", "callers": [c.as_json() for c in sorted(lost)]},
-        affected={*_affected(scene, about), *lost, *callees},
+        affected={*affected_by(scene, about), *lost, *callees},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,9 +26,10 @@ _STALE_SECONDS = 300.0
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
-    """FaultyPod."""
+    """FaultyPod; of several workloads on one node NetworkDelay or FaultyNode."""
     if not scene.snapshot.series:
         return
+    on_node: dict[str, list[tuple[Hypothesis, bool]]] = defaultdict(list)
     by_pod = served_by_pod(scene)
     for workload, pods in scene.pods.items():
         known = {
@@ -41,8 +43,37 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
             values = {name: value for name, (_, found) in known.items() if (value := value_of(found)) is not None}
             bad = _outliers(values, least)
             if bad and not _is_a_revision({name: pod for name, (pod, _) in known.items()}, bad):
-                yield _hypothesis(scene, workload, known, values, bad, is_slow=is_slow)
+                hypothesis = _hypothesis(scene, workload, known, values, bad, is_slow=is_slow)
+                nodes = {node_of(known[name][0]) for name in bad}
+                if len(nodes) == 1 and not nodes & {
+                    node_of(pod) for name, (pod, _) in known.items() if name not in bad
+                }:
+                    on_node[nodes.pop()].append((hypothesis, is_slow))
+                yield hypothesis
                 break
+    for node, many in on_node.items():
+        if node and len(many) > 1:
+            yield _of_node(scene, node, many)
+
+
+def _of_node(scene: Scene, node: str, many: list[tuple[Hypothesis, bool]]) -> Hypothesis:
+    """Pods of several workloads are bad on one node only. Whoever calls nobody is not slow for the network."""
+    workloads = sorted(bare(found.object) for found, _ in many)
+    is_network = all(is_slow and scene.calls.services.get(bare(found.object)) for found, is_slow in many)
+    ref = ObjectRef("Node", "", node)
+    names = ", ".join(w.name for w in workloads)
+    what = "wait long for what they call" if is_network else "are slow or fail"
+    pods = sorted({name for found, _ in many for name in found.facts["pods"]})
+    on_it = {bare(ObjectRef.of(p, "Pod")) for p in scene.pods_by_node.get(node, ())}
+    return Hypothesis(
+        "NetworkDelay" if is_network else "FaultyNode",
+        ref,
+        0.9,
+        f"Pods of {names} on node {node} {what}; their siblings on other nodes do well.",
+        [e for found, _ in many for e in found.evidence[:2]][:6],
+        {"node": node, "pods": pods, "callers": [w.as_json() for w in workloads] if is_network else []},
+        affected={*on_it, *workloads, *(near for w in workloads for near in scene.around(w))},
+    )
 
 
 def _says_something(scene: Scene, found: Requests) -> bool:

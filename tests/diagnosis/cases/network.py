@@ -209,3 +209,47 @@ def calls_to_one_node_time_out(world: World) -> None:
     line = "2026-05-04T09:59:{:02d}Z ERROR Get http://{}/: dial tcp {}:80: i/o timeout"
     lines = [line.format(n, name, name) for n in range(20, 58, 2) for name in ("cart", "prices")]
     world.log(world.pods("front")[0], "\n".join(lines))
+
+
+def _served(world: World, pod: str, rate: float, seconds: list[float]) -> None:
+    """What a pod counts: requests a second, and how long each takes at every point."""
+    world.series("http_request_duration_seconds_sum", _counter([rate * s for s in seconds]), pod=pod, step=5)
+    world.series("http_request_duration_seconds_count", _counter([rate] * len(seconds)), pod=pod, step=5)
+
+
+@case("NetworkDelay", "Deployment", "catalog")
+def all_callers_of_a_quick_program_wait(world: World) -> None:
+    for name, callee in (("front", "catalog"), ("mobile", "catalog"), ("catalog", "")):
+        world.deployment(name, calls(f"http://{callee}:8080") if callee else None, replicas=1)
+        world.service(name, port=8080)
+    for name in ("front", "mobile"):
+        _served(world, f"{name}-r1-0", 8.0, [0.03] * 40 + [0.62] * 10)
+    _served(world, "catalog-r1-0", 16.0, [0.01] * 50)
+
+
+@case("NetworkDelay", "Deployment", "catalog")
+def probes_of_a_quick_program_time_out(world: World) -> None:
+    probe = {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 2}
+    world.deployment("catalog", [container(readinessProbe=probe)], replicas=2)
+    world.service("catalog", port=8080)
+    pod = world.pods("catalog")[0]
+    pod["status"]["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": ago(10)}]
+    pod["status"]["containerStatuses"][0]["ready"] = False
+    said = 'Readiness probe failed: Get "http://10.244.1.5:8080/readyz": context deadline exceeded (Client.Timeout)'
+    world.event(pod, "Unhealthy", said)
+    for one in world.pods("catalog"):
+        _served(world, one["metadata"]["name"], 8.0, [0.01] * 50)
+
+
+@case("NetworkDelay", "Node", "node-b")
+def pods_of_one_node_wait_for_what_they_call(world: World) -> None:
+    for node in ("node-a", "node-b"):
+        world.node(node)
+    for name, callee in (("front", "catalog"), ("mobile", "catalog"), ("catalog", "")):
+        world.deployment(name, calls(f"http://{callee}:8080") if callee else None, replicas=2, node="node-a")
+        world.service(name, port=8080)
+        far = world.pods(name)[1]
+        far["spec"]["nodeName"] = "node-b"
+        for pod in world.pods(name):
+            slow = 0.7 if callee and pod is far else 0.02
+            _served(world, pod["metadata"]["name"], 8.0, [0.02] * 40 + [slow] * 10)

@@ -1,0 +1,110 @@
+"""Programs that are waited for though they answer as fast as ever: the way to them is slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from healing.diagnosis import series as s
+from healing.diagnosis.analyzers.common import workload_ref
+from healing.diagnosis.analyzers.network_quality import affected_by
+from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
+from healing.diagnosis.latencies import SLOW_SECONDS, is_slow
+from healing.diagnosis.requests import Requests, served, served_by_pod
+from healing.diagnosis.scene import Scene
+from healing.diagnosis.snapshot import recent
+from healing.findings import Evidence
+from healing.ports.cluster import ObjectRef
+
+_PROBE_TIMED_OUT = re.compile(r"context deadline exceeded|Client\.Timeout|i/o timeout", re.IGNORECASE)
+_LATELY, _MOMENT_SECONDS = timedelta(minutes=2), 15.0
+
+
+def analyze(scene: Scene) -> Iterator[Hypothesis]:
+    """NetworkDelay."""
+    yield from _unanswered(scene)
+    yield from _awaited(scene)
+
+
+def _unanswered(scene: Scene) -> Iterator[Hypothesis]:
+    """Probes time out of programs that answer the requests that reach them as fast as before."""
+    known, by_pod = served(scene), served_by_pod(scene)
+    for workload, pods in scene.pods.items():
+        own = known.get(workload)
+        if own is None or not _answers(own):
+            continue
+        events = [
+            e
+            for pod in pods
+            # a program that hangs answers nobody: only of one that does anything it is said
+            if (its := by_pod.get(bare(ObjectRef.of(pod, "Pod")))) is not None and _answers(its)
+            for e in scene.snapshot.events(pod, "Unhealthy")
+            if _PROBE_TIMED_OUT.search(e.message) and recent(e.last, scene.now, _LATELY) and _served_at(its, e.last)
+        ]
+        if sum(e.count for e in events) < 2 or any(c.was_oom_killed for c in scene.containers.get(workload, ())):
+            continue
+        now = s.latest(own.latency) or 0.0
+        yield Hypothesis(
+            "NetworkDelay",
+            workload_ref(scene, workload),
+            0.82,
+            f"Probes of {workload.kind} {workload.name} time out, though the requests that reach it are answered in"
+            f" {now * 1000:.0f} ms, as fast as before: the way to it is slow.",
+            [*(of_event(e) for e in events[-2:]), _own_latency(workload, own)],
+            {
+                "latency_seconds": round(now, 4),
+                "callers": [c.as_json() for c in sorted(scene.calls.callers_of(workload))],
+            },
+            affected={*affected_by(scene, workload), *scene.calls.callers_of(workload)},
+        )
+
+
+def _awaited(scene: Scene) -> Iterator[Hypothesis]:
+    """All that call it have become slow, and nothing else that they call has; itself it answers as fast as before."""
+    known = served(scene)
+    slow = {w: shift for w, own in known.items() if (shift := is_slow(own.latency)) is not None}
+    for callee, own in known.items():
+        callers = scene.calls.callers_of(callee) & known.keys()
+        if len(callers) < 2 or not callers <= slow.keys() or callee in slow or not _answers(own):
+            continue
+        others = {c for caller in callers for c in scene.calls.callees(caller)} - {callee}
+        shared = {c for c in others if all(c in scene.calls.callees(caller) for caller in callers)}
+        if others & slow.keys() or shared:
+            continue  # one of them may be what they wait for
+        worst = max((slow[c] for c in callers), key=lambda shift: shift.after)
+        names = ", ".join(c.name for c in sorted(callers))
+        yield Hypothesis(
+            "NetworkDelay",
+            workload_ref(scene, callee),
+            0.84,
+            f"{names} answer in {worst.after * 1000:.0f} ms instead of {worst.before * 1000:.0f} ms; what they have in"
+            f" common is {callee.name}, which itself answers as fast as before: the way to it is slow.",
+            [_own_latency(callee, own), *(_own_latency(c, known[c]) for c in sorted(callers)[:3])],
+            {
+                "latency_seconds": round(worst.after, 4),
+                "baseline_latency_seconds": round(worst.before, 4),
+                "callers": [c.as_json() for c in sorted(callers)],
+            },
+            affected={*affected_by(scene, callee), *callers},
+        )
+
+
+def _served_at(own: Requests, at: datetime | None) -> bool:
+    return at is not None and any(
+        rate > 0 and -_MOMENT_SECONDS <= time - at.timestamp() <= _MOMENT_SECONDS / 3 for time, rate in own.rate
+    )
+
+
+def _answers(own: Requests) -> bool:
+    """Requests still reach it, it does not fail them, and is not slow."""
+    now, rate = s.latest(own.latency), s.latest(own.rate)
+    errors = s.latest(own.error_fraction) or 0.0
+    return bool(rate) and now is not None and now < SLOW_SECONDS and is_slow(own.latency) is None and errors < 0.05
+
+
+def _own_latency(workload: ObjectRef, own: Requests) -> Evidence:
+    points = own.latency[-120:]
+    text = f"now {s.latest(points) or 0.0:.3g} seconds"
+    data = {"unit": "seconds", "threshold": SLOW_SECONDS, "points": [[t, round(v, 5)] for t, v in points]}
+    return evidence("metric", f"Mean latency of {workload.name}", text, obj=workload, source="prometheus", data=data)
