@@ -103,3 +103,21 @@ def test_it_stops_at_once_in_a_silent_watch(running_informer: Running) -> None:
     running_informer.stop.set()
     running_informer.thread.join(5)
     assert time.monotonic() - started < 1.0
+
+
+@pytest.mark.parametrize("refusal", [Answer(404, "404 page not found", "text/plain"), Answer(403, {"kind": "Status"})])
+def test_a_kind_that_can_be_done_without_is_no_problem(tmp_path: Path, refusal: Answer) -> None:
+    with running() as server:
+        api, cache, stop = ScriptedApi(server), ObjectCache(), threading.Event()
+        api.lists = [refusal]
+        cluster, sink = KubernetesCluster(ClusterConfig(server.kubeconfig(tmp_path))), Sink(cache)
+        informer = Informer("Ingress", cluster, cache, sink, stop, is_optional=True)
+        thread = threading.Thread(target=informer.run, daemon=True)
+        thread.start()
+        eventually(lambda: sink.told == [[]])
+        assert not informer.problem
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert api.asked == ["list"], "it is not asked again and again"
+        cluster.close()

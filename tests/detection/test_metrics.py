@@ -263,3 +263,43 @@ def see_windows(loads: Loads, *objects: o.Object) -> list[Sighting]:
     cache = o.cache_of(WEB, SET, *objects)
     found = metric_sightings({}, cache, lambda target: Thresholds(), o.NOW, [RequestWindow(60, loads)])
     return [sighting for sightings in found.values() for sighting in sightings]
+
+
+def _in_front(service: str, *answers: tuple[str, float]) -> RequestWindow:
+    """What an ingress controller counts for a Service."""
+    loads: Loads = {}
+    labels = {"exported_namespace": "shop", "exported_service": service, "ingress": "front"}
+    for status, rate in answers:
+        one = Sample({**labels, "status": status}, rate, o.NOW.timestamp())
+        assert add(one, FAMILIES["nginx_ingress_controller_requests"], loads, frozenset({"shop"}))
+    return RequestWindow(60, loads)
+
+
+def _seen_by_users(front: RequestWindow, *objects: o.Object, pods: tuple[Sample, ...] = ()) -> list[Sighting]:
+    both = RequestWindow(60, {**front.loads, **window({REQUESTS: list(pods)}).loads})
+    found = metric_sightings({}, o.cache_of(*objects), lambda target: Thresholds(), o.NOW, [both])
+    return [sighting for sightings in found.values() for sighting in sightings]
+
+
+def test_pods_that_are_well_by_their_own_numbers_while_users_fail_are_one_fault() -> None:
+    objects = (WEB, SET, pod(), o.service())
+    failing = _in_front("web", ("200", 1), ("502", 9))
+    [sighting] = _seen_by_users(failing, *objects, pods=(sample(1, code="200"),))
+    assert (sighting.target.ref.kind, sighting.symptom) == ("Deployment", "HighErrorRate")
+    assert (sighting.data["seenBy"], sighting.data["services"]) == ("ingress", ["web"])
+    [sighting] = _seen_by_users(failing, *objects, pods=(sample(5, code="200"), sample(5, code="500")))
+    assert "seenBy" not in sighting.data  # the pods say so themselves
+    well = _in_front("web", ("200", 9), ("404", 1))
+    assert _seen_by_users(well, *objects, pods=(sample(10, code="200"),)) == []
+
+
+def test_users_who_fail_before_they_reach_a_pod() -> None:
+    path = {"path": "/", "backend": {"service": {"name": "web", "port": {"number": 80}}}}
+    ingress = {"kind": "Ingress", "metadata": o.meta("front"), "spec": {"rules": [{"http": {"paths": [path]}}]}}
+    failing = _in_front("web", ("503", 10))
+    [sighting] = _seen_by_users(failing, ingress)  # the Service does not exist
+    assert (sighting.target.ref.kind, sighting.target.ref.name) == ("Ingress", "front")
+    [sighting] = _seen_by_users(failing, ingress, o.service(), WEB)  # it reaches no pod
+    assert (sighting.target.ref.kind, sighting.symptom) == ("Service", "HighErrorRate")
+    assert _seen_by_users(failing, ingress, o.service(), o.deployment(replicas=0, available=0)) == []
+    assert _seen_by_users(failing) == []  # a Service and a route that are gone
