@@ -211,21 +211,9 @@ def _wrong_address(
     if not host:
         return None
     if target is None:
-        if (
-            match.kind != "UnknownHost"
-            or not means_a_service(scene.snapshot, host, workload.namespace)
-            or not scene.snapshot.knows_all("Service", workload.namespace)
-        ):
+        if match.kind != "UnknownHost" or not means_a_service(scene.snapshot, host, workload.namespace):
             return None
-        names = [
-            r.text(service, "metadata", "name") for service in scene.snapshot.of_kind("Service", workload.namespace)
-        ]
-        first, _, rest = host.partition(".")
-        similar = first if first in names else r.closest(first, names, 0.6)
-        suggestion = {"suggested_host": similar} if similar else {}
-        more = f" No Service is called {first}" + (f" in namespace {rest.split('.')[0]}." if rest else ".")
-        more += f" There is {similar} in {workload.namespace}." if similar else ""
-        return (0.92 if similar else 0.8), more, suggestion
+        return _no_such_service(scene, workload, host)
     if target.kind == "Service" and port:
         service = scene.snapshot.find(target) or {}
         ports = [r.number(p, "port") for p in r.dicts(service, "spec", "ports")]
@@ -234,6 +222,23 @@ def _wrong_address(
             more = f" Service {target.name} has {'port' if len(ports) == 1 else 'ports'} {', '.join(map(str, ports))}."
             return 0.92, more, {"suggested_port": ports[0]} if len(ports) == 1 else {}
     return None
+
+
+def _no_such_service(scene: Scene, workload: ObjectRef, host: str) -> tuple[float, str, dict[str, Any]] | None:
+    """As `_wrong_address`, of a name that no Service has, with the one that may have been meant."""
+    first, _, rest = host.lower().rstrip(".").partition(".")
+    named = rest.split(".")[0] or workload.namespace
+    exists = bool(scene.snapshot.get("Namespace", "", named) or scene.snapshot.of_kind("Service", named))
+    if not scene.snapshot.knows_all("Service", named if exists else workload.namespace):
+        return None
+    more = f" No Service is called {first}" + (f" in namespace {named}." if named != workload.namespace else ".")
+    for namespace in dict.fromkeys((named, workload.namespace)):
+        names = [r.text(service, "metadata", "name") for service in scene.snapshot.of_kind("Service", namespace)]
+        similar = first if first in names else r.closest(first, names, 0.6)
+        if similar:
+            suggested = similar if namespace == workload.namespace else f"{similar}.{namespace}"
+            return 0.92, f"{more} There is {suggested}.", {"suggested_host": suggested}
+    return 0.8, more, {}
 
 
 def _configured_as(scene: Scene, workload: ObjectRef, host: str, port: str) -> Address | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.diagnosis.cases import case
 from tests.diagnosis.cases.storage import unscheduled
+from tests.diagnosis.test_workloads import _counter
 from tests.diagnosis.world import World, ago, container, crashed, waiting
 
 
@@ -398,3 +399,23 @@ def an_address_in_a_shared_config_map_names_no_namespace_there_is(world: World) 
     for name in ("inbox", "outbox"):
         world.deployment(name, [container(envFrom=source)], replicas=1)
         world.log(world.pods(name)[0], "\n".join(line.format(ago(n)) for n in range(50, 1, -4)))
+
+
+@case("WrongDependencyAddress", "Deployment", "scoring")
+def a_release_asks_for_a_name_of_another_namespace_that_is_not_there(world: World) -> None:
+    market = World("market")
+    market._number = 600
+    market.deployment("rates", replicas=1)
+    market.service("rates", port=8000)
+    for kind in ("Deployment", "ReplicaSet", "Pod", "Service"):
+        for obj in market.snapshot.of_kind(kind):
+            world.snapshot.add(obj)
+    world.add("Namespace", "market", "")
+    new, old = calls("http://rates-v2.market:8000"), calls("http://rates.market:8000")
+    world.deployment("scoring", new, before=old, replicas=2)
+    said = "{} ERROR GET http://rates-v2.market:8000/: dial tcp: lookup rates-v2.market on 10.96.0.10:53: no such host"
+    for pod in world.pods("scoring", 2):
+        world.log(pod, "\n".join(said.format(ago(n)) for n in range(50, 1, -4)))
+        labels = {"pod": pod["metadata"]["name"]}
+        world.series("http_requests_total", _counter([8.0] * 40 + [0.0] * 10), code="200", **labels)
+        world.series("http_requests_total", _counter([0.0] * 40 + [8.0] * 10), code="502", **labels)
