@@ -13,7 +13,7 @@ from healing.diagnosis.analyzers.common import workload_ref
 from healing.diagnosis.analyzers.responsible import backend_of, target_of
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.latencies import is_slow, outgoing
-from healing.diagnosis.requests import served
+from healing.diagnosis.requests import served, served_by_pod
 from healing.diagnosis.scene import Scene, is_ready, node_of
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -29,6 +29,9 @@ _TIMED_OUT = re.compile(
 #: Counters: packets a second that are no accident. Shares: of 1.
 _LEAST_RATE, _LEAST_SHARE = 1.0, 0.01
 _LEAST_ROUND_TRIP_SECONDS = 0.02
+#: On a machine with a bad network a caller waits so many times as long as its siblings, which feel it as well; and if
+#: packets come, but later than callers wait, nearly all of its calls fail.
+_WORSE, _SUFFERING_SECONDS, _NEARLY_ALL = 1.4, 0.1, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,27 +213,14 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
                 proof[caller] += scene.log_evidence(container, match)
     if not lost:
         return
+    found = _in_common(scene, lost)
+    if found is None:
+        return
+    about, strength, cause = found
     callees = set().union(*lost.values())
     all_proof = [e for many in proof.values() for e in many][:4]
-    several = {caller for caller, many in lost.items() if len(many) > 1}
-    others = {c for callee in callees for c in scene.calls.callers_of(callee)} - lost.keys()
-    well = {c for c in others if any(x.is_ready for x in scene.containers.get(c, ()))}
-    node = _common_node(scene, callees) if len(callees) > 1 and not well else ""
-    node = node or (_common_node(scene, set(lost)) if len(lost) > 1 and len(callees) > 1 else "")
-    # who is called and calls in vain is on both ends of the loss: no machine below the others explains that
-    between = [w for w in callees & lost.keys() if all(w == caller or w in many for caller, many in lost.items())]
-    if len(between) == 1:
-        about, strength = between[0], 0.78
-    elif node:
-        about, strength = ObjectRef("Node", "", node), 0.78
-    elif len(several) == 1 and len(lost) == 1:
-        about, strength = next(iter(several)), 0.72
-    elif len(callees) == 1 and len(lost) > 1:
-        about, strength = next(iter(callees)), 0.68
-    else:
-        return
     yield Hypothesis(
-        "PacketLoss",
+        cause,
         about if about.kind == "Node" else workload_ref(scene, about),
         strength,
         f"Calls of {', '.join(sorted(c.name for c in lost))} to {', '.join(sorted(c.name for c in callees))} time out"
@@ -239,6 +229,52 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
         {"node": about.name if about.kind == "Node" else "", "callers": [c.as_json() for c in sorted(lost)]},
         affected={*affected_by(scene, about), *lost, *callees},
     )
+
+
+def _in_common(scene: Scene, lost: dict[ObjectRef, set[ObjectRef]]) -> tuple[ObjectRef, float, str] | None:
+    """(what all lost calls (caller -> callees) have in common, how surely, PacketLoss or NetworkDelay)"""
+    callees = set().union(*lost.values())
+    # who is called and calls in vain is on both ends of the loss: no machine below the others explains that
+    between = [w for w in callees & lost.keys() if all(w == caller or w in many for caller, many in lost.items())]
+    if len(between) == 1:
+        return between[0], 0.78, "PacketLoss"
+    others = {c for callee in callees for c in scene.calls.callers_of(callee)} - lost.keys()
+    well = {c for c in others if any(x.is_ready for x in scene.containers.get(c, ()))}
+    node = _common_node(scene, callees) if len(callees) > 1 and not well else ""
+    node = node or (_common_node(scene, set(lost)) if len(lost) > 1 and len(callees) > 1 else "")
+    if node:
+        return ObjectRef("Node", "", node), 0.78, "PacketLoss"
+    if len(lost) == 1 and len(callees) > 1:
+        caller = next(iter(lost))
+        if worst := _worst_place(scene, caller, callees):
+            return ObjectRef("Node", "", worst[0]), 0.78, "NetworkDelay" if worst[1] else "PacketLoss"
+        return caller, 0.72, "PacketLoss"
+    if len(callees) == 1 and len(lost) > 1:
+        return next(iter(callees)), 0.68, "PacketLoss"
+    return None
+
+
+def _worst_place(scene: Scene, caller: ObjectRef, callees: set[ObjectRef]) -> tuple[str, bool] | None:
+    """(node, whether all calls from there fail) on which the caller suffers far more than elsewhere.
+
+    Where one machine's network is bad, a caller on it misses all it calls, and its siblings only what stands there.
+    """
+    known = served_by_pod(scene)
+    values: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for pod in scene.pods.get(caller, ()):
+        own = known.get(bare(ObjectRef.of(pod, "Pod")))
+        waits = s.latest(own.latency) if own is not None else None
+        if own is not None and waits is not None:
+            values[node_of(pod)].append((waits, s.latest(own.error_fraction) or 0.0))
+    if len(values) < 2:
+        return None
+    latency = {node: max(v for v, _ in many) for node, many in values.items()}
+    node = max(latency, key=lambda name: latency[name])
+    others = max(v for name, v in latency.items() if name != node)
+    there = any(node_of(pod) == node for callee in callees for pod in scene.pods.get(callee, ()))
+    if not node or not there or latency[node] < _WORSE * others or others < _SUFFERING_SECONDS:
+        return None
+    return node, min(errors for _, errors in values[node]) >= _NEARLY_ALL
 
 
 def _is_well(scene: Scene, workload: ObjectRef) -> bool:

@@ -253,3 +253,26 @@ def pods_of_one_node_wait_for_what_they_call(world: World) -> None:
         for pod in world.pods(name):
             slow = 0.7 if callee and pod is far else 0.02
             _served(world, pod["metadata"]["name"], 8.0, [0.02] * 40 + [slow] * 10)
+
+
+@case("NetworkDelay", "Node", "node-b")
+def a_caller_suffers_most_on_the_node_with_the_slow_card(world: World) -> None:
+    """Of three nodes: on one everything that is called times out, on the others what stands on that one."""
+    nodes = ("node-a", "node-b", "node-c")
+    for node in nodes:
+        world.node(node)
+    env = [{"name": "SCALE_URL", "value": "http://scale:8080"}, {"name": "LEDGER_URL", "value": "http://ledger:8080"}]
+    for name in ("silo", "scale", "ledger"):
+        world.deployment(name, [container(env=env)] if name == "silo" else None, replicas=3)
+        world.service(name, port=8080)
+        for node, pod in zip(nodes, world.pods(name), strict=True):
+            pod["spec"]["nodeName"] = node
+    line = "{} ERROR call to {}:8080 failed: dial tcp {}:8080: i/o timeout"
+    for node, pod in zip(nodes, world.pods("silo"), strict=True):
+        lines = [line.format(ago(n), c, c) for n in range(50, 1, -4) for c in ("scale", "ledger")]
+        world.log(pod, "\n".join(lines))
+        slow, failing = (3.9, 8.0) if node == "node-b" else (1.6, 4.0)
+        _served(world, pod["metadata"]["name"], 8.0, [0.02] * 40 + [slow] * 10)
+        labels = {"pod": pod["metadata"]["name"]}
+        world.series("http_requests_total", _counter([8.0] * 40 + [8.0 - failing] * 10), step=5, code="200", **labels)
+        world.series("http_requests_total", _counter([0.0] * 40 + [failing] * 10), step=5, code="502", **labels)
