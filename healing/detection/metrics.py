@@ -16,7 +16,7 @@ from healing.detection.owners import OwnerUnknown, Target, target, target_of
 from healing.detection.pods import is_out_of_scope
 from healing.detection.queries import CPU, MEMORY
 from healing.detection.request_load import Recent, judge
-from healing.detection.routes import routes_to
+from healing.detection.routes import is_broken, routes_to
 from healing.detection.services import is_scaled_to_zero
 from healing.detection.sighting import Sighting
 from healing.faults import Severity, SignalSource
@@ -106,7 +106,7 @@ def _loads(results: Results, windows: Sequence[RequestWindow], cache: ObjectCach
             if found is not None and kind == "Pod":
                 _take_requests(best(by_family), found[0], found[1], number)
             elif kind == "Service":
-                front = found[1] if found is not None else _load_in_front(cache, namespace, name, loads)
+                front = _load_in_front(cache, namespace, name, loads, found[1] if found is not None else None)
                 if front is not None:
                     front.fronts[number][ObjectRef(kind, namespace, name)] = best(by_family)
     return loads
@@ -123,13 +123,18 @@ def _pod_behind(cache: ObjectCache, namespace: str, name: str) -> str:
     return ""
 
 
-def _load_in_front(cache: ObjectCache, namespace: str, name: str, loads: dict[str, _Load]) -> _Load | None:
-    """Of a Service without pods, itself; of one that does not exist, the route that sends there: it is what users
-    reach. None where that is meant: its workload is scaled to zero."""
+def _load_in_front(
+    cache: ObjectCache, namespace: str, name: str, loads: dict[str, _Load], behind: _Load | None
+) -> _Load | None:
+    """Whose fault it is when requests to this Service fail before a pod answers: that of a route which misses it or
+    its port, else that of the workload ``behind``, or of the Service where it has no pods. None: that is meant, its
+    workload is scaled to zero."""
     service = cache.get("Service", namespace, name)
-    if service is None:
-        routes = routes_to(namespace, name, cache)
-        return _load_at(target(routes[0]), loads) if routes else None
+    broken = [route for route in routes_to(namespace, name, cache) if is_broken(route, cache)]
+    if broken:
+        return _load_at(target(broken[0]), loads)
+    if service is None or behind is not None:
+        return behind
     return None if is_scaled_to_zero(service, cache) else _load_at(target(service), loads)
 
 

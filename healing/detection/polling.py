@@ -22,7 +22,13 @@ from healing.queries.requests import Loads, RequestReader
 
 log = structlog.get_logger(__name__)
 
+#: Between two polls: the longest, the shortest where Prometheus answers quickly, and how many times as long as an
+#: answer takes, so that a server that has much to do is not asked more for it.
 EVERY_SECONDS = 5.0
+SOON_SECONDS = 3.0
+_PATIENCE = 15.0
+#: What is about to be reported is asked for once more so long before: it may have ended meanwhile.
+_CONFIRM_SECONDS = 0.4
 QUERY_TIMEOUT_SECONDS = 4.0
 #: After so long without numbers nothing is known any more: sightings end.
 BLIND_AFTER_SECONDS = 20.0
@@ -66,9 +72,18 @@ class MetricsPoller:
                     log.exception("metrics could not be judged")
                 if time.monotonic() - self.answered_at > BLIND_AFTER_SECONDS:
                     self._forget()
-                self._stop.wait(max(0.5, EVERY_SECONDS - (time.monotonic() - started_at)))
+                self._stop.wait(self.pause_seconds(time.monotonic() - started_at))
         finally:
             connections.close_all()
+
+    def pause_seconds(self, took_seconds: float) -> float:
+        """How long to wait after a poll that took so long."""
+        every = min(EVERY_SECONDS, max(SOON_SECONDS, _PATIENCE * took_seconds))
+        pause = max(0.5, every - took_seconds)
+        due_in = self._tracker.seconds_until_due(METRIC)
+        if due_in is None or due_in > pause:
+            return pause
+        return max(0.5, due_in - _CONFIRM_SECONDS - took_seconds)
 
     def poll(self, now: datetime) -> None:
         """Ask and judge once. Raises `healing.ports.errors` and what the database raises."""

@@ -84,6 +84,11 @@ def routes_to(namespace: str, service: str, cache: ObjectCache) -> list[Object]:
     ]
 
 
+def is_broken(route: Object, cache: ObjectCache) -> bool:
+    """Whether one of its backends does not exist."""
+    return any(_problem(backend, cache) for backend in backends(route))
+
+
 def _problem(backend: Backend, cache: ObjectCache) -> str:
     service = cache.get("Service", backend.namespace, backend.service)
     if service is None:

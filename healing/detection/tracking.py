@@ -82,11 +82,16 @@ class Tracker:
             tracked.is_reported = True
             tracked.next_report_at = self._clock() + seconds
 
-    def seconds_until_due(self) -> float | None:
-        """Seconds until the next sighting is due; None: nothing is tracked."""
+    def seconds_until_due(self, kind: str = "") -> float | None:
+        """Seconds until the next sighting (on objects of one kind, or any) is due; None: nothing is tracked."""
         at = self._clock()
         with self._lock:
-            times = [tracked.next_report_at for entries in self._tracked.values() for tracked in entries.values()]
+            times = [
+                tracked.next_report_at
+                for key, entries in self._tracked.items()
+                for tracked in entries.values()
+                if not kind or key[0] == kind
+            ]
         return max(0.0, min(times) - at) if times else None
 
     def keys(self, kind: str = "") -> list[Key]:

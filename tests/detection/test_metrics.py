@@ -303,3 +303,11 @@ def test_users_who_fail_before_they_reach_a_pod() -> None:
     assert (sighting.target.ref.kind, sighting.symptom) == ("Service", "HighErrorRate")
     assert _seen_by_users(failing, ingress, o.service(), o.deployment(replicas=0, available=0)) == []
     assert _seen_by_users(failing) == []  # a Service and a route that are gone
+
+
+def test_a_route_to_a_port_that_a_service_does_not_have_is_no_fault_of_its_workload() -> None:
+    path = {"path": "/", "backend": {"service": {"name": "web", "port": {"number": 8080}}}}
+    ingress = {"kind": "Ingress", "metadata": o.meta("front"), "spec": {"rules": [{"http": {"paths": [path]}}]}}
+    failing = _in_front("web", ("503", 10))
+    [sighting] = _seen_by_users(failing, ingress, o.service(), WEB, SET, pod())
+    assert sighting.target.ref.kind == "Ingress"

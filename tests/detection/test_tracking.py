@@ -1,23 +1,37 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from healing.detection.cache import ObjectCache
 from healing.detection.memory import LONGEST_COOLDOWN, SAME_FAULT_AFTER, Candidate, PastEvent, judge
+from healing.detection.metrics import METRIC
 from healing.detection.owners import target
+from healing.detection.policies import PolicyBook
+from healing.detection.polling import EVERY_SECONDS, SOON_SECONDS, MetricsPoller
 from healing.detection.sighting import Sighting
 from healing.detection.tracking import STANDING_GAP_SECONDS, Tracker
 from healing.faults import Severity
 from healing.policies.select import select, select_for_node
 from healing.policies.spec import PolicySpec
+from healing.ports.metrics import Sample, Series
 from tests.detection.objects import NOW, deployment
 
 KEY = ("Pod", "shop", "a")
 SIGHTING = Sighting(
     target=target(deployment()), subject=None, symptom="X", message="m", severity=Severity.HIGH, grace_seconds=10
 )
+
+
+class Silent:
+    def query(self, promql: str, *, at: datetime | None = None, timeout_seconds: float | None = None) -> list[Sample]:
+        return []
+
+    def query_range(self, promql: str, **_: object) -> list[Series]:
+        return []
 
 
 class Clock:
@@ -163,3 +177,17 @@ def test_a_node_belongs_to_those_who_have_pods_on_it_and_may_cordon() -> None:
     assert select_for_node(policies, {"web", "kube-system"}) == "yes"
     assert select_for_node(policies, {"kube-system"}) is None
     assert select_for_node(policies[:1], {"shop"}) is None
+
+
+def test_a_poller_asks_again_right_before_something_is_due() -> None:
+    clock = Clock()
+    tracker = Tracker(clock)
+    poller = MetricsPoller(Silent(), ObjectCache(), tracker, PolicyBook("c"), lambda: None, threading.Event())
+    assert poller.pause_seconds(0.0) == SOON_SECONDS
+    assert poller.pause_seconds(1.0) == EVERY_SECONDS - 1.0  # a server that takes its time is asked less often
+    tracker.update((METRIC, "shop", "Deployment/web"), [SIGHTING], clock.now)
+    assert poller.pause_seconds(0.0) == SOON_SECONDS
+    clock.at += 8
+    assert 1.0 < poller.pause_seconds(0.0) < 2.0
+    tracker.update(KEY, [replace(SIGHTING, grace_seconds=0.5)], clock.now)
+    assert poller.pause_seconds(0.0) > 1.0  # what the watches tell needs no poll
