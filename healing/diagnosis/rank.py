@@ -186,7 +186,8 @@ def explains(
         return effect.cause in _OF_A_NODE and bool({target, bare(effect.object)} & cause.affected)
     if effect.cause in SUFFERING and _touches(scene, cause, source) & reach[effect.key]:
         is_down = cause.cause in _NOT_READY and effect.cause in _FELT_BY_CALLERS
-        return not _is_symptom(cause) or cause.cause in _OWN_TROUBLE or bool(effect.blames) or is_down
+        is_mute = cause.cause == "DependencyUnavailable" and target in cause.affected
+        return not _is_symptom(cause) or cause.cause in _OWN_TROUBLE or bool(effect.blames) or is_down or is_mute
     if effect.cause in _REACTION:
         return _reacts(scene, cause, effect, target, everyone)
     return False

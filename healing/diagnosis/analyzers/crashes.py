@@ -20,7 +20,7 @@ from healing.diagnosis.analyzers.responsible import responsible
 from healing.diagnosis.analyzers.secrets import changed_secret, names_read
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.log_rules import Match
-from healing.diagnosis.revisions import History, last_change
+from healing.diagnosis.revisions import Change, History, last_change
 from healing.diagnosis.scene import Container, Scene
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -114,9 +114,10 @@ def _judge(scene: Scene, workload: ObjectRef, containers: list[Container]) -> It
         yield _from_log(scene, workload, best, proven, past, blame, facts, proof)
     if past is not None and past.good is not None and blame >= 0.5:
         strength = 0.93 * blame
-        about_settings = settings_changed(past, proven.details.get("variable", "")) if proven is not None else []
-        if proven is not None and proven.kind in _ABOUT_SETTINGS and about_settings:
+        if proven is not None and _brought(past, proven):
             strength *= 0.75  # the settings are wrong: that says more than that the revision is
+        if not past.changes:
+            strength *= 0.6  # the same template was only started again
         if elsewhere is not None and not past.good_serves:
             strength *= 0.8
         yield Hypothesis(
@@ -166,9 +167,9 @@ def _from_log(
         return Hypothesis(
             match.kind, workload_ref(scene, other), strength, explanation, proof, facts, affected=affected
         )
-    if past is not None and past.good is not None and blame >= 0.5:
-        relevant = settings_changed(past, match.details.get("variable", ""), match.details.get("path", ""))
-        relevant = relevant or (settings_changed(past) if match.kind in _ABOUT_SETTINGS else [])
+    restarted = past is not None and not past.changes  # the same template once more: it read other settings
+    if past is not None and past.good is not None and blame >= 0.5 and not (restarted and changed_map is not None):
+        relevant = _brought(past, match)
         if relevant:
             strength = min(0.97, strength + 0.1)
             explanation += f" Revision {past.current.number} changed {relevant[0].path}."
@@ -191,6 +192,16 @@ def _from_log(
         facts |= {"secret": about.name}
     affected = {*scene.around(workload), workload}
     return Hypothesis(match.kind, about, strength, explanation, proof, facts, affected=affected)
+
+
+def _brought(past: History, match: Match) -> list[Change]:
+    """What the newest revision changed that the program's words may be about."""
+    named = settings_changed(past, match.details.get("variable", ""), match.details.get("path", ""))
+    if match.kind in _ABOUT_SETTINGS:
+        return named or settings_changed(past)
+    if match.kind == "PermissionDenied":
+        return named or past.changed("securityContext", "serviceAccount", "volume")
+    return named
 
 
 def _changed_config_map(scene: Scene, workload: ObjectRef, container: Container, match: Match) -> ObjectRef | None:

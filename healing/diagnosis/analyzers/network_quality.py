@@ -249,7 +249,7 @@ def _in_common(scene: Scene, lost: dict[ObjectRef, set[ObjectRef]]) -> tuple[Obj
         if worst := _worst_place(scene, caller, callees):
             return ObjectRef("Node", "", worst[0]), 0.78, "NetworkDelay" if worst[1] else "PacketLoss"
         return caller, 0.72, "PacketLoss"
-    if len(callees) == 1 and len(lost) > 1:
+    if len(callees) == 1 and len(lost) > 1 and callees <= served(scene).keys():  # else: analyzers.waits
         return next(iter(callees)), 0.68, "PacketLoss"
     return None
 

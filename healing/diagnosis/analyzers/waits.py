@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from healing.diagnosis import series as s
 from healing.diagnosis.analyzers.common import workload_ref
 from healing.diagnosis.analyzers.network_quality import affected_by
+from healing.diagnosis.analyzers.responsible import backend_of, target_of
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.latencies import SLOW_SECONDS, is_slow
 from healing.diagnosis.requests import Requests, served, served_by_pod
-from healing.diagnosis.scene import Scene
+from healing.diagnosis.scene import Scene, is_ready
 from healing.diagnosis.snapshot import recent
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
 
 _PROBE_TIMED_OUT = re.compile(r"context deadline exceeded|Client\.Timeout|i/o timeout", re.IGNORECASE)
+_NO_ANSWER = re.compile(r"timed? ?out|timeout|deadline exceeded", re.IGNORECASE)
+#: So many lines are no accident; so many failed requests of a caller mean that no call is answered.
+_MANY_LINES, _NEARLY_ALL = 3, 0.9
 _LATELY, _MOMENT_SECONDS = timedelta(minutes=2), 15.0
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
-    """NetworkDelay."""
+    """NetworkDelay; SlowDependency and DependencyUnavailable of what keeps its callers waiting."""
     yield from _unanswered(scene)
     yield from _awaited(scene)
+    yield from _mute(scene)
 
 
 def _unanswered(scene: Scene) -> Iterator[Hypothesis]:
@@ -87,6 +93,48 @@ def _awaited(scene: Scene) -> Iterator[Hypothesis]:
                 "callers": [c.as_json() for c in sorted(callers)],
             },
             affected={*affected_by(scene, callee), *callers},
+        )
+
+
+def _mute(scene: Scene) -> Iterator[Hypothesis]:
+    """Pods that are ready, and of which all that call them say that no answer comes in time."""
+    known = served(scene)
+    waiting: dict[ObjectRef, dict[ObjectRef, list[Evidence]]] = defaultdict(dict)
+    lost: dict[ObjectRef, set[ObjectRef]] = defaultdict(set)
+    for caller, containers in scene.containers.items():
+        for container in containers:
+            if scene.is_crashing(container):
+                continue
+            for match in scene.matches(container):
+                host = match.details.get("host", "")
+                if match.kind != "Unreachable" or not host or not _NO_ANSWER.search(match.record.message):
+                    continue
+                target = target_of(scene, caller, host)
+                callee = backend_of(scene, target) if target is not None else None
+                if callee is None or match.count < _MANY_LINES or scene.has_stopped(match):
+                    continue
+                lost[caller].add(callee)
+                waiting[callee].setdefault(caller, scene.log_evidence(container, match))
+    for callee, callers in waiting.items():
+        own = known.get(callee)
+        pods = scene.pods.get(callee, [])
+        if not pods or not all(is_ready(p) for p in pods) or (own is not None and _answers(own)):
+            continue
+        if any(len(lost[caller]) > 1 for caller in callers):
+            continue  # several that it calls: it is not one of them
+        failing = [s.latest(known[c].error_fraction) or 0.0 for c in callers if c in known]
+        is_silent = own is not None and not (s.latest(own.rate) or 0.0)
+        is_gone = is_silent or (bool(failing) and min(failing) >= _NEARLY_ALL)
+        others = (scene.calls.callers_of(callee) & known.keys()) - callers.keys()
+        names = ", ".join(c.name for c in sorted(callers))
+        yield Hypothesis(
+            "DependencyUnavailable" if is_gone else "SlowDependency",
+            workload_ref(scene, callee),
+            0.86 if not others else 0.7,
+            f"{callee.kind} {callee.name} is ready, but does not answer {names} in time.",
+            [e for many in callers.values() for e in many][:4],
+            {"callers": [c.as_json() for c in sorted(callers)], "dependency": callee.as_json()},
+            affected={*scene.around(callee), *callers},
         )
 
 

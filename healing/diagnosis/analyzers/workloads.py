@@ -100,7 +100,8 @@ def _unavailable(scene: Scene, workload: Object) -> Iterator[Hypothesis]:
     progressing = r.condition(workload, "Progressing")
     facts: dict[str, Any] = past.facts() if past is not None and past.good is not None else {}
     if r.at(workload, "spec", "paused") is True and not r.text(workload, "metadata", "annotations", _OUR_PAUSE):
-        behind = past is None or past.current.pods == 0
+        # No ReplicaSet is made for a template that comes while it is paused: then the newest one is not its own.
+        behind = past is None or past.current.pods == 0 or r.number(workload, "status", "updatedReplicas") == 0
         if (
             behind
             and r.text(progressing, "reason") == "DeploymentPaused"

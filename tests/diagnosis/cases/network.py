@@ -276,3 +276,28 @@ def a_caller_suffers_most_on_the_node_with_the_slow_card(world: World) -> None:
         labels = {"pod": pod["metadata"]["name"]}
         world.series("http_requests_total", _counter([8.0] * 40 + [8.0 - failing] * 10), step=5, code="200", **labels)
         world.series("http_requests_total", _counter([0.0] * 40 + [failing] * 10), step=5, code="502", **labels)
+
+
+def _callers_fail(world: World, share: float) -> None:
+    for name in ("front", "mobile"):
+        world.deployment(name, calls("redis://cache:6379"), replicas=1)
+        line = "{} ERROR call to cache:6379 failed: i/o timeout"
+        world.log(world.pods(name)[0], "\n".join(line.format(ago(n)) for n in range(50, 1, -4)))
+        labels = {"pod": f"{name}-r1-0"}
+        failing = 8.0 * share
+        world.series("http_requests_total", _counter([8.0] * 40 + [8.0 - failing] * 10), step=5, code="200", **labels)
+        world.series("http_requests_total", _counter([0.0] * 40 + [failing] * 10), step=5, code="500", **labels)
+
+
+@case("DependencyUnavailable", "Deployment", "cache")
+def a_cache_accepts_and_never_answers(world: World) -> None:
+    world.deployment("cache", [container(image="redis:7", ports=[{"containerPort": 6379}])], replicas=1)
+    world.service("cache", port=6379, target=6379)
+    _callers_fail(world, 1.0)
+
+
+@case("SlowDependency", "Deployment", "cache")
+def a_cache_answers_too_late_now_and_then(world: World) -> None:
+    world.deployment("cache", [container(image="redis:7", ports=[{"containerPort": 6379}])], replicas=1)
+    world.service("cache", port=6379, target=6379)
+    _callers_fail(world, 0.4)

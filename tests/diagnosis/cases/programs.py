@@ -419,3 +419,20 @@ def a_release_asks_for_a_name_of_another_namespace_that_is_not_there(world: Worl
         labels = {"pod": pod["metadata"]["name"]}
         world.series("http_requests_total", _counter([8.0] * 40 + [0.0] * 10), code="200", **labels)
         world.series("http_requests_total", _counter([0.0] * 40 + [8.0] * 10), code="502", **labels)
+
+
+@case("PermissionDenied", "Deployment", "reports")
+def a_release_runs_as_another_user(world: World) -> None:
+    new, old = [container(securityContext={"runAsUser": 10001})], [container(securityContext={"runAsUser": 0})]
+    world.deployment("reports", new, before=old, failing=crashed(1))
+    said = "PermissionError: [Errno 13] Permission denied: '/var/lib/reports/index'"
+    world.log(world.pods("reports", 2)[0], said, previous=True)
+
+
+@case("WrongConfiguration", "ConfigMap", "audit")
+def a_restart_read_a_setting_that_was_changed_before(world: World) -> None:
+    world.add("ConfigMap", "audit", data={"AUDIT_MODE": "verbosely"}, metadata=edited("kubectl-edit", 200, "f:data"))
+    same = [container(envFrom=[{"configMapRef": {"name": "audit"}}])]
+    world.deployment("ledger", same, before=same, failing=crashed(1), rolled_out=150)
+    said = 'FATAL invalid configuration: AUDIT_MODE: unknown mode "verbosely"'
+    world.log(world.pods("ledger", 2)[0], said, previous=True)
