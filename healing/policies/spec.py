@@ -131,7 +131,7 @@ class Containment(_Model):
 class Limits(_Model):
     """Bounds on what automation may do."""
 
-    max_concurrent_healings: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_concurrent_healings: Annotated[int, Field(ge=1, le=1000)] = 10
     max_actions_per_workload_and_hour: Annotated[int, Field(ge=0, le=1000)] = 6
     min_healthy_percent: Annotated[int, Field(ge=0, le=100)] = Field(
         50, description="Never act where fewer ready replicas than this would remain."
