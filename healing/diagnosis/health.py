@@ -51,8 +51,8 @@ def _state(scene: Scene, target: ObjectRef) -> list[str]:
         found.append(f"{len(ready_pods)} of {wanted} pods of {target.name} are ready")
     if r.number(obj, "status", "observedGeneration") < r.number(obj, "metadata", "generation"):
         found.append(f"the controller has not seen the last change of {target.name}")
-    updated = r.at(obj, "status", "updatedReplicas")
-    if target.kind == "Deployment" and isinstance(updated, int) and updated < wanted:
+    # A number of zero is left out of the status.
+    if target.kind == "Deployment" and r.number(obj, "status", "updatedReplicas") < wanted:
         found.append(f"the rollout of {target.name} is not complete")
     if any(QUARANTINE in r.mapping(p, "metadata", "labels") for p in pods):
         found.append(f"a pod of {target.name} is still isolated")
