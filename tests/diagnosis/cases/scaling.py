@@ -208,3 +208,29 @@ def a_rush_that_the_autoscaler_may_not_follow(world: World) -> None:
         world.series("http_requests_total", _counter([2.5] * 40 + [20.0] * 12), code="200", **labels)
         world.series("http_request_duration_seconds_sum", _counter([0.1] * 40 + [40.0] * 12), **labels)
         world.series("http_request_duration_seconds_count", _counter([2.5] * 40 + [20.0] * 12), **labels)
+
+
+@case("RolloutPaused", "Deployment", "front")
+def paused_before_any_pod_was_updated(world: World) -> None:
+    """No ReplicaSet is made for the new template, and the API leaves ``updatedReplicas: 0`` out."""
+    front = world.deployment("front")
+    paused = {"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused", "message": "is paused"}
+    front["spec"] |= {"paused": True, "template": {"metadata": {}, "spec": {"containers": [container(image="app:2")]}}}
+    front["status"]["conditions"] = [*front["status"].get("conditions", ()), paused]
+    del front["status"]["updatedReplicas"]
+
+
+@case("InsufficientCPU", "Deployment", "aggregator")
+def the_nodes_it_asks_for_are_too_small(world: World) -> None:
+    world.node("general-1")
+    for name in ("stream-1", "stream-2"):
+        world.node(name, metadata={"labels": {"pool": "stream"}})
+    wants = container(resources={"requests": {"cpu": "6"}, "limits": {"cpu": "8"}})
+    selector = {"nodeSelector": {"pool": "stream"}}
+    world.deployment("aggregator", [wants], before=[container()], failing={}, spec=selector)
+    pod = world.pods("aggregator", 2)[0]
+    said = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 Insufficient cpu."
+    pod["spec"].pop("nodeName")
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
+    world.event(pod, "FailedScheduling", said)
