@@ -116,6 +116,8 @@ def _judge(scene: Scene, workload: ObjectRef, containers: list[Container]) -> It
         strength = 0.93 * blame
         if proven is not None and _brought(past, proven):
             strength *= 0.75  # the settings are wrong: that says more than that the revision is
+        if best.is_init and past.changed(f"initContainers[{best.name}]"):
+            strength *= 0.6  # it is that container which the revision brought
         if not past.changes:
             strength *= 0.6  # the same template was only started again
         if elsewhere is not None and not past.good_serves:
@@ -136,12 +138,19 @@ def _judge(scene: Scene, workload: ObjectRef, containers: list[Container]) -> It
     yield Hypothesis(
         "InitContainerFailed" if best.is_init else "ApplicationCrash",
         target,
-        (0.62 if log_lines else 0.55) * (0.6 if elsewhere is not None else 1.0),
+        _strength_of_end(best, past, has_log=bool(log_lines)) * (0.6 if elsewhere is not None else 1.0),
         _crash_words(best),
         [*proof, *log_lines],
         facts | {"error": error},
         affected=affected,
     )
+
+
+def _strength_of_end(container: Container, past: History | None, *, has_log: bool) -> float:
+    """Of an end that nothing explains; an init container that the newest revision brought or changed does."""
+    if container.is_init and past is not None and past.changed(f"initContainers[{container.name}]"):
+        return 0.88
+    return 0.62 if has_log else 0.55
 
 
 def _from_log(

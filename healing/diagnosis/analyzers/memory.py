@@ -26,7 +26,7 @@ _STEADY_SECONDS = 120.0
 _NEAR_LIMIT = 0.8
 _HEADROOM = 1.5
 #: With fewer samples a growth is only a jump.
-_FEWEST_POINTS = 5
+_FEWEST_POINTS = 4
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
@@ -105,7 +105,8 @@ def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: d
             since=past.started,
         )
     leak = _leak_strength(growth, lifetime, limit)
-    if leak < 0.5 and (_was_enough(points, limit) or _regressed(past, blame, container)):
+    grows = _grows_from_well_below(points, life, growth, limit)
+    if leak < 0.5 and (grows or _was_enough(points, limit) or _regressed(past, blame, container, growth)):
         leak = 0.82
     if leak >= 0.5:
         brought = past is not None and blame >= 0.7 and bool(past.changed(".image"))
@@ -201,9 +202,27 @@ def _leak_strength(growth: s.Trend | None, lifetime: float | None, limit: float)
     return 0.62 if lifetime > 300 else 0.56 if lifetime > 90 else 0.3
 
 
-def _regressed(past: History | None, blame: float, container: Container) -> bool:
-    """A new program under the old limit, which was enough for the old one, and which lives for a while."""
-    if past is None or past.good is None or blame < 0.7 or (container.lifetime_seconds or 0) < _AT_START_SECONDS:
+def _grows_from_well_below(points: dict[str, s.Points], life: s.Points, growth: s.Trend | None, limit: float) -> bool:
+    """Steady growth of a process that had enough before, or whose siblings have: the limit is not what is wrong."""
+    if growth is None or growth.fit < 0.75 or growth.last - growth.first < 0.25 * limit:
+        return False
+    before = [(t, v) for t, v in life if t < life[-1][0] - growth.seconds]
+    own = (
+        len(before) > 1
+        and before[-1][0] - before[0][0] >= growth.seconds / 2
+        and max(v for _, v in before) < 0.7 * limit
+    )
+    siblings = [
+        one for one in points.values()
+        if one and life and one[-1] not in life and one[-1][0] - one[0][0] >= 1.5 * growth.seconds
+    ]  # fmt: skip
+    return own or (bool(siblings) and all(max(v for _, v in one) < 0.6 * limit for one in siblings))
+
+
+def _regressed(past: History | None, blame: float, container: Container, growth: s.Trend | None) -> bool:
+    """A new program under the old limit, which was enough for the old one, and which lives for a while, or grows."""
+    lives = (container.lifetime_seconds or 0) >= _AT_START_SECONDS or (growth is not None and growth.fit >= 0.9)
+    if past is None or past.good is None or blame < 0.7 or not lives:
         return False
     return bool(past.changed(f"[{container.name}].image")) and not past.changed(f"[{container.name}].resources")
 

@@ -97,7 +97,7 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
     if any(not cause for cause, _, _ in found):
         return None
     rank = {cause: rank for _, cause, rank in _REASONS}
-    found = [f for f in found if not _expected_taint(f)] or found
+    found = _told_apart(scene, pod, found)
     proof = [_status(pod, message), *(of_event(e) for e in events[-1:])]
     target = workload_ref(scene, workload)
     affected = {*scene.around(workload), bare(workload)}
@@ -135,6 +135,15 @@ def _judge(scene: Scene, workload: ObjectRef, pod: Object, message: str) -> Hypo
     found_here = Hypothesis(cause, about, strength, explanation, proof, facts, affected)
     _brought_by_rollout(scene, workload, found_here)
     return found_here
+
+
+def _told_apart(scene: Scene, pod: Object, found: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    """Without what is as it should be: taints of control planes, and nodes that the pod does not ask for anyway."""
+    found = [f for f in found if not _expected_taint(f)] or found
+    if len(found) > 1 and nodes_asked_for(r.mapping(pod, "spec"), scene.snapshot.of_kind("Node")):
+        # there are nodes such as it asks for: what the scheduler says of those is the reason
+        found = [f for f in found if f[0] != "NodeSelectorMismatch"] or found
+    return found
 
 
 def _fitting_but_cordoned(scene: Scene, pod: Object) -> list[str] | None:

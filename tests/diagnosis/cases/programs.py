@@ -436,3 +436,38 @@ def a_restart_read_a_setting_that_was_changed_before(world: World) -> None:
     world.deployment("ledger", same, before=same, failing=crashed(1), rolled_out=150)
     said = 'FATAL invalid configuration: AUDIT_MODE: unknown mode "verbosely"'
     world.log(world.pods("ledger", 2)[0], said, previous=True)
+
+
+@case("InitContainerFailed", "Deployment", "statements")
+def a_release_brought_an_init_container_that_fails(world: World) -> None:
+    old = world.deployment("statements", [container(image="r/s:1")], before=[container(image="r/s:1")], failing={})
+    migrate = container("migrate", "busybox:1.36")
+    new = next(x for x in world.snapshot.owned(old, "ReplicaSet") if "r2" in x["metadata"]["name"])
+    for template in (old["spec"]["template"], new["spec"]["template"]):
+        template["spec"]["initContainers"] = [migrate]
+    pod = world.pods("statements", 2)[0]
+    pod["spec"]["initContainers"] = [migrate]
+    pod["status"]["initContainerStatuses"] = [{"name": "migrate", **crashed(3)}]
+    pod["status"]["containerStatuses"] = [{"name": "app", **waiting("PodInitializing")}]
+    world.log(pod, 'ERROR: relation "iban_index" already exists', name="migrate", previous=True)
+
+
+@case("MemoryLeak", "Deployment", "appointments")
+def one_pod_leaks_for_half_a_minute(world: World) -> None:
+    """Its siblings do with a quarter of the same limit."""
+    world.deployment("appointments", replicas=3)
+    ill, *others = world.pods("appointments")
+    died = {"exitCode": 137, "reason": "OOMKilled", "startedAt": ago(53), "finishedAt": ago(5)}
+    ill["status"]["containerStatuses"][0] = {
+        "name": "app",
+        "ready": False,
+        "restartCount": 1,
+        "state": {"running": {"startedAt": ago(4)}},
+        "lastState": {"terminated": died},
+    }
+    name = "container_memory_working_set_bytes"
+    mib = 2.0**20
+    growing = [60 * mib] * 5 + [(60 + 32 * n) * mib for n in range(1, 7)] + [20 * mib]
+    world.series(name, growing, step=5, pod=ill["metadata"]["name"], container="app")
+    for pod in others:
+        world.series(name, [62 * mib] * 30, step=5, pod=pod["metadata"]["name"], container="app")
