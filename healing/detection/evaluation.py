@@ -21,6 +21,7 @@ from healing.detection.reporting import Reporter
 from healing.detection.routes import KINDS as ROUTES, route_sightings
 from healing.detection.services import ServiceMemory, service_sightings
 from healing.detection.sighting import Sighting
+from healing.detection.stuck_nodes import nodes_to_look_at
 from healing.detection.tracking import Tracked, Tracker
 from healing.detection.workloads import workload_sightings
 from healing.ports.cluster import Object
@@ -33,6 +34,8 @@ _WORKLOADS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", 
 #: Judged where the cluster has them and shows them; without them the rest goes on.
 OPTIONAL_KINDS = frozenset({*ROUTES, "PodDisruptionBudget", "PersistentVolumeClaim"})
 TICK_SECONDS = 1.0
+#: How often is looked for what shows by nothing happening.
+LOOK_AROUND_SECONDS = 5.0
 #: An owner that has not shown by then is done without.
 OWNER_WAIT_SECONDS = 10.0
 _DATABASE_RETRY_SECONDS = 1.0
@@ -88,7 +91,7 @@ class Evaluator:
 
     def run(self) -> None:
         """Until ``stop`` is set."""
-        next_tick = time.monotonic()
+        next_tick = next_look_around = time.monotonic()
         try:
             while not self._stop.is_set():
                 self._wait(next_tick)
@@ -96,6 +99,9 @@ class Evaluator:
                     next_tick = time.monotonic() + TICK_SECONDS
                     self._mark([*self._tracker.keys(), *self._ownerless])
                 try:
+                    if time.monotonic() >= next_look_around:
+                        next_look_around = time.monotonic() + LOOK_AROUND_SECONDS
+                        self.look_around(datetime.now(UTC))
                     self.evaluate_dirty(datetime.now(UTC))
                     self.report_due(datetime.now(UTC))
                 except Exception:  # one object of an unknown shape must not stop detection
@@ -115,6 +121,10 @@ class Evaluator:
 
     def _is_ready(self) -> bool:
         return self._synced >= NEEDED_KINDS
+
+    def look_around(self, now: datetime) -> None:
+        """Mark what may have become a fault without any change."""
+        self._mark([("Node", "", name) for name in sorted(nodes_to_look_at(self._cache, now))])
 
     def evaluate_dirty(self, now: datetime) -> None:
         """Look at everything that has been marked since the last time."""

@@ -16,7 +16,7 @@ from healing.detection.owners import OwnerUnknown, Target, target, target_of
 from healing.detection.pods import is_out_of_scope
 from healing.detection.queries import CPU, MEMORY
 from healing.detection.request_load import Recent, judge
-from healing.detection.routes import is_broken, routes_to
+from healing.detection.routes import is_broken, routes_by_service
 from healing.detection.services import is_scaled_to_zero
 from healing.detection.sighting import Sighting
 from healing.faults import Severity, SignalSource
@@ -99,6 +99,8 @@ def _loads(results: Results, windows: Sequence[RequestWindow], cache: ObjectCach
             found = load_of(sample.labels.get("namespace", ""), sample.labels.get("pod", ""))
             if found is not None and math.isfinite(sample.value):
                 take(sample, found[0], found[1], now)
+    has_fronts = any(place[0] == "Service" for window in windows for place in window.loads)
+    routes = routes_by_service(cache) if has_fronts else {}
     for number, window in enumerate(windows):
         for (kind, namespace, name), by_family in sorted(window.loads.items()):
             pod_name = name if kind == "Pod" else _pod_behind(cache, namespace, name)
@@ -106,7 +108,7 @@ def _loads(results: Results, windows: Sequence[RequestWindow], cache: ObjectCach
             if found is not None and kind == "Pod":
                 _take_requests(best(by_family), found[0], found[1], number)
             elif kind == "Service":
-                front = _load_in_front(cache, namespace, name, loads, found[1] if found is not None else None)
+                front = _load_in_front(cache, (namespace, name), routes, loads, found[1] if found is not None else None)
                 if front is not None:
                     front.fronts[number][ObjectRef(kind, namespace, name)] = best(by_family)
     return loads
@@ -124,15 +126,18 @@ def _pod_behind(cache: ObjectCache, namespace: str, name: str) -> str:
 
 
 def _load_in_front(
-    cache: ObjectCache, namespace: str, name: str, loads: dict[str, _Load], behind: _Load | None
+    cache: ObjectCache,
+    where: tuple[str, str],
+    routes: Mapping[tuple[str, str], Sequence[Object]],
+    loads: dict[str, _Load],
+    behind: _Load | None,
 ) -> _Load | None:
     """Whose fault it is when requests to this Service fail before a pod answers: that of a route which misses it or
     its port, else that of the workload ``behind``, or of the Service where it has no pods. None: that is meant, its
     workload is scaled to zero."""
-    service = cache.get("Service", namespace, name)
-    broken = [route for route in routes_to(namespace, name, cache) if is_broken(route, cache)]
-    if broken:
-        return _load_at(target(broken[0]), loads)
+    service = cache.get("Service", *where)
+    if where in routes and is_broken(routes[where][0], cache):
+        return _load_at(target(routes[where][0]), loads)
     if service is None or behind is not None:
         return behind
     return None if is_scaled_to_zero(service, cache) else _load_at(target(service), loads)

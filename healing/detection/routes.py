@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,14 +75,16 @@ def route_sightings(
     ]
 
 
-def routes_to(namespace: str, service: str, cache: ObjectCache) -> list[Object]:
-    """The routes that name this Service, by kind and name."""
-    return [
-        route
-        for kind in KINDS
-        for route in sorted(cache.list(kind), key=lambda obj: str(obj["metadata"].get("name")))
-        if any((b.namespace, b.service) == (namespace, service) for b in backends(route))
-    ]
+def routes_by_service(cache: ObjectCache) -> dict[tuple[str, str], list[Object]]:
+    """The routes that name each Service (namespace, name), broken ones first."""
+    found: dict[tuple[str, str], list[Object]] = defaultdict(list)
+    for kind in KINDS:
+        for route in sorted(cache.list(kind), key=lambda obj: str(obj["metadata"].get("name"))):
+            for where in dict.fromkeys((backend.namespace, backend.service) for backend in backends(route)):
+                found[where].append(route)
+    for routes in found.values():
+        routes.sort(key=lambda route: not is_broken(route, cache))
+    return found
 
 
 def is_broken(route: Object, cache: ObjectCache) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -45,6 +46,16 @@ def stuck_sightings(node: Object, cache: ObjectCache, now: datetime) -> Iterator
         grace_seconds=GRACE_SECONDS,
         data={"pods": names[:20]},
     )
+
+
+def nodes_to_look_at(cache: ObjectCache, now: datetime) -> set[str]:
+    """Names of nodes with so many stuck pods: neither node nor pods change meanwhile, so nothing else calls for it."""
+    counts = Counter(
+        str((pod.get("spec") or {}).get("nodeName") or "")
+        for pod in cache.list("Pod")
+        if _stuck_since(pod, cache, now) is not None
+    )
+    return {name for name, count in counts.items() if name and count >= MIN_PODS}
 
 
 def _stuck_since(pod: Object, cache: ObjectCache, now: datetime) -> datetime | None:

@@ -5,6 +5,8 @@ Each beside what looks like it and is normal life.
 
 from __future__ import annotations
 
+import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +14,12 @@ import pytest
 from healing.actions.reading import PAUSED_BY
 from healing.detection.budgets import budget_sightings
 from healing.detection.claims import claim_sightings
+from healing.detection.evaluation import NEEDED_KINDS, Evaluator
 from healing.detection.nodes import node_sightings
 from healing.detection.pauses import CANARY_GRACE_SECONDS, GRACE_SECONDS as PAUSE_SECONDS
 from healing.detection.routes import GRACE_SECONDS as ROUTE_SECONDS, NEW_GRACE_SECONDS, route_sightings
 from healing.detection.sighting import Sighting
+from healing.detection.tracking import Tracker
 from healing.detection.workloads import workload_sightings
 from tests.detection import objects as o
 
@@ -276,3 +280,17 @@ def test_a_node_on_which_nothing_gets_on() -> None:
     assert stuck(*three, o.event(three[0], "FailedMount", 'configmap "x" not found')) == []
     started = o.pod(SET, "fresh", {"running": {"startedAt": o.at(-20)}}, ready=True)
     assert stuck(*three, started) == []  # others do start there
+
+
+@pytest.mark.django_db
+def test_a_stuck_node_is_looked_at_though_nothing_changes() -> None:
+    tracker = Tracker()
+    cache = o.cache_of(o.node(), *(_creating(number, seconds=10) for number in range(3)))
+    evaluator = Evaluator(cache, tracker, None, threading.Event())  # type: ignore[arg-type]
+    for kind in NEEDED_KINDS:
+        evaluator.synced(kind, [("Node", "", "node1")] if kind == "Node" else [])
+    for seconds, expected in ((0, []), (15, ["PodsStuckOnNode"])):
+        now = o.NOW + timedelta(seconds=seconds)
+        evaluator.look_around(now)
+        evaluator.evaluate_dirty(now)
+        assert [tracked.sighting.symptom for tracked in tracker.entries()] == expected
