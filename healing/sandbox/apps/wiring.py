@@ -56,7 +56,8 @@ class Wiring:
         self.conditions = conditions or Conditions()
         #: rises whenever an object changes that routes depend on
         self.version = 0
-        self._resolved: dict[tuple[str, str, int, str], network.Resolution] = {}
+        #: by the only namespace whose objects decide about them; under "" those that any object may change
+        self._resolved: dict[str, dict[tuple[str, str, int, str], network.Resolution]] = {}
         self._allowed: dict[tuple[str, str, str, str, int], bool] = {}
         #: nodes without kube-proxy -> the endpoints their rules still lead to
         self._stale: dict[str, _Rules] = {}
@@ -67,9 +68,10 @@ class Wiring:
         for stop in self._unsubscribe:
             stop()
 
-    def _changed(self, _type: str, _new: Object, _old: Object | None) -> None:
+    def _changed(self, _type: str, new: Object, _old: Object | None) -> None:
         self.version += 1
-        self._resolved.clear()
+        self._resolved.pop("", None)
+        self._resolved.pop(new["metadata"].get("namespace") or "", None)
         self._allowed.clear()
 
     def _pod_changed(self, event: str, new: Object, old: Object | None) -> None:
@@ -201,9 +203,12 @@ class Wiring:
 
     def resolve(self, namespace: str, host: str, port: int, protocol: str = "TCP") -> network.Resolution:
         key = (namespace, host, port, protocol)
-        found = self._resolved.get(key)
+        found = self._resolved.get(namespace, {}).get(key) or self._resolved.get("", {}).get(key)
         if found is None:
-            found = self._resolved[key] = network.resolve(self._cluster, namespace, host, port, protocol)
+            found = network.resolve(self._cluster, namespace, host, port, protocol)
+            # The plain name of a Service of the asker's own namespace, which is most of them.
+            at_home = found.service is not None and found.service[0] == namespace and not {".", ":"} & set(host)
+            self._resolved.setdefault(namespace if at_home else "", {})[key] = found
         return found
 
     def _names_resolve(self, source: BaseProcess) -> bool:

@@ -33,6 +33,8 @@ class Reconciler(ABC):
     component: str = ""
     #: the ServiceAccount it acts under, where it differs from ``component``
     account: str = ""
+    #: keys that are reconciled in one go, before others have their turn
+    batch = 1
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -68,9 +70,10 @@ class Reconciler(ABC):
                 await self.queue.wait()
                 # A moment's delay, as an informer has one: what changes together is reconciled together.
                 await asyncio.sleep(self.context.settings.reaction_seconds)
-                for _ in range(len(self.queue)):
+                for number in range(1, len(self.queue) + 1):
                     self._reconcile(self.queue.pop())
-                    await asyncio.sleep(0)
+                    if number % self.batch == 0:
+                        await asyncio.sleep(0)
         finally:
             for stop in self._unsubscribe:
                 stop()

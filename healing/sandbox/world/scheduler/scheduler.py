@@ -24,6 +24,8 @@ FLUSH_SECONDS = 300.0
 
 class Scheduler(Reconciler):
     component = NAME
+    # With one pod a turn a world of thousands, whose turns are long, would wait for its scheduler.
+    batch = 16
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
