@@ -25,6 +25,7 @@ _HASH_LABEL = "pod-template-hash"
 UNRELEASED = ""
 
 #: Events that say a pod did not work.
+_PROBE_FAILURES = 5
 _BAD_EVENTS = frozenset({"BackOff", "Failed", "Unhealthy", "FailedMount", "FailedCreate", "OOMKilling"})
 
 
@@ -219,8 +220,16 @@ def _pods_with_warnings(cluster: Cluster, workload: Workload, timeout_seconds: f
     return {
         e["involvedObject"].get("name", "")
         for e in events or ()
-        if e.get("type") == "Warning" and e.get("reason") in _BAD_EVENTS and "involvedObject" in e
+        if e.get("type") == "Warning" and e.get("reason") in _BAD_EVENTS and "involvedObject" in e and _counts(e)
     }
+
+
+def _counts(event: Mapping[str, Any]) -> bool:
+    """A probe fails a few times whenever a pod starts or ends: only one that goes on failing says something."""
+    if event.get("reason") != "Unhealthy":
+        return True
+    series = event.get("series") or {}
+    return int(series.get("count") or event.get("count") or 1) >= _PROBE_FAILURES
 
 
 def _lived(revision: Revision, revisions: Iterable[Revision]) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 from healing.actions import quantities
 from healing.actions.base import CannotPlan
 from healing.actions.fix_scheduling import with_placement_of
+from healing.actions.reading import is_ready
 from healing.actions.revisions import without_hash
 from healing.metacognition.case import Case
 from healing.metacognition.strategies.blueprint import Blueprint, Step
@@ -133,10 +134,25 @@ def expand_volume(case: Case) -> Blueprint:
     )
 
 
+def _only_claim(case: Case) -> str:
+    """Of the workload whose disk is full, where there is no doubt which one it is."""
+    pods = case.workload().pods(case.cluster, timeout_seconds=case.seconds)
+    names = {
+        str(volume["persistentVolumeClaim"]["claimName"])
+        for pod in pods
+        if len(pods) == 1 or not is_ready(pod)
+        for volume in pod["spec"].get("volumes") or ()
+        if volume.get("persistentVolumeClaim")
+    }
+    if len(names) != 1:
+        raise CannotPlan("It is not clear which volume is full.")
+    return names.pop()
+
+
 def _claim(case: Case) -> Object:
     ref = case.finding.object
     namespace = ref.namespace or case.target.namespace
     name = ref.name if ref.kind == "PersistentVolumeClaim" else str(case.fact("claim", "")).rsplit("/", 1)[-1]
     if not name:
-        raise CannotPlan("The finding names no volume that could grow.")
+        name = _only_claim(case)
     return case.cluster.get("PersistentVolumeClaim", namespace, name, timeout_seconds=case.seconds)

@@ -41,6 +41,7 @@ def _out_of_the_way(case: Case, workload: Workload) -> list[Step]:
 
 def restart(case: Case, workload: Workload | None = None) -> Blueprint:
     workload = workload or case.workload()
+    _check_helps(case, workload)
     return Blueprint(
         f"Restart all pods of {workload.ref.name}",
         "A fresh start clears what a process has piled up; template and configuration stay as they are.",
@@ -50,8 +51,22 @@ def restart(case: Case, workload: Workload | None = None) -> Blueprint:
     )
 
 
+def claims_of(workload: Workload) -> list[str]:
+    """Names of what keeps data when a pod goes: claims of the template, and templates of a StatefulSet's claims."""
+    volumes = workload.template["spec"].get("volumes") or ()
+    named = [v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")]
+    return [*named, *(t["metadata"]["name"] for t in workload.obj["spec"].get("volumeClaimTemplates") or ())]
+
+
+def _check_helps(case: Case, workload: Workload) -> None:
+    """A fresh start empties what dies with the pod, and nothing else; a full database is slow or broken to start."""
+    if case.finding.cause == "DiskFull" and claims_of(workload):
+        raise CannotPlan(f"What fills the volume of {workload.ref} would still be there after a restart.")
+
+
 def evict_pod(case: Case) -> Blueprint:
     workload = case.workload()
+    _check_helps(case, workload)
     names = {str(name).rsplit("/", 1)[-1] for name in case.fact("pods", ())}
     names = names or {case.event.subject.get("name", "")}
     pods = workload.pods(case.cluster, timeout_seconds=case.seconds)
