@@ -133,7 +133,9 @@ def test_one_pod_that_answers_badly_is_isolated_and_replaced(live: Live, ns: Nam
     said: list[tuple[int, Note]] = []
     assert containment.release_due("default", lambda _: live.ports, lambda pk, note: said.append((pk, note))) == 0
     later = timezone.now() + timedelta(hours=1)
-    assert containment.release_due("default", lambda _: live.ports, lambda pk, note: said.append((pk, note)), later) == 1
+    assert (
+        containment.release_due("default", lambda _: live.ports, lambda pk, note: said.append((pk, note)), later) == 1
+    )
     until(lambda: not ns.list("NetworkPolicy"), "the NetworkPolicy goes")
     until(lambda: all(p["metadata"]["name"] != name for p in ns.pods_of_all()), "the pod goes")
     assert [pk for pk, _ in said] == [event.pk]

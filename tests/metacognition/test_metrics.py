@@ -27,7 +27,7 @@ class Latencies:
         if promql.startswith("quantile(0.3, count_over_time("):
             return [Sample({}, 2.0, 0.0)]
         assert "http_request_duration_seconds_bucket{" in promql
-        seconds = float(promql.split("[")[1].split("s]")[0])
+        seconds = float(promql.split("[")[1].split("s]", maxsplit=1)[0])
         where = {"namespace": "shop", "pod": "orders-1"}
         counts = {
             le: sum(m <= float(le) * 1000 for m in self.milliseconds) for le in ("0.1", "0.5", "2.5", "5", "+Inf")
