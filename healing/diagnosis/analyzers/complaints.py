@@ -11,7 +11,7 @@ from typing import Any
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import change_evidence, settings_changed, workload_ref
 from healing.diagnosis.analyzers.responsible import called, is_store, responsible
-from healing.diagnosis.analyzers.secrets import changed_secret
+from healing.diagnosis.analyzers.secrets import changed_secret, names_read
 from healing.diagnosis.hypothesis import Hypothesis, bare
 from healing.diagnosis.log_rules import Match
 from healing.diagnosis.revisions import History
@@ -22,7 +22,7 @@ from healing.ports.cluster import ObjectRef
 _CREDENTIAL = re.compile(
     r"pass|pwd|secret|token|user|cred|auth|login|key|dsn|url|uri|connection|envFrom", re.IGNORECASE
 )
-_LATELY = timedelta(hours=1)
+_LATELY, _AT_START = timedelta(hours=1), timedelta(seconds=30)
 #: Failures of running programs: (strength, number of lines that make it more than an accident)
 _RUNNING = {
     "ConnectionPoolExhausted": (0.8, 2),
@@ -48,7 +48,9 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
                     told[bare(workload)] = found
             yield found
     for store, clients in refused.items():
-        changed = {w for w, found in clients if "changes" in found.facts}
+        changed = {
+            w for w, found in clients if "changes" in found.facts or found.facts.get("credentials_read_at_start")
+        }
         for workload, found in clients:
             if workload not in changed:
                 found.blames |= {store}
@@ -90,6 +92,12 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
         facts |= past.facts()
         proof += change_evidence(past, changes)
         strength = 0.93
+    elif match.kind == "WrongCredentials" and (unseen := _unseen_secret(scene, container)):
+        words += (
+            f". It was let in before, with what it read from Secret {unseen} at its start: that is no longer valid."
+        )
+        facts |= {"secret": unseen, "credentials_read_at_start": True}
+        strength = 0.86
     elif match.kind == "WrongCredentials":
         secret = changed_secret(scene, workload, container)
         if secret is not None:
@@ -109,6 +117,16 @@ def _new_credentials(scene: Scene, workload: ObjectRef) -> History | None:
     if past is None or past.good is None or not recent(past.started, scene.now, _LATELY):
         return None
     return past if any(_CREDENTIAL.search(c.path) for c in settings_changed(past)) else None
+
+
+def _unseen_secret(scene: Scene, container: Container) -> str:
+    """A Secret that the program reads its credentials from and that nobody may look at; it has run for a while."""
+    started = r.moment(container.status, "state", "running", "startedAt")
+    if not container.is_ready or recent(started, scene.now, _AT_START):
+        return ""
+    namespace = r.text(container.pod, "metadata", "namespace")
+    names = names_read(container.pod, container.spec, "Secret")
+    return next((name for name in names if scene.snapshot.get("Secret", namespace, name) is None), "")
 
 
 def _rotated(scene: Scene, store: ObjectRef, clients: list[tuple[ObjectRef, Hypothesis]]) -> Hypothesis:

@@ -85,7 +85,8 @@ def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: d
             affected=affected,
         )
     lowered = _lowered(past, container.name)
-    life = _life(points)
+    theirs = {r.text(c.pod, "metadata", "name") for c in killed}
+    life = _life({name: one for name, one in points.items() if name in theirs}) or _life(points)
     growth = (_growth(life, limit) or s.trend(life)) if life else None
     lifetime = container.lifetime_seconds
     proof += _series_evidence(scene, container, points, limit)

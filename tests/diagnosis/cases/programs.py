@@ -470,4 +470,18 @@ def one_pod_leaks_for_half_a_minute(world: World) -> None:
     growing = [60 * mib] * 5 + [(60 + 32 * n) * mib for n in range(1, 7)] + [20 * mib]
     world.series(name, growing, step=5, pod=ill["metadata"]["name"], container="app")
     for pod in others:
-        world.series(name, [62 * mib] * 30, step=5, pod=pod["metadata"]["name"], container="app")
+        world.series(name, [62 * mib] * 16, step=5, pod=pod["metadata"]["name"], container="app")
+
+
+@case("WrongCredentials", "Deployment", "orders")
+def a_password_was_rotated_and_its_client_not_started_again(world: World) -> None:
+    """Nobody may read Secrets; the client has run for long with what it read at its start."""
+    postgres(world)
+    env = calls("postgres://db:5432/shop")[0]["env"]
+    password = {"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db-credentials", "key": "password"}}}
+    world.deployment("orders", [container(env=[*env, password])], replicas=1)
+    line = '{} ERROR cannot query db:5432: FATAL: password authentication failed for user "app"'
+    world.log(world.pods("orders")[0], "\n".join(line.format(ago(n)) for n in range(50, 1, -4)))
+    database = next(p for p in world.snapshot.of_kind("Pod") if p["metadata"]["name"].startswith("db"))
+    said = '{} FATAL:  password authentication failed for user "app"'
+    world.log(database, "\n".join(said.format(ago(n)) for n in range(50, 1, -4)))
