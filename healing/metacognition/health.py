@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from healing import routes
 from healing.actions.base import CannotPlan
 from healing.actions.reading import WORKLOAD_KINDS, Workload, condition, container_statuses, controller_of
 from healing.faults import SignalSource
@@ -125,6 +126,8 @@ def _examine_one(
         _service(ref, ports, health, timeout_seconds)
     elif ref.kind == "Node":
         _node(ref, event, ports, health, timeout_seconds, moved_is_enough=applied_at is not None)
+    elif ref.kind in ("Ingress", "HTTPRoute"):
+        _route(ref, ports, health, timeout_seconds)
     elif ref.kind in _JUDGES:
         obj = ports.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
         problem = _JUDGES[ref.kind](obj)
@@ -241,6 +244,21 @@ def _service(ref: ObjectRef, ports: Ports, health: Health, timeout_seconds: floa
         health.good.append(f"{ref} reaches {ready} ready endpoint(s)")
     else:
         health.problems.append(f"{ref} reaches no ready endpoint")
+
+
+def _route(ref: ObjectRef, ports: Ports, health: Health, timeout_seconds: float) -> None:
+    """Well when all it sends to exists and has somebody behind it."""
+    route = ports.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
+    for backend in routes.backends({**route, "kind": ref.kind}):
+        behind = ObjectRef("Service", backend.namespace, backend.service)
+        try:
+            service = ports.cluster.get("Service", behind.namespace, behind.name, timeout_seconds=timeout_seconds)
+        except NotFound:
+            service = None
+        if why := routes.problem(backend, service):
+            health.problems.append(f"{ref} sends to {why}")
+        else:
+            _service(behind, ports, health, timeout_seconds)
 
 
 def _node(
