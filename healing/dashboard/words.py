@@ -31,6 +31,14 @@ _SYMPTOMS: Mapping[str, str] = {
     "ProgressDeadlineExceeded": "does not finish its rollout",
     "FailedScheduling": "finds no node to run on",
     "Pending": "finds no node to run on",
+    "BackendNotFound": "leads to a Service or port that does not exist",
+    "EvictionBlocked": "keeps a node from being drained",
+    "RolloutPaused": "is paused in the middle of a rollout",
+    "PodsStuckOnNode": "lets its pods neither start nor end",
+    "ProvisioningFailed": "waits for a volume that cannot be made",
+    "FailedBinding": "waits for a volume that does not exist",
+    "ClaimLost": "has lost its volume",
+    "FailedCreate": "cannot create its pods",
 }
 
 _ACTIONS: Mapping[str, str] = {
@@ -48,6 +56,8 @@ _ACTIONS: Mapping[str, str] = {
     "cordon": "cordon the node",
     "uncordon": "uncordon the node",
     "evict": "evict",
+    "restoreObject": "put back as it was",
+    "recreateMissing": "make again what was deleted",
 }
 
 
