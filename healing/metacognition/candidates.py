@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from healing.actions.base import CannotPlan
 from healing.metacognition.case import Case
 from healing.metacognition.causes import fixes_for
 from healing.metacognition.strategies import STRATEGIES, Blueprint
-from healing.models import StrategyState
+from healing.models import Strategy, StrategyState
 from healing.policies.spec import ActionName
 from healing.ports.errors import NotFound
 
 #: Candidates beyond the best few only cost time.
 _AT_MOST = 6
+#: What failed for the same cause within this time fails again.
+_JUST_TRIED = timedelta(minutes=15)
 #: These leave what is wrong as it is: they help where the process itself is ill, or has too much to do.
 _CURES_ONLY_ITSELF = frozenset(
     {ActionName.RESTART, ActionName.RESTART_DEPENDENCY, ActionName.EVICT, ActionName.SCALE, ActionName.RELEASE}
@@ -51,6 +55,7 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
         )
     )
     finding = case.finding
+    elsewhere = _failed_elsewhere(case)
     is_own = (finding.object.kind, finding.object.name) == (case.target.kind, case.target.name)
     fixes = fixes_for(finding.cause, finding.suggested_actions, is_own=is_own)
     wanted = {key: ("causes", prior) for key, prior in fixes}
@@ -62,6 +67,8 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
     for key, (origin, prior) in sorted(wanted.items(), key=lambda item: -item[1][1]):
         if key in failed:
             dropped.append(Dropped(key, "it was tried in this event and did not help"))
+        elif key in elsewhere:
+            dropped.append(Dropped(key, f"it was tried a moment ago, for {elsewhere[key]}, and did not help"))
         elif key in STRATEGIES:
             try:
                 blueprint = STRATEGIES[key](case)
@@ -72,6 +79,25 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
             except (CannotPlan, NotFound) as error:
                 dropped.append(Dropped(key, str(error)))
     return _without_twins(found)[:_AT_MOST], dropped
+
+
+def _failed_elsewhere(case: Case) -> dict[str, str]:
+    """Strategy -> event: what another event with the very same cause has just tried in vain."""
+    event = case.event
+    if not event.cause_object.get("name"):
+        return {}
+    rows = Strategy.objects.filter(
+        event__cluster=event.cluster,
+        event__cause=event.cause,
+        event__detected_at__gt=case.now - _JUST_TRIED,
+        state__in=(StrategyState.FAILED, StrategyState.UNDONE),
+    ).exclude(event=event)
+    about = _named(event.cause_object)
+    return {row.key: row.event.name for row in rows.select_related("event") if _named(row.event.cause_object) == about}
+
+
+def _named(ref: dict[str, Any]) -> tuple[Any, ...]:
+    return ref.get("kind"), ref.get("namespace"), ref.get("name")
 
 
 def _only_treats_who_suffers(case: Case, blueprint: Blueprint) -> bool:

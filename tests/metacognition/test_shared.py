@@ -74,7 +74,8 @@ def test_who_is_still_ill_is_diagnosed_anew(live: Live, ns: Namespace) -> None:
     assert effect.step() == Phase.DIAGNOSING, effect.told
     run = PhaseRun.objects.get(event=effect.event, phase=Phase.PLANNING)
     assert run.result["waitedFor"] == [cause.event.name]
-    assert effect.until(Phase.AWAITING_APPROVAL, Phase.HEALING)  # and then it is its own turn
+    effect.until(Phase.AWAITING_APPROVAL, Phase.HEALING, Phase.ESCALATED)  # and then it is its own turn
+    assert "candidates" in effect.kinds()
 
 
 def test_of_two_effects_one_is_asked_about(live: Live, ns: Namespace) -> None:
@@ -180,4 +181,16 @@ def test_approved_twice_acts_once_at_a_time(live: Live, ns: Namespace) -> None:
     events.put(effect.event, Phase.HEALING)
     assert effect.step() == Phase.HEALING
     assert effect.kinds()[-1] == "waiting"
+    assert not effect.event.actions.filter(strategy__isnull=False).exists()
+
+
+def test_what_another_event_with_the_same_cause_tried_in_vain_is_not_tried_again(live: Live, ns: Namespace) -> None:
+    effect, cause = pair(live, ns, events.policy(ns.name, **QUICK))
+    Strategy.objects.create(
+        event=cause.event, attempt=1, key="rollback", title="x", state=StrategyState.UNDONE, steps=[], digest="",
+        risk="low", score=1.0, confidence=1.0, origin="causes",
+    )  # fmt: skip
+    events.put(cause.event, Phase.ESCALATED, status=Status.DONE, outcome=Outcome.ESCALATED, finished_at=timezone.now())
+    assert effect.through().outcome == Outcome.ESCALATED, effect.told
+    assert cause.event.name in effect.event.outcome_reason
     assert not effect.event.actions.filter(strategy__isnull=False).exists()

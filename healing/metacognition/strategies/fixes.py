@@ -12,6 +12,7 @@ from healing.actions.reading import is_ready
 from healing.actions.revisions import without_hash
 from healing.metacognition.case import Case
 from healing.metacognition.strategies.blueprint import Blueprint, Step
+from healing.metacognition.strategies.workloads import out_of_the_way
 from healing.policies.spec import ActionName
 from healing.ports.cluster import Object, ObjectRef
 
@@ -128,7 +129,7 @@ def expand_volume(case: Case) -> Blueprint:
     return Blueprint(
         f"Expand volume {ref.name} from {size} to {wanted}",
         "The volume is full; its class lets it grow while it is in use.",
-        (Step(ActionName.EXPAND_VOLUME, ref, {"storage": wanted}),),
+        (Step(ActionName.EXPAND_VOLUME, ref, {"storage": wanted}), *_fresh_start(case)),
         restores=False,
         seconds=40,
     )
@@ -147,6 +148,14 @@ def _only_claim(case: Case) -> str:
     if len(names) != 1:
         raise CannotPlan("It is not clear which volume is full.")
     return names.pop()
+
+
+def _fresh_start(case: Case) -> list[Step]:
+    """A pod that crashed because its disk was full waits for minutes until it is tried again."""
+    try:
+        return out_of_the_way(case, case.workload())
+    except CannotPlan:
+        return []
 
 
 def _claim(case: Case) -> Object:

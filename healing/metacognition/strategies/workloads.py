@@ -21,13 +21,13 @@ def rollback(case: Case, workload: Workload | None = None) -> Blueprint:
         f"Roll {ref.name} back to revision {good.revision.number}",
         f"Revision {good.current.number} is at fault or came with the fault; of revision {good.revision.number}, "
         f"{good.reason}.",
-        (Step(ActionName.ROLLBACK, ref, {"toRevision": good.revision.number}), *_out_of_the_way(case, workload)),
+        (Step(ActionName.ROLLBACK, ref, {"toRevision": good.revision.number}), *out_of_the_way(case, workload)),
         restores=True,
         seconds=20,
     )
 
 
-def _out_of_the_way(case: Case, workload: Workload) -> list[Step]:
+def out_of_the_way(case: Case, workload: Workload) -> list[Step]:
     """A StatefulSet waits for a failing pod to become ready before it replaces it, so it would wait for ever."""
     spec = workload.obj["spec"]
     if workload.ref.kind != "StatefulSet" or spec.get("podManagementPolicy") == "Parallel":
