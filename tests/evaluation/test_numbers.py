@@ -7,8 +7,9 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
+from recist_web.environment import PROJECT_DIR
 from recist_web.evaluation.intervals import Proportion, Times, quantile, wilson
-from recist_web.evaluation.split import assign
+from recist_web.evaluation.split import assign, opened
 
 COUNTS = st.integers(0, 400).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of)))
 
@@ -105,6 +106,22 @@ def test_a_stratum_more_moves_nobody_else(strata: dict[str, str], seed: int) -> 
     before = assign(strata, seed)
     after = assign({**strata, "new-one": "w"}, seed)
     assert {name: after[name] for name in before} == before
+
+
+@given(NAMES, st.integers(0, 1000), st.data())
+def test_what_was_opened_is_dev_for_ever(strata: dict[str, str], seed: int, data: st.DataObject) -> None:
+    known = frozenset(data.draw(st.sets(st.sampled_from(sorted(strata)))) if strata else ())
+    sides = assign(strata, seed, known)
+    assert all(sides[name] == "dev" for name in known)
+    for stratum in set(strata.values()):
+        members = [sides[name] for name, of in strata.items() if of == stratum]
+        seen = sum(1 for name in known if strata[name] == stratum)
+        assert members.count("sealed") >= min(len(members) - seen, len(members) // 2)
+
+
+def test_what_is_listed_as_opened_exists() -> None:
+    bundled = {path.stem for path in (PROJECT_DIR / "healing/sandbox/scenarios/evaluation").glob("*.yaml")}
+    assert opened() <= bundled
 
 
 def test_another_seed_deals_differently() -> None:
