@@ -118,7 +118,7 @@ def test_a_fix_that_does_not_help_is_undone_then_the_next_then_a_person(live: Li
         decisionThreshold=0.0,
         confidenceThreshold=0.0,
     )
-    told = Story(event, live.ports, finding(event, "MemoryLimitTooLow", container="web", suggested_memory_limit="64Mi"))
+    told = Story(event, live.ports, finding(event, "ApplicationCrash", container="web"))
     ended = told.through(90)
     assert ended.outcome == Outcome.ESCALATED, told.told
     tried = list(ended.strategies.filter(state__in=(StrategyState.UNDONE, StrategyState.FAILED)))

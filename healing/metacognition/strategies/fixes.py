@@ -95,8 +95,10 @@ def raise_quota(case: Case) -> Blueprint:
         raise CannotPlan("The finding names no quota.")
     quota = case.cluster.get("ResourceQuota", namespace, name, timeout_seconds=case.seconds)
     hard = quota["spec"].get("hard") or {}
+    used = (quota.get("status") or {}).get("used") or {}
+    each = dict(part.split("=", 1) for part in str(case.fact("requested", "")).split(",") if "=" in part)
     wanted = {
-        resource: _more(hard[resource])
+        resource: _more(hard[resource], used.get(resource, "0"), each.get(resource, "0"), _missing_pods(case))
         for resource in case.fact("resources", [case.fact("resource", "")])
         if resource in hard
     }
@@ -112,9 +114,18 @@ def raise_quota(case: Case) -> Blueprint:
     )
 
 
-def _more(text: str) -> str:
-    """Half as much again, written as it was: counts stay counts, bytes become Mi."""
-    value = quantities.parse(text) * _GROWTH
+def _missing_pods(case: Case) -> int:
+    try:
+        workload = case.workload()
+    except CannotPlan:
+        return 1
+    return max(1, workload.desired - workload.total)
+
+
+def _more(text: str, used: str, each: str, missing: int) -> str:
+    """What the missing pods need, at least half as much again; counts stay counts, bytes become Mi."""
+    needed = quantities.parse(used) + quantities.parse(each) * missing
+    value = max(needed, quantities.parse(text) * _GROWTH)
     if str(text).isdigit():
         return str(int(value.to_integral_value(rounding="ROUND_CEILING")))
     return quantities.cpu(value) if str(text).endswith("m") else quantities.memory(value)
