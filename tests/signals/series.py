@@ -101,6 +101,25 @@ def _cataloged(
         samples.append((make_labels("container_memory_working_set_bytes", labels), 1e8 + chance.randrange(10**6)))
         samples.append((make_labels("container_cpu_cfs_periods_total", labels), float(scrape)))
         samples.append((make_labels("container_cpu_cfs_throttled_periods_total", labels), scrape / 2))
+    return [*samples, *_around(chance, where, scrape)]
+
+
+def _around(chance: random.Random, where: Pairs, scrape: int) -> list[tuple[Labels, float]]:
+    """What a pod stands on: its volume, its network, its node; whether it was scraped, and an alert now and then."""
+    pod = where[1][1]
+    claim = (where[0], ("persistentvolumeclaim", f"data-{pod}"))
+    node = ("node", f"node-{1 + int(pod[-1]) % 2}")
+    samples = [(make_labels(f"kubelet_volume_stats_{name}_bytes", claim), 1e9 + chance.randrange(10**6))
+               for name in ("capacity", "available", "used")]  # fmt: skip
+    samples += [(make_labels(f"container_network_{way}_{what}_total", where), float(scrape // 3))
+                for way in ("receive", "transmit") for what in ("packets_dropped", "errors")]  # fmt: skip
+    # A node exporter is known by a node label or, in older installations, by its address only.
+    place = (*where, node) if scrape % 2 else (*where, ("instance", f"{node[1]}:9100"))
+    samples.append((make_labels("node_timex_offset_seconds", place), chance.gauss(0, 0.01)))
+    samples.append((make_labels("up", where), 1.0))
+    if 20 <= scrape < 45:
+        alert = (("alertname", "KubePodCrashLooping"), ("alertstate", "firing" if scrape > 25 else "pending"))
+        samples.append((make_labels("ALERTS", (*where, *alert)), 1.0))
     return samples
 
 
