@@ -7,8 +7,10 @@ from typing import Any
 
 from healing.diagnosis import reading as r, series as s
 from healing.diagnosis.analyzers.common import change_evidence, workload_ref
+from healing.diagnosis.analyzers.pods import well_siblings
 from healing.diagnosis.hypothesis import Hypothesis, evidence
 from healing.diagnosis.latencies import SLOW_RATIO, SLOW_SECONDS, is_slow
+from healing.diagnosis.reading import Object
 from healing.diagnosis.requests import Requests, served
 from healing.diagnosis.revisions import History, pods_of_revision
 from healing.diagnosis.scene import Scene
@@ -91,6 +93,8 @@ def _regressions(scene: Scene, requests: dict[ObjectRef, Requests]) -> Iterator[
         if not changed:
             continue
         failing = _failing(requests[workload]) is not None
+        if any(_was_ready(pod, shift.at) for pod in well_siblings(scene, workload, is_slow=not failing)):
+            continue  # the same program has done well elsewhere all the time: it is the pod, not the revision
         what = f"fails {shift.after:.0%} of its requests" if failing else f"answers in {shift.after * 1000:.0f} ms"
         yield Hypothesis(
             "BadRollout",
@@ -110,13 +114,26 @@ def _began_with(scene: Scene, past: History, points: s.Points, shift: s.Shift) -
     if past.started is None or shift.before == shift.after or not -30 <= shift.at - past.started.timestamp() <= 90:
         return False
     pods = pods_of_revision(scene.snapshot, past.workload, past.current)
-    ready = [t for p in pods if (t := r.moment(r.condition(p, "Ready"), "lastTransitionTime")) is not None]
+    ready = [
+        t
+        for p in pods
+        if (t := r.moment(r.condition(p, "Ready"), "lastTransitionTime")) is not None
+        # made since, in the place of a pod that was deleted or isolated: it says nothing of how it began
+        and ((made := r.moment(p, "metadata", "creationTimestamp")) is None or made.timestamp() <= shift.at)
+    ]
     if not ready:
         return True
     well_from = max(ready).timestamp() + _SETTLED_SECONDS
     level = (shift.before + shift.after) / 2
     well = [t for t, v in points if well_from < t < shift.at and v < level]
     return not well or well[-1] - well[0] < _WELL_SECONDS
+
+
+def _was_ready(pod: Object, at: float) -> bool:
+    """Ready by then, and since."""
+    ready = r.condition(pod, "Ready")
+    since = r.moment(ready, "lastTransitionTime")
+    return ready.get("status") == "True" and since is not None and since.timestamp() <= at
 
 
 def _failing(found: Requests) -> s.Shift | None:

@@ -32,11 +32,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
     on_node: dict[str, list[tuple[Hypothesis, bool]]] = defaultdict(list)
     by_pod = served_by_pod(scene)
     for workload, pods in scene.pods.items():
-        known = {
-            r.text(pod, "metadata", "name"): (pod, found)
-            for pod in pods
-            if (found := by_pod.get(bare(ObjectRef.of(pod, "Pod")))) is not None and _says_something(scene, found)
-        }
+        known = _known(scene, pods, by_pod)
         if len(known) < 2:
             continue
         for is_slow, value_of, least in ((False, _error_rate, _FAILING), (True, _latency, _SLOW_SECONDS)):
@@ -54,6 +50,27 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
     for node, many in on_node.items():
         if node and len(many) > 1:
             yield _of_node(scene, node, many)
+
+
+def well_siblings(scene: Scene, workload: ObjectRef, *, is_slow: bool) -> list[Object]:
+    """Pods that do well beside a bad minority that runs the same revision; empty where there is no such minority."""
+    known = _known(scene, scene.pods.get(bare(workload), ()), served_by_pod(scene))
+    value_of = _latency if is_slow else _error_rate
+    values = {name: value for name, (_, found) in known.items() if (value := value_of(found)) is not None}
+    bad = _outliers(values, _SLOW_SECONDS if is_slow else _FAILING)
+    revisions = {_revision(known[name][0]) for name in bad}
+    return [known[name][0] for name in values if name not in bad and _revision(known[name][0]) in revisions]
+
+
+def _known(
+    scene: Scene, pods: Sequence[Object], by_pod: dict[ObjectRef, Requests]
+) -> dict[str, tuple[Object, Requests]]:
+    """The pods, by name, whose requests say how they are."""
+    return {
+        r.text(pod, "metadata", "name"): (pod, found)
+        for pod in pods
+        if (found := by_pod.get(bare(ObjectRef.of(pod, "Pod")))) is not None and _says_something(scene, found)
+    }
 
 
 def _of_node(scene: Scene, node: str, many: list[tuple[Hypothesis, bool]]) -> Hypothesis:
@@ -114,14 +131,15 @@ def _outliers(values: dict[str, float], least: float) -> list[str]:
 def _is_a_revision(pods: dict[str, Object], bad: list[str]) -> bool:
     """Whether exactly the bad ones are of another revision than the rest: then it is that revision's fault."""
 
-    def revisions(names: list[str]) -> set[str]:
-        return {
-            r.text(pods[name], "metadata", "labels", "controller-revision-hash")
-            or r.text(pods[name], "metadata", "generateName")  # stays on a pod that was taken out of its ReplicaSet
-            for name in names
-        }
+    rest = {_revision(pod) for name, pod in pods.items() if name not in bad}
+    return not {_revision(pods[name]) for name in bad} & rest
 
-    return not revisions(bad) & revisions([name for name in pods if name not in bad])
+
+def _revision(pod: Object) -> str:
+    return (
+        r.text(pod, "metadata", "labels", "controller-revision-hash")
+        or r.text(pod, "metadata", "generateName")  # stays on a pod that was taken out of its ReplicaSet
+    )
 
 
 def _hypothesis(
