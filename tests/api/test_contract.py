@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from healing.api import api, auth, limits
+from healing.models import CircuitReset, Halt
 from tests.api.conftest import PASSWORD, Caller
 from tests.dashboard import story
 
@@ -25,6 +27,10 @@ OPERATIONS = [
     ("get", "/policies/1"),
     ("put", "/policies/1"),
     ("delete", "/policies/1"),
+    ("get", "/brakes/halts"),
+    ("post", "/brakes/halts"),
+    ("delete", "/brakes/halts/1"),
+    ("post", "/brakes/circuit-resets"),
     ("get", "/health"),
 ]
 
@@ -37,7 +43,8 @@ def test_the_list_above_is_complete() -> None:
             m,
             p.replace("/he-x", "/{name}")
             .replace("/approvals/1", "/approvals/{approval_id}")
-            .replace("/policies/1", "/policies/{policy_id}"),
+            .replace("/policies/1", "/policies/{policy_id}")
+            .replace("/halts/1", "/halts/{halt_id}"),
         )
         for m, p in OPERATIONS
     }
@@ -48,6 +55,32 @@ def test_the_list_above_is_complete() -> None:
 def test_nothing_is_open_to_strangers(as_nobody: Caller, method: str, path: str) -> None:
     status, problem = as_nobody(method, path, {} if method in ("post", "put") else None)
     assert (status, problem["type"], problem["status"]) == (401, "unauthenticated", 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("post", "/brakes/halts", {"reason": "x"}),
+        ("delete", "/brakes/halts/1", None),
+        ("post", "/brakes/circuit-resets", {"cluster": "default", "kind": "Deployment", "namespace": "a", "name": "b"}),
+    ],
+)
+def test_brakes_need_the_permission_and_a_session_its_csrf_token(
+    as_alice: Caller, alice: User, method: str, path: str, body: object
+) -> None:
+    status, problem = as_alice(method, path, body)
+    assert (status, problem["type"]) == (403, "forbidden")
+    assert "ask an admin for the permission healing." in problem["detail"]
+    alice.is_superuser = True
+    alice.save()
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice)
+    refused = getattr(browser, method)(f"/api/v1{path}", body, content_type="application/json")
+    assert refused.status_code == 403
+    assert not Halt.objects.exists()
+    assert not CircuitReset.objects.exists()
+    status, _ = as_alice(method, path, body)
+    assert status == {"/brakes/halts": 201, "/brakes/halts/1": 404}.get(path, 204)
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer x", "Basic " + "bm9jb2xvbg==", "Basic AHg6eA=="])

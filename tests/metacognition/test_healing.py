@@ -108,7 +108,8 @@ def test_another_strategy_chosen_by_a_person_is_carried_out(live: Live, ns: Name
 
 def test_a_fix_that_does_not_help_is_undone_then_the_next_then_a_person(live: Live, ns: Namespace) -> None:
     """The program itself is broken, since its first revision: nothing in the registry heals that."""
-    ref = ns.deployment(replicas=1, command=["sh", "-c", "sleep 1; exit 3"])
+    limits = {"cpu": "100m", "memory": "64Mi"}
+    ref = ns.deployment(replicas=1, command=["sh", "-c", "sleep 1; exit 3"], resources={"limits": limits})
     until(lambda: ns.waits_with("CrashLoopBackOff"), "a crash loop", 60)
     event = events.event(
         ref,
@@ -118,13 +119,15 @@ def test_a_fix_that_does_not_help_is_undone_then_the_next_then_a_person(live: Li
         decisionThreshold=0.0,
         confidenceThreshold=0.0,
     )
-    told = Story(event, live.ports, finding(event, "ApplicationCrash", container="web"))
+    told = Story(event, live.ports, finding(event, "MemoryLeak", container="web"))
     ended = told.through(90)
     assert ended.outcome == Outcome.ESCALATED, told.told
-    tried = list(ended.strategies.filter(state__in=(StrategyState.UNDONE, StrategyState.FAILED)))
-    assert len({strategy.key for strategy in tried}) == len(tried) >= 1
+    tried = ended.strategies.filter(state__in=(StrategyState.UNDONE, StrategyState.FAILED)).order_by("attempt")
+    assert [strategy.key for strategy in tried] == ["restart", "raise-memory"], told.told
     assert all(row.state == ActionState.UNDONE for row in ActionRun.objects.filter(strategy__in=tried)), told.told
-    assert "strategy-failed" in told.kinds()
+    assert told.kinds().count("strategy-failed") == 2
+    container = ns.get("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"] == limits
 
 
 def test_what_went_away_by_itself_is_left_alone(live: Live, ns: Namespace) -> None:
