@@ -10,7 +10,7 @@ import pytest
 from healing.diagnosis.reasoner import diagnose
 from healing.findings import Finding
 from healing.ports.cluster import ObjectRef
-from tests.diagnosis.world import World
+from tests.diagnosis.world import World, container
 
 _HEALTHY, _BAD = 60, 6
 
@@ -101,3 +101,23 @@ def test_a_hot_pod_is_a_hog_first() -> None:
     world.series("container_cpu_usage_seconds_total", cores, pod=first, container="app")
     best = found_in(world)[0]
     assert (best.cause, best.facts["pods"]) == ("CPUHog", [first])
+
+
+@pytest.mark.parametrize("bad", [{"errors": 0.6}, {"seconds": 2.0}])
+def test_soon_after_a_rollout_a_pod_among_well_ones_of_the_same_revision_is_still_the_pod(bad: dict[str, Any]) -> None:
+    """Though the settings changed shortly before: the revision's other pod does well with them, all the time."""
+    old, new = container(image="r/cart:1"), container(image="r/cart:2")
+    world, (first, second, third) = cart(3, containers=[new], before=[old], rolled_out=_BAD * 15 + 20)
+    for name in (second, third):
+        requests(world, name)
+    requests(world, first, **bad)
+    best = found_in(world)[0]
+    assert (best.cause, best.facts.get("pods")) == ("FaultyPod", [first])
+
+
+def test_soon_after_a_rollout_what_all_its_pods_show_is_the_revisions() -> None:
+    old, new = container(image="r/cart:1"), container(image="r/cart:2")
+    world, names = cart(3, containers=[new], before=[old], rolled_out=_BAD * 15 + 20)
+    for name in names:
+        requests(world, name, errors=0.6)
+    assert found_in(world)[0].cause == "BadRollout"
