@@ -15,41 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from recist_web.evaluation.approver import Approver, ensure_evaluator
 from recist_web.evaluation.glance import glance
+from recist_web.evaluation.hosts import Hosts
 from recist_web.evaluation.life import Life
 
 _LOOK_SECONDS = 0.5
-_CALL_SECONDS = 20.0
-
-
-class Hosts:
-    """The hosting processes' control, over HTTP."""
-
-    def __init__(self, urls: list[str]) -> None:
-        self._urls = urls
-        self._client = httpx.Client(timeout=_CALL_SECONDS, trust_env=False)
-
-    def statuses(self) -> dict[str, dict[str, Any]]:
-        """Of every world, by name. A host that does not answer leaves its worlds out."""
-        found: dict[str, dict[str, Any]] = {}
-        for url in self._urls:
-            try:
-                found |= self._client.get(f"{url}/worlds").json()["worlds"]
-            except httpx.HTTPError:
-                continue
-        return found
-
-    def act(self, host: int, name: str, verb: str) -> None:
-        """Raises `httpx.HTTPError`."""
-        self._client.post(f"{self._urls[host]}/worlds/{name}/{verb}").raise_for_status()
-
-    def history(self, host: int, name: str) -> dict[str, Any]:
-        """Raises `httpx.HTTPError`."""
-        found: dict[str, Any] = self._client.get(f"{self._urls[host]}/worlds/{name}").json()
-        return found
 
 
 class Conductor:

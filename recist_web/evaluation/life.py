@@ -6,7 +6,7 @@ import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import httpx
 from celery import current_app
@@ -15,12 +15,10 @@ from healing.lifecycle import Phase
 from healing.ports.errors import SourceError
 from healing.sandbox.scenarios import Scenario, load_scenario
 from recist_web.evaluation import glance, matching
+from recist_web.evaluation.hosts import Hosts
 from recist_web.evaluation.preparation import policies_of, prepare
 from recist_web.evaluation.record import events_of
 from recist_web.evaluation.relations import related
-
-if TYPE_CHECKING:
-    from recist_web.evaluation.conduct import Hosts
 
 State = Literal["waiting", "rising", "preparing", "syncing", "remembering", "playing", "over"]
 #: how long each state before the timeline may take; a scenario that does not get further could not be run
