@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from healing.ports.cluster import ObjectRef
 
+#: Fact of a finding that a language model thinks otherwise about: what it thinks. A person is asked then.
+DOUBTED = "doubted"
+
 EvidenceKind = Literal["status", "event", "log", "metric", "change", "spec", "alert", "memory"]
 NodeKind = Literal["symptom", "error", "warning", "metric", "event", "change", "rootCause"]
 EdgeKind = Literal["causes", "precedes", "correlates", "triggers", "dependsOn"]

@@ -16,7 +16,7 @@ from healing.diagnosis.advice.weigh import ALONE, SURE, weigh
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.reasoner import diagnose
 from healing.diagnosis.scene import Scene
-from healing.findings import Diagnosis, Evidence, Finding
+from healing.findings import DOUBTED, Diagnosis, Evidence, Finding
 from healing.ports.cluster import ObjectRef
 from tests.llm.worlds import TARGET, bad_rollout
 
@@ -213,6 +213,10 @@ def test_agreement_raises_and_disagreement_lowers() -> None:
     new = weigh(rules, Opinion("DiskFull", A, 1.0, "", ("e-1",)), EVIDENCE, confidence_threshold=0.5)
     assert new.verdict == "adds"
     assert new.diagnosis.findings[-1].facts == {"said_by": "language model"}
+    assert "doubted" not in agreed.diagnosis.findings[0].facts
+    for doubted in (other, new):
+        assert doubted.diagnosis.best is not None
+        assert doubted.diagnosis.best.facts[DOUBTED].endswith(("Deployment shop/a", "Deployment shop/b"))
 
 
 @given(st.text(max_size=200), st.integers(20, 100))

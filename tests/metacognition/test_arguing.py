@@ -12,7 +12,7 @@ from healing.actions import guardrails
 from healing.actions.base import Plan
 from healing.deadline import Deadline
 from healing.diagnosis.catalogue import CAUSES
-from healing.findings import Finding
+from healing.findings import DOUBTED, Finding
 from healing.metacognition import causes, decision
 from healing.metacognition.agents import Agent, Argument, Turn, deliberate
 from healing.metacognition.candidates import Candidate
@@ -28,8 +28,8 @@ def policy(**spec: Any) -> PolicySpec:
     return PolicySpec.model_validate({"targetNamespaces": ["shop"], **spec})
 
 
-def case(confidence: float = 0.9, seconds: float = 10, **spec: Any) -> Case:
-    finding = Finding("BadRollout", TARGET, confidence, "")
+def case(confidence: float = 0.9, seconds: float = 10, facts: dict[str, Any] | None = None, **spec: Any) -> Case:
+    finding = Finding("BadRollout", TARGET, confidence, "", facts=facts or {})
     made = SimpleNamespace(finding=finding, policy=policy(**spec), deadline=Deadline.after(seconds))
     return cast("Case", made)
 
@@ -106,6 +106,13 @@ def test_below_the_threshold_a_person_is_asked_even_if_the_policy_never_asks() -
 def test_an_uncertain_diagnosis_asks() -> None:
     found = decision.decide(case(confidence=0.3), [agent(0.97)], policy(approval={"mode": "never"}))
     assert any("not certain" in reason for reason in found.ask)
+
+
+def test_a_cause_that_a_language_model_doubts_asks() -> None:
+    doubted = case(facts={DOUBTED: "DiskFull of Node node-1"})
+    found = decision.decide(doubted, [agent(0.97)], policy(approval={"mode": "never"}))
+    assert found.chosen is not None
+    assert "DiskFull of Node node-1" in found.ask[0]
 
 
 def test_what_only_a_person_may_allow_asks() -> None:

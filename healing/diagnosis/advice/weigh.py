@@ -1,6 +1,7 @@
 """What a model's opinion changes in a diagnosis.
 
-Agreement raises, disagreement lowers confidence. Three bounds keep a mistaken, or misled, model harmless:
+Agreement raises, disagreement lowers confidence, and a person is asked before anything is done about a cause that the
+model doubts (`DOUBTED`). Three bounds more keep a mistaken, or misled, model harmless:
 
 - what only the model says never reaches `ALONE`, below every sensible `confidenceThreshold`: a person is asked;
 - a finding that the rules are sure of keeps its place;
@@ -17,7 +18,7 @@ from typing import Literal
 from healing.diagnosis.advice.opinion import Opinion
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.hypothesis import bare
-from healing.findings import Diagnosis, Evidence, Finding
+from healing.findings import DOUBTED, Diagnosis, Evidence, Finding
 
 Verdict = Literal["agrees", "prefers", "adds"]
 
@@ -59,6 +60,8 @@ def weigh(
         else:
             findings[index] = _raised(findings[index], opinion, cap)
         findings = _in_order(findings, keep_first=_is_sure(diagnosis))
+        otherwise = f"{opinion.cause} of {opinion.object}"
+        findings[0] = replace(findings[0], facts={**findings[0].facts, DOUBTED: otherwise})
     known = {e.id for e in diagnosis.evidence}
     added = tuple(evidence[i] for i in opinion.evidence if i in evidence and i not in known)
     return Weighed(replace(diagnosis, findings=tuple(findings), evidence=(*diagnosis.evidence, *added)), verdict)
