@@ -32,14 +32,10 @@ class FakeModel:
     #: body instead of a stream
     raw_body: bytes | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
+    #: the Authorization header of each
+    credentials: list[str] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     url: str = ""
-
-    def document(self, index: int = -1) -> dict[str, Any]:
-        """The digest in a request."""
-        text: str = self.requests[index]["messages"][-1]["content"]
-        found: dict[str, Any] = json.loads(text[text.index("{") :])
-        return found
 
 
 def document_of(request: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +61,7 @@ def fake_model(script: Script | None = None, **behaviour: Any) -> Iterator[FakeM
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             model.requests.append(body)
+            model.credentials.append(self.headers.get("Authorization", ""))
             model.stopping.wait(model.delay_seconds)
             try:
                 self._answer(body)
