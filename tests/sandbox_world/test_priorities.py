@@ -74,6 +74,22 @@ def test_room_that_was_made_is_kept_for_whom_it_was_made() -> None:
     in_lab(scene, NODE)
 
 
+def test_room_that_is_made_bit_by_bit_is_not_taken_by_a_successor() -> None:
+    """One victim goes at once, the other late: meanwhile the first one's successor would fit, and must not come."""
+
+    async def scene(lab: Lab) -> None:
+        priority_class(lab, "high", 1000)
+        lab.deployment("quick", container=asks("800m"))
+        lab.deployment("slow", container=asks("800m"), pod={"terminationGracePeriodSeconds": 20})
+        await lab.until(lambda: lab.is_rolled_out("quick") and lab.is_rolled_out("slow"))
+        lab.deployment("pay", container=asks("1900m"), pod={"priorityClassName": "high"})
+        await lab.until(lambda: lab.is_rolled_out("pay"), 60)
+        preempted = {c.object["metadata"]["name"] for c in lab.history if c.object.get("reason") == "Preempted"}
+        assert len(preempted) == 2, "the two that ran, and none that came after them"
+
+    in_lab(scene, NODE)
+
+
 def test_a_more_important_pod_takes_a_promised_place() -> None:
     async def scene(lab: Lab) -> None:
         priority_class(lab, "high", 1000)
