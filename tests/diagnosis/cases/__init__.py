@@ -55,6 +55,6 @@ def healthy(build: Callable[[World], None]) -> Callable[[World], None]:
 
 def all_cases() -> dict[str, Case]:
     """Every case, by name."""
-    from tests.diagnosis.cases import network, nodes, programs, scaling, storage, well  # noqa: F401
+    from tests.diagnosis.cases import network, nodes, programs, releases, scaling, storage, well  # noqa: F401
 
     return CASES
