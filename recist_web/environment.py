@@ -120,6 +120,7 @@ class Environment(BaseModel):
         list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(comma_separated)
     ] = []
     HTTPS_ONLY: bool = True
+    DEFAULT_ROLE: Literal["none", "viewer", "operator"] = "none"
     PORT: int = Field(default=8000, ge=1, le=65535)
     LOG_LEVEL: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)] = "info"
     LOG_FORMAT: Literal["json", "console"] = "json"
@@ -141,6 +142,8 @@ class Environment(BaseModel):
     POLICY_NAMESPACES: Annotated[list[Annotated[str, AfterValidator(namespace)]], BeforeValidator(comma_separated)] = []
     PROMETHEUS_URL: HttpUrlOrOff = "http://prometheus:9090"
     LOKI_URL: HttpUrlOrOff = "http://loki:3100"
+
+    AUTONOMY_FIRST_DAY: bool = True
 
     # The language model (none is needed)
     LLM_MODEL: str | None = None

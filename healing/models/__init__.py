@@ -2,12 +2,14 @@
 
 from healing.models.action import ActionRun, ActionState
 from healing.models.approval import Approval, ApprovalState
+from healing.models.audit_entry import AuditActorKind, AuditEntry
 from healing.models.brakes import CircuitReset, Halt
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.models.isolation import Isolation
 from healing.models.known_state import KnownState
 from healing.models.llm_call import LlmCall, LlmCallState
 from healing.models.policy import Policy
+from healing.models.role_binding import Role, RoleBinding
 from healing.models.strategy import Strategy, StrategyState
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "ActorKind",
     "Approval",
     "ApprovalState",
+    "AuditActorKind",
+    "AuditEntry",
     "CircuitReset",
     "Halt",
     "HealingEvent",
@@ -26,6 +30,8 @@ __all__ = [
     "PhaseRun",
     "PhaseRunState",
     "Policy",
+    "Role",
+    "RoleBinding",
     "Strategy",
     "StrategyState",
     "TimelineEntry",

@@ -13,6 +13,11 @@ CLUSTER_NAME = _CLUSTERS.default
 CLUSTER_PROBLEMS = _CLUSTERS.problems
 POD_NAMESPACE = _ENV.POD_NAMESPACE
 
+# What everybody who can sign in may do everywhere, without a role of their own; empty: nothing.
+DEFAULT_ROLE = "" if _ENV.DEFAULT_ROLE == "none" else _ENV.DEFAULT_ROLE
+# On: a cluster is only watched and diagnosed on the first day ReCiSt sees it.
+AUTONOMY_FIRST_DAY = _ENV.AUTONOMY_FIRST_DAY
+
 QDRANT_URL = _ENV.QDRANT_URL
 QDRANT_API_KEY = _ENV.QDRANT_API_KEY.get_secret_value() if _ENV.QDRANT_API_KEY else None
 # A directory: Qdrant runs inside the knowledge worker instead of as a server. One process may own it.
