@@ -1,0 +1,1 @@
+"""One module a section; `recist_web.bench` says how."""
