@@ -1,14 +1,18 @@
 """The record. One module a concept; import from here."""
 
 from healing.models.action import ActionRun, ActionState
+from healing.models.api_token import ApiToken, Scope
 from healing.models.approval import Approval, ApprovalState
 from healing.models.audit_entry import AuditActorKind, AuditEntry
 from healing.models.brakes import CircuitReset, Halt
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
+from healing.models.idempotency_key import IdempotencyKey
 from healing.models.isolation import Isolation
 from healing.models.known_state import KnownState
 from healing.models.llm_call import LlmCall, LlmCallState
+from healing.models.notification import Delivery, DeliveryState, Notified
 from healing.models.policy import Policy
+from healing.models.received_alert import AlertState, ReceivedAlert
 from healing.models.role_binding import Role, RoleBinding
 from healing.models.strategy import Strategy, StrategyState
 
@@ -16,22 +20,30 @@ __all__ = [
     "ActionRun",
     "ActionState",
     "ActorKind",
+    "AlertState",
+    "ApiToken",
     "Approval",
     "ApprovalState",
     "AuditActorKind",
     "AuditEntry",
     "CircuitReset",
+    "Delivery",
+    "DeliveryState",
     "Halt",
     "HealingEvent",
+    "IdempotencyKey",
     "Isolation",
     "KnownState",
     "LlmCall",
     "LlmCallState",
+    "Notified",
     "PhaseRun",
     "PhaseRunState",
     "Policy",
+    "ReceivedAlert",
     "Role",
     "RoleBinding",
+    "Scope",
     "Strategy",
     "StrategyState",
     "TimelineEntry",

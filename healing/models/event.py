@@ -84,6 +84,8 @@ class HealingEvent(models.Model):
     #: seconds spent waiting for people; not part of the healing time
     waited_seconds = models.FloatField(default=0.0)
     mirrored_seq = models.IntegerField(default=-1, help_text="Timeline position written to the HealingEvent resource.")
+    #: `healing.models.notification.Notified`: how much of its life has been put into the notifications' outbox
+    notified = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         ordering = ("-detected_at",)
@@ -98,6 +100,11 @@ class HealingEvent(models.Model):
             models.Index(fields=("status", "next_attempt_at"), name="event_sweep"),
             models.Index(fields=("-detected_at",), name="event_newest"),
             models.Index(fields=("cluster", "target_namespace", "target_kind", "target_name"), name="event_target"),
+            models.Index(
+                fields=("id",),
+                condition=Q(notified=0) | Q(notified=1, finished_at__isnull=False),
+                name="event_to_notify",
+            ),
         )
 
     def __str__(self) -> str:
