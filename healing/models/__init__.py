@@ -2,9 +2,10 @@
 
 from healing.models.action import ActionRun, ActionState
 from healing.models.api_token import ApiToken, Scope
-from healing.models.approval import Approval, ApprovalState
+from healing.models.approval import Approval, ApprovalState, ApprovalVote
 from healing.models.audit_entry import AuditActorKind, AuditEntry
 from healing.models.brakes import CircuitReset, Halt
+from healing.models.cluster_seen import ClusterSeen
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.models.idempotency_key import IdempotencyKey
 from healing.models.isolation import Isolation
@@ -15,6 +16,7 @@ from healing.models.policy import Policy
 from healing.models.received_alert import AlertState, ReceivedAlert
 from healing.models.role_binding import Role, RoleBinding
 from healing.models.strategy import Strategy, StrategyState
+from healing.models.takeover import Takeover, TakeoverEnd
 
 __all__ = [
     "ActionRun",
@@ -24,9 +26,11 @@ __all__ = [
     "ApiToken",
     "Approval",
     "ApprovalState",
+    "ApprovalVote",
     "AuditActorKind",
     "AuditEntry",
     "CircuitReset",
+    "ClusterSeen",
     "Delivery",
     "DeliveryState",
     "Halt",
@@ -46,5 +50,7 @@ __all__ = [
     "Scope",
     "Strategy",
     "StrategyState",
+    "Takeover",
+    "TakeoverEnd",
     "TimelineEntry",
 ]

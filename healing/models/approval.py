@@ -1,6 +1,8 @@
-"""A question to people. A row with an expiry; decided by compare-and-swap, once."""
+"""A question to people. A row with an expiry; decided by compare-and-swap, once. And who has said yes so far."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
@@ -17,10 +19,15 @@ class ApprovalState(models.TextChoices):
     OVERRIDDEN = "overridden", "overridden"  # a person chose another strategy
     EXPIRED = "expired", "expired"
     STALE = "stale", "stale"  # the world changed: proposed anew
+    EDITED = "edited", "edited"  # a person changed the plan's parameters: planned anew
+    TAKEN = "taken", "taken over"  # a person does it by hand
 
 
 class Approval(models.Model):
-    """Bound to ``digest`` of the plan that people see."""
+    """Bound to ``digest`` of the plan that people see. ``required`` different people have to agree.
+
+    While it is held (``held_until`` lies ahead) nobody can let it run, and its clock stands: ``expires_at`` was moved by
+    as long as it is held."""
 
     event = models.ForeignKey(HealingEvent, on_delete=models.CASCADE, related_name="approvals")
     strategy = models.ForeignKey(Strategy, on_delete=models.CASCADE, related_name="approvals")
@@ -37,6 +44,17 @@ class Approval(models.Model):
     )
     decided_by_name = models.CharField(max_length=150, blank=True)
     comment = models.TextField(blank=True)
+    required = models.PositiveSmallIntegerField(default=1, help_text="Different people who have to agree.")
+    #: of an override: what runs instead
+    chosen = models.ForeignKey(Strategy, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    chosen_digest = models.CharField(max_length=64, blank=True)
+    held_until = models.DateTimeField(null=True, blank=True)
+    held_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    held_by_name = models.CharField(max_length=150, blank=True)
+    hold_reason = models.TextField(blank=True)
+    held_seconds = models.FloatField(default=0.0, help_text="How long it was or will be held, in all.")
 
     class Meta:
         ordering = ("-created_at",)
@@ -47,3 +65,25 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.strategy_id}"
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody has stopped its clock."""
+        return self.held_until is not None and self.held_until > now
+
+
+class ApprovalVote(models.Model):
+    """One person agrees with the plan ``digest``. Of one question, each person counts once."""
+
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="votes")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    name = models.CharField(max_length=150)
+    digest = models.CharField(max_length=64)
+    comment = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("at", "id")
+        constraints = (models.UniqueConstraint(fields=("approval", "user"), name="vote_one_per_person"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} agrees with {self.approval_id}"

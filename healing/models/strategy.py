@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 from healing.models.event import HealingEvent
@@ -35,6 +36,14 @@ class Strategy(models.Model):
     state = models.CharField(max_length=10, choices=StrategyState.choices, default=StrategyState.PROPOSED)
     state_reason = models.TextField(blank=True)
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the plan; approvals are bound to it.")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who chose or edited it: this person's own approval does not count.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     applied_at = models.DateTimeField(null=True, blank=True)
 
