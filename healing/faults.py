@@ -27,6 +27,8 @@ class SignalSource(StrEnum):
     METRICS = "metrics"
     ALERT = "alert"
     PERSON = "person"
+    #: it has not happened yet
+    FORECAST = "forecast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +54,6 @@ class Fault:
     def fingerprint(self) -> str:
         """One open event per workload: symptoms of one wound (crash loop, then not ready) belong together."""
         key = f"{self.cluster}/{self.target.kind}/{self.target.namespace}/{self.target.name}"
+        if self.source is SignalSource.FORECAST:
+            key += "/forecast"  # a wound that comes meanwhile must not wait for what would have prevented it
         return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -17,6 +17,7 @@ from healing.models.received_alert import AlertState, ReceivedAlert
 from healing.models.role_binding import Role, RoleBinding
 from healing.models.strategy import Strategy, StrategyState
 from healing.models.takeover import Takeover, TakeoverEnd
+from healing.models.warning import ProactiveWarning, WarningKind, WarningState
 
 __all__ = [
     "ActionRun",
@@ -44,6 +45,7 @@ __all__ = [
     "PhaseRun",
     "PhaseRunState",
     "Policy",
+    "ProactiveWarning",
     "ReceivedAlert",
     "Role",
     "RoleBinding",
@@ -53,4 +55,6 @@ __all__ = [
     "Takeover",
     "TakeoverEnd",
     "TimelineEntry",
+    "WarningKind",
+    "WarningState",
 ]

@@ -76,11 +76,7 @@ class RequestReader:
         for family in self._wanted(errors=errors, latency=latency, timeout_seconds=timeout_seconds):
             for start in range(0, len(chosen), catalogue.NAMESPACES_AT_ONCE):
                 batch = chosen[start : start + catalogue.NAMESPACES_AT_ONCE]
-                where = (
-                    {"namespaces": "|".join(batch)}
-                    if family.is_of_services
-                    else {"where": catalogue.in_namespaces(batch)}
-                )
+                where = _of_namespaces(family, batch)
                 self._read(family, where, window, frozenset(chosen), loads, timeout_seconds)
         return loads
 
@@ -100,6 +96,19 @@ class RequestReader:
             if not family.is_of_services:
                 where = {"where": catalogue.of_pods(namespace, pods)}
                 self._read(family, where, window, frozenset({namespace}), loads, timeout_seconds)
+        return loads
+
+    def over(self, namespaces: Iterable[str], *, window_seconds: int, timeout_seconds: float) -> Loads:
+        """Requests and errors over a window of any length. Raises `healing.ports.errors`."""
+        chosen = sorted(set(namespaces))
+        loads: Loads = {}
+        for family in self._wanted(errors=True, latency=False, timeout_seconds=timeout_seconds):
+            for start in range(0, len(chosen), catalogue.NAMESPACES_AT_ONCE):
+                batch = chosen[start : start + catalogue.NAMESPACES_AT_ONCE]
+                where = _of_namespaces(family, batch)
+                query = catalogue.RATES[family.name].text(**where, window=f"{window_seconds}s")
+                for sample in self._metrics.query(query, timeout_seconds=timeout_seconds):
+                    add(sample, family, loads, frozenset(chosen))
         return loads
 
     def window_seconds(self, window: str) -> int:
@@ -153,6 +162,10 @@ class RequestReader:
             if samples and samples[0].value >= 2:
                 return seconds
         return None  # just born: asked again at the next discovery
+
+
+def _of_namespaces(family: http.Family, batch: list[str]) -> Mapping[str, str]:
+    return {"namespaces": "|".join(batch)} if family.is_of_services else {"where": catalogue.in_namespaces(batch)}
 
 
 def _count_name(family: http.Family) -> str:
