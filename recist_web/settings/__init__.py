@@ -7,4 +7,5 @@ from recist_web.settings.database import *
 from recist_web.settings.healing import *
 from recist_web.settings.logs import *
 from recist_web.settings.messaging import *
+from recist_web.settings.notifications import *
 from recist_web.settings.security import *
