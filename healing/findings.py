@@ -10,6 +10,8 @@ from healing.ports.cluster import ObjectRef
 
 #: Fact of a finding that a language model thinks otherwise about: what it thinks. A person is asked then.
 DOUBTED = "doubted"
+#: Key of a forecast's signal data: the finding of what has not happened yet.
+FORESEEN = "foreseen"
 
 EvidenceKind = Literal["status", "event", "log", "metric", "change", "spec", "alert", "memory"]
 NodeKind = Literal["symptom", "error", "warning", "metric", "event", "change", "rootCause"]

@@ -9,12 +9,14 @@ from typing import Any
 import structlog
 from celery import Task, shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from healing import containment, engine, mirror
 from healing.actions import known_states
 from healing.approvals import recovery, service as approvals
 from healing.detection import heartbeat
 from healing.exclusive import exclusive
+from healing.forecasting import acting, rounds
 from healing.handlers import HANDLERS
 from healing.models import HealingEvent
 from healing.ports import get_ports
@@ -101,6 +103,22 @@ def withdraw_recovered_in(cluster: str) -> None:
     with exclusive(f"withdraw_recovered:{cluster}") as is_mine:
         if is_mine:
             recovery.withdraw_recovered(cluster, get_ports)
+
+
+@shared_task(name="healing.tasks.forecast", ignore_result=True)
+def forecast() -> None:
+    """Beat, twice a minute: what is heading for its limit."""
+    _each(forecast_in, rounds.clusters_to_look_at(), "knowledge", expires_seconds=25.0)
+
+
+@shared_task(name="healing.tasks.forecast_in", ignore_result=True)
+def forecast_in(cluster: str) -> None:
+    """`forecast` for one cluster."""
+    with exclusive(f"forecast:{cluster}") as is_mine:
+        if is_mine:
+            now = timezone.now()
+            rounds.look(cluster, get_ports(cluster), now, rounds.due(cluster, now))
+            acting.propose_due(cluster, now)
 
 
 def _each(task: Task[Any, Any], clusters: Iterable[str], queue: str, *, expires_seconds: float) -> None:

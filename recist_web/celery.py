@@ -45,6 +45,7 @@ app.conf.beat_schedule = {
     "withdraw_recovered": _every(5.0, "healing.tasks.withdraw_recovered", queue="healing"),
     "release_due": _every(5.0, "healing.tasks.release_due", queue="healing"),
     "remember_config": _every(30.0, "healing.tasks.remember_config", queue="knowledge"),
+    "forecast": _every(30.0, "healing.tasks.forecast", queue="knowledge"),
     # Where the embedded Qdrant lives: no other process may open it.
     "index-pending": _every(10.0, "knowledge.tasks.index_pending", queue="knowledge"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from healing.actions import revisions
 from healing.actions.base import CannotPlan
 from healing.actions.reading import WORKLOAD_KINDS, Workload, condition, container_statuses, controller_of, is_ready
-from healing.faults import Severity
+from healing.faults import Severity, SignalSource
 from healing.models import HealingEvent
 from healing.policies.spec import ActionName, PolicySpec
 from healing.ports.cluster import Cluster, Object, ObjectRef
@@ -54,6 +54,8 @@ class Decision:
 
 def decide(event: HealingEvent, policy: PolicySpec, cluster: Cluster, *, timeout_seconds: float) -> Decision:
     """Raises `healing.ports.errors`."""
+    if event.source == SignalSource.FORECAST:
+        return Decision(not_done=["It has not happened yet: there is nothing to contain."])
     target = ObjectRef(event.target_kind, event.target_namespace, event.target_name, event.target_uid)
     if target.kind == "Node":
         return _node(event, policy, cluster, target, timeout_seconds)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from healing.deadline import Deadline
-from healing.diagnosis import health, recall
+from healing.diagnosis import forewarned, health, recall
 from healing.diagnosis.advice import consult
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.collect.live import FAR, NEAR, Collector, Reach
@@ -46,6 +46,7 @@ def run(context: PhaseContext) -> PhaseResult:
     snapshot, diagnosis = _look(context, target, symptoms, NEAR)
     if _is_worth_a_second_look(context, snapshot, diagnosis, target, symptoms):
         snapshot, diagnosis = _look_further(context, target, symptoms, snapshot, diagnosis)
+    diagnosis = forewarned.with_what_was_foreseen(event, diagnosis)
     diagnosis = consult.advise(context, Scene(snapshot, target=target), diagnosis, target, symptoms)
     took = round(time.monotonic() - started, 2)
     best = diagnosis.best
@@ -90,7 +91,7 @@ def _is_worth_a_second_look(
     context: PhaseContext, snapshot: Snapshot, diagnosis: Diagnosis, target: ObjectRef, symptoms: frozenset[str]
 ) -> bool:
     """Not sure, time is left, and the target has not simply recovered."""
-    if _confidence(diagnosis) >= context.policy.confidence_threshold:
+    if _confidence(diagnosis) >= context.policy.confidence_threshold or forewarned.is_ahead(context.event):
         return False
     if context.deadline.remaining_seconds() <= _SECOND_LOOK_SECONDS:
         return False

@@ -82,5 +82,11 @@ def _foreseen(place: ObjectRef, share: float, share_now: float, objective: Objec
         1 - objective.target,
         Breach(left, left / _FASTER, left / _SLOWER),
         0.8,
-        details={"burnRate": round(burn, 1), "share": share, "target": objective.target, "spanSeconds": window, "scale": "minutes"},
+        details={
+            "burnRate": round(burn, 1),
+            "share": share,
+            "target": objective.target,
+            "spanSeconds": window,
+            "scale": "minutes",
+        },
     )

@@ -131,7 +131,5 @@ def _is_dismissed(cluster: str, placed: record.Placed, now: datetime) -> bool:
         .first()
     )
     return (
-        last is not None
-        and last.closed_at is not None
-        and (now - last.closed_at).total_seconds() < _DISMISSED_SECONDS
+        last is not None and last.closed_at is not None and (now - last.closed_at).total_seconds() < _DISMISSED_SECONDS
     )

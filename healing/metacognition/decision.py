@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from healing.actions import guardrails
+from healing.faults import SignalSource
 from healing.findings import DOUBTED
 from healing.metacognition.agents import Agent
 from healing.metacognition.case import Case
@@ -62,6 +63,8 @@ def reasons_to_ask(agent: Agent, case: Case, policy: PolicySpec) -> list[str]:
     if score(agent) < policy.decision_threshold:
         least = policy.decision_threshold
         reasons.append(f"The best strategy is worth {score(agent):.2f}; below {least:g} nothing is done unasked.")
+    if case.event.source == SignalSource.FORECAST:
+        reasons.append("It has not happened yet: what is done ahead of time is a person's decision.")
     if doubt := case.finding.facts.get(DOUBTED):
         reasons.append(f"The rules and the language model disagree about the cause; it suspects {doubt}.")
     if case.finding.confidence < policy.confidence_threshold:

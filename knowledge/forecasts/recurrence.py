@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ def next_time(happened_at: Sequence[float], now: float) -> Recurrence | None:
     ordered = sorted(set(happened_at))
     if len(ordered) < _LEAST:
         return None
-    pauses = [b - a for a, b in zip(ordered, ordered[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(ordered)]
     newest = pauses[-4:]
     mean = statistics.fmean(newest)
     deviation = statistics.stdev(newest) if len(newest) > 1 else mean
