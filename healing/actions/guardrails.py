@@ -24,6 +24,18 @@ from healing.ports.errors import NotFound
 
 #: These end something of ours: no limit on doing things may keep us from undoing them.
 _ENDS_OUR_OWN = frozenset({ActionName.RELEASE, ActionName.RESUME_ROLLOUT, ActionName.UNCORDON})
+#: These replace a workload's pods by others of the same workload, each by one in its place.
+_RESTARTS_IN_PLACE = frozenset(
+    {
+        ActionName.RESTART,
+        ActionName.RESTART_DEPENDENCY,
+        ActionName.ROLLBACK,
+        ActionName.UPDATE_RESOURCES,
+        ActionName.UPDATE_CONFIG,
+        ActionName.FIX_PROBE,
+        ActionName.FIX_SCHEDULING,
+    }
+)
 #: A cooldown that is over soon is waited for; for a longer one a person is asked.
 _WAITS_AT_MOST_SECONDS = 60.0
 
@@ -261,14 +273,8 @@ def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
         desired = radius.desired_replicas or ready
         percent = 100 * remaining // max(desired, 1)
         if remaining == 0 and not limits.allow_last_replica:
-            found.append(
-                Refusal(
-                    "allowLastReplica",
-                    Kind.FORBID,
-                    f"No ready replica of {plan.target} would remain.",
-                    "set limits.allowLastReplica, or add a replica",
-                )
-            )
+            is_only_one = desired == 1 and plan.action in _RESTARTS_IN_PLACE and not situation.is_containment
+            found.append(_last_replica(plan, is_only_one=is_only_one))
         elif remaining and percent < limits.min_healthy_percent:
             found.append(
                 Refusal(
@@ -289,6 +295,17 @@ def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
             )
         )
     return found
+
+
+def _last_replica(plan: Plan, *, is_only_one: bool) -> Refusal:
+    """Of a workload that has but one replica none can remain: whether the interruption is worth it, a person says."""
+    if is_only_one:
+        message = f"{plan.target} has one replica only: nothing of it serves while it is replaced."
+        return Refusal(
+            "allowLastReplica", Kind.ASK, message, "approve it, set limits.allowLastReplica, or add a replica"
+        )
+    message = f"No ready replica of {plan.target} would remain."
+    return Refusal("allowLastReplica", Kind.FORBID, message, "set limits.allowLastReplica, or add a replica")
 
 
 def _of_owners(plan: Plan) -> list[Refusal]:

@@ -15,6 +15,9 @@ from healing.ports.errors import Forbidden, NotFound
 #: Kinds with a pod template that we can change.
 WORKLOAD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
+#: Conditions of a node under which it is not fit to run pods, although it says that it is ready.
+UNFIT_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
+
 #: Put on a Deployment whose rollout we paused; its value is the event.
 PAUSED_BY = "recist.io/paused-by"
 
@@ -151,7 +154,11 @@ class Workload:
         if strategy.get("type") == "OnDelete":
             return ready
         unavailable = _share((strategy.get("rollingUpdate") or {}).get("maxUnavailable", 1), self.desired) or 1
-        return max(0, ready - unavailable)
+        if spec.get("podManagementPolicy") == "Parallel":
+            return max(0, ready - unavailable)
+        # What is unavailable already counts: a DaemonSet's controller replaces that first, and a StatefulSet's waits
+        # for it before it takes another.
+        return max(0, min(ready, self.desired - unavailable))
 
     def container(self, name: str) -> dict[str, Any]:
         """The container's spec; `CannotPlan` if there is none of that name. An empty name is the only container."""
@@ -203,6 +210,13 @@ def condition(obj: Mapping[str, Any], type_: str) -> str:
         if item["type"] == type_:
             return str(item["status"])
     return ""
+
+
+def unfit(node: Mapping[str, Any]) -> list[str]:
+    """Why a node is not fit to run pods, in its own conditions' words; empty: it is. Cordons do not count."""
+    if condition(node, "Ready") != "True":
+        return ["not ready"]
+    return [name for name in UNFIT_CONDITIONS if condition(node, name) == "True"]
 
 
 def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:

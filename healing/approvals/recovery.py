@@ -34,12 +34,12 @@ def withdraw_recovered(cluster: str, get_ports: Callable[[str], Ports]) -> int:
 def _look_at(approval: Approval, get_ports: Callable[[str], Ports]) -> bool:
     now, key = timezone.now(), f"recovered-since:{approval.pk}"
     ports = get_ports(approval.event.cluster)
-    reason = health.recovered(approval.event, ports, now, timeout_seconds=_CALL_SECONDS)
-    if not reason:
+    gone = health.recovered(approval.event, ports, now, timeout_seconds=_CALL_SECONDS)
+    if gone is None:
         cache.delete(key)
         return False
     since = cache.get(key) or now
     cache.set(key, since, timeout=_MEMORY_SECONDS)
     if (now - since).total_seconds() < AWAY_SECONDS:
         return False
-    return service.withdraw(approval.pk, reason=reason)
+    return service.withdraw(approval.pk, reason=gone.why)

@@ -13,7 +13,7 @@ import structlog
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from healing.actions.reading import condition
+from healing.actions.reading import unfit
 from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
 from healing.deadline import Deadline
 from healing.lifecycle import Outcome
@@ -131,7 +131,7 @@ def _put_back(runner: Runner, row: ActionRun, reason: str) -> tuple[bool, Note |
     """Whether it is over with, and what there is to say."""
     data = {"actionRun": row.pk}
     try:
-        if row.action == ActionName.CORDON and not _is_ready_node(runner, row):
+        if row.action == ActionName.CORDON and not _is_fit_node(runner, row):
             return False, None  # looked at again by upkeep, until the node is back
         message = runner.undo(row)
     except UndoFailed as error:
@@ -148,14 +148,14 @@ def _put_back(runner: Runner, row: ActionRun, reason: str) -> tuple[bool, Note |
 
 def _later(row: ActionRun) -> Note:
     target = stored_plan(row).target
-    condition_ = "as soon as the node is ready" if row.action == ActionName.CORDON else "as soon as the cluster lets us"
-    message = f"{row.action} of {target} is put back {condition_}."
+    when = "the node is fit again" if row.action == ActionName.CORDON else "the cluster lets us"
+    message = f"{row.action} of {target} is put back as soon as {when}."
     return Note("stays-contained", message, {"actionRun": row.pk}, source="containment")
 
 
-def _is_ready_node(runner: Runner, row: ActionRun) -> bool:
+def _is_fit_node(runner: Runner, row: ActionRun) -> bool:
     name = stored_plan(row).target.name
-    return condition(runner.cluster.get("Node", "", name, timeout_seconds=_CALL_SECONDS), "Ready") == "True"
+    return not unfit(runner.cluster.get("Node", "", name, timeout_seconds=_CALL_SECONDS))
 
 
 def _mark_released(row: ActionRun, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from healing.actions.base import CannotPlan
 from healing.metacognition.case import Case
 from healing.metacognition.causes import fixes_for
-from healing.metacognition.strategies import STRATEGIES, Blueprint
+from healing.metacognition.strategies import STRATEGIES, Blueprint, completed
 from healing.models import Strategy, StrategyState
 from healing.policies.spec import ActionName
 from healing.ports.errors import NotFound
@@ -75,7 +75,7 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
                 if _only_treats_who_suffers(case, blueprint):
                     dropped.append(Dropped(key, f"{case.target} only suffers; the cause is {finding.object}"))
                     continue
-                found.append(Candidate(key, origin, prior, blueprint))
+                found.append(Candidate(key, origin, prior, completed(case, blueprint)))
             except (CannotPlan, NotFound) as error:
                 dropped.append(Dropped(key, str(error)))
     return _without_twins(found)[:_AT_MOST], dropped

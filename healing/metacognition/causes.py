@@ -18,6 +18,14 @@ _CONFIG: Fixes = (("restore-keys", 0.8), ("rollback", 0.7), ("restore-references
 _IMAGE: Fixes = (("rollback", 0.85), ("restart", 0.05))
 _PROBE: Fixes = (("restore-probe", 0.85), ("rollback", 0.8), ("fix-probe", 0.75), ("restart", 0.1))
 _NODE: Fixes = (("move-pods", 0.75), ("drain", 0.6), ("delete-stuck-pods", 0.55), ("restart-on-node", 0.3))
+#: Where a node is at fault its pods go elsewhere; where a workload is, new pods come up elsewhere or afresh.
+_NETWORK: Fixes = (
+    ("move-pods", 0.7),
+    ("drain", 0.6),
+    ("evict-pod", 0.6),
+    ("restart-dependency", 0.5),
+    ("restart", 0.45),
+)
 _PLACEMENT: Fixes = (("rollback", 0.8), ("restore-placement", 0.75))
 #: An object beside the workload that was changed, made or deleted.
 _OBJECT: Fixes = (("restore-object", 0.85), ("recreate-missing", 0.8))
@@ -121,6 +129,8 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "ServiceWithoutEndpoints": (("restore-object", 0.7), ("restore-replicas", 0.4), ("rollback", 0.3)),
         "ServiceMissing": (("recreate-missing", 0.85), *_ADDRESS[:2]),
         "NetworkPolicyBlocking": _OBJECT,
+        "NetworkDelay": _NETWORK,
+        "PacketLoss": _NETWORK,
         "IngressBackendMissing": _OBJECT,
         "RouteBackendMissing": _OBJECT,
         "DNSFailure": (("restore-object", 0.75), ("restart-dependency", 0.45)),

@@ -57,12 +57,13 @@ def execute(context: PhaseContext) -> PhaseResult:
     situation = guardrails.situation_of(event, now, is_approved=approval is not None)
     if not begun:
         gone = health.recovered(event, context.ports, now, timeout_seconds=_CALL_SECONDS)
-        if gone:
+        if gone is not None:
             return PhaseResult(
                 Phase.LEARNING,
-                [_note("recovered", f"Nothing was done, for nothing is left to heal: {gone}")],
-                outcome=Outcome.RECOVERED,
-                outcome_reason=gone,
+                [_note("recovered", f"Nothing was done, for nothing is left to heal: {gone.why}")],
+                outcome=Outcome.HEALED if gone.is_contained else Outcome.RECOVERED,
+                outcome_reason=gone.why,
+                fields={"healed_at": now} if gone.is_contained else {},
             )
         other = shared.at_work_on_the_cause(event)
         if other is not None:

@@ -6,18 +6,16 @@ and available. What cannot be known is never taken as good.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from healing import routes
 from healing.actions.base import CannotPlan
-from healing.actions.reading import WORKLOAD_KINDS, Workload, condition, container_statuses, controller_of
+from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses
 from healing.faults import SignalSource
-from healing.metacognition import metrics
-from healing.models import HealingEvent
-from healing.policies.spec import PolicySpec
+from healing.metacognition import metrics, node_health, object_health, prevention
+from healing.models import ActionRun, ActionState, HealingEvent
+from healing.policies.spec import ActionName, PolicySpec
 from healing.ports import Ports
 from healing.ports.cluster import Object, ObjectRef
 from healing.ports.errors import NotFound, SourceError
@@ -27,6 +25,8 @@ _QUIET = timedelta(seconds=90)
 #: What a probe says shows in a pod's status only after several times.
 _PROBE_FAILED = frozenset({"LivenessProbeFailed", "ReadinessProbeFailed", "StartupProbeFailed"})
 _QUIET_PROBE = timedelta(seconds=60)
+#: Only what they demand of others can do harm: once they are gone, nothing is left to heal.
+_HARMLESS_WHEN_GONE = frozenset({"PodDisruptionBudget", "ResourceQuota", "LimitRange", "NetworkPolicy", "Node"})
 _STUCK = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"})
 
 
@@ -38,6 +38,8 @@ class Health:
     unknown: list[str] = field(default_factory=list)
     worse: list[str] = field(default_factory=list)
     good: list[str] = field(default_factory=list)
+    #: the node is not fit, but containment was enough: it takes no pods, and none suffers from it
+    is_contained: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -54,31 +56,49 @@ def _symptoms(event: HealingEvent) -> set[str]:
     return {event.symptom, *(str(signal.get("symptom", "")) for signal in event.signals)}
 
 
+def is_cordoned_by(event: HealingEvent) -> bool:
+    """Whether containment has cordoned the node that the event is about."""
+    done = ActionRun.objects.filter(event=event, action=ActionName.CORDON, strategy=None, state=ActionState.APPLIED)
+    return event.target_kind == "Node" and done.exists()
+
+
 def target_of(event: HealingEvent) -> ObjectRef:
     """What the event is about. Without the uid: an object made anew under the name is the one to look at."""
     return ObjectRef(event.target_kind, event.target_namespace, event.target_name)
 
 
-def recovered(event: HealingEvent, ports: Ports, now: datetime, *, timeout_seconds: float) -> str:
-    """Why there is nothing left to heal; empty: there is, or nobody can say."""
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is nothing left to heal. ``is_contained``: because of what containment did, and as long as that stays."""
+
+    why: str
+    is_contained: bool = False
+
+
+def recovered(event: HealingEvent, ports: Ports, now: datetime, *, timeout_seconds: float) -> Gone | None:
+    """Why there is nothing left to heal; None: there is, or nobody can say."""
     if event.source not in (SignalSource.WATCH, SignalSource.METRICS):
-        return ""  # whoever reported it knows more than we can see
+        return None  # whoever reported it knows more than we can see
     if event.isolations.filter(released_at=None).exists():
-        return ""  # the workload may be well, but only because a pod of it is kept from traffic
+        return None  # the workload may be well, but only because a pod of it is kept from traffic
     if _PROBE_FAILED & _symptoms(event) and now - event.last_seen_at < _QUIET_PROBE:
-        return ""  # it answers badly, and has not been killed or taken out of service for it yet
+        return None  # it answers badly, and has not been killed or taken out of service for it yet
     target = target_of(event)
     try:
         if target.kind in WORKLOAD_KINDS:
             workload = Workload.read(ports.cluster, target, timeout_seconds=timeout_seconds)
             if workload.desired == 0 and event.cause != "ScaledToZero":
-                return f"{target} was scaled to zero"
+                return Gone(f"{target} was scaled to zero")
         health = examine(event, event.policy_spec, ports, since=now - _QUIET, now=now, timeout_seconds=timeout_seconds)
     except CannotPlan:
-        return f"{target} does not exist any more"
+        return Gone(f"{target} does not exist any more")
     except SourceError:
-        return ""
-    return f"{target} is well: {'; '.join(health.good)}" if health.is_well and health.good else ""
+        return None
+    if not health.is_well or not health.good:
+        return None
+    if health.is_contained:
+        return Gone(f"{target} takes no new pods, and {'; '.join(health.good)}", is_contained=True)
+    return Gone(f"{target} is well: {'; '.join(health.good)}")
 
 
 def examine(
@@ -102,11 +122,14 @@ def examine(
         try:
             _examine_one(ref, event, ports, health, since=since, timeout_seconds=timeout_seconds, applied_at=applied_at)
         except (NotFound, CannotPlan) as error:
-            health.problems.append(str(error))
+            is_harmless = isinstance(error, NotFound) and ref.kind in _HARMLESS_WHEN_GONE
+            (health.good if is_harmless else health.problems).append(f"{ref} is gone" if is_harmless else str(error))
         except SourceError as error:
             health.unknown.append(f"{ref}: {error}")
     if target.kind in WORKLOAD_KINDS:
         _numbers(event, policy, ports, target, health, timeout_seconds=timeout_seconds)
+    if applied_at is not None and (room := prevention.judge(event, ports, timeout_seconds=timeout_seconds)):
+        (health.unknown if room.ok is None else health.good if room.ok else health.problems).append(room.text)
     return health
 
 
@@ -122,23 +145,16 @@ def _examine_one(
 ) -> None:
     if ref.kind in WORKLOAD_KINDS:
         _workload(ref, ports, health, since=since, timeout_seconds=timeout_seconds, applied_at=applied_at)
-    elif ref.kind == "Service":
-        _service(ref, ports, health, timeout_seconds)
-    elif ref.kind == "Node":
-        _node(ref, event, ports, health, timeout_seconds, moved_is_enough=applied_at is not None)
-    elif ref.kind in ("Ingress", "HTTPRoute"):
-        _route(ref, ports, health, timeout_seconds)
-    elif ref.kind in _JUDGES:
-        obj = ports.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
-        problem = _JUDGES[ref.kind](obj)
-        (health.problems if problem else health.good).append((problem and f"{ref} {problem}") or f"{ref} is well")
-    elif ref.kind == "Pod":
-        pod = ports.cluster.get("Pod", ref.namespace, ref.name, timeout_seconds=timeout_seconds)
-        if condition(pod, "Ready") == "True":
-            health.good.append(f"{ref} is ready")
-        else:
-            health.problems.append(f"{ref} is not ready")
+        return
+    if ref.kind == "Node":
+        is_treated = applied_at is not None or is_cordoned_by(event)
+        problems, good, is_fit = node_health.look(ref, event, ports, timeout_seconds, moved_is_enough=is_treated)
+        health.is_contained = not (problems or is_fit) and applied_at is None
     else:
+        problems, good = object_health.look(ports.cluster, ref, timeout_seconds) or ([], [])
+    health.problems += problems
+    health.good += good
+    if not problems and not good:
         health.unknown.append(f"nobody knows when a {ref.kind} is well")
 
 
@@ -198,121 +214,6 @@ def _last_bad_end(status: dict[str, Any], *, may_end: bool) -> dict[str, Any] | 
 
 def _time(text: str | None) -> datetime:
     return datetime.fromisoformat(text or "1970-01-01T00:00:00Z")
-
-
-def _claim_problem(claim: Object) -> str:
-    phase = (claim.get("status") or {}).get("phase", "unknown")
-    return "" if phase == "Bound" else f"is {phase}"
-
-
-def _autoscaler_problem(scaler: Object) -> str:
-    bad = [type_ for type_ in ("AbleToScale", "ScalingActive") if condition(scaler, type_) == "False"]
-    return f"is not {' and '.join(bad)}" if bad else ""
-
-
-def _budget_problem(budget: Object) -> str:
-    status = budget.get("status") or {}
-    if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
-        return "was not looked at by its controller yet"
-    is_blocking = status.get("expectedPods") and not status.get("disruptionsAllowed")
-    return "allows no disruption" if is_blocking else ""
-
-
-#: What is still wrong with one of these; empty: nothing.
-_JUDGES: dict[str, Callable[[Object], str]] = {
-    "PersistentVolumeClaim": _claim_problem,
-    "HorizontalPodAutoscaler": _autoscaler_problem,
-    "PodDisruptionBudget": _budget_problem,
-}
-
-
-def _service(ref: ObjectRef, ports: Ports, health: Health, timeout_seconds: float) -> None:
-    ports.cluster.get("Service", ref.namespace, ref.name, timeout_seconds=timeout_seconds)
-    slices = ports.cluster.list(
-        "EndpointSlice",
-        ref.namespace,
-        label_selector=f"kubernetes.io/service-name={ref.name}",
-        timeout_seconds=timeout_seconds,
-    ).items
-    ready = sum(
-        (endpoint.get("conditions") or {}).get("ready") is not False
-        for item in slices
-        for endpoint in item.get("endpoints") or ()
-        if item.get("ports")
-    )
-    if ready:
-        health.good.append(f"{ref} reaches {ready} ready endpoint(s)")
-    else:
-        health.problems.append(f"{ref} reaches no ready endpoint")
-
-
-def _route(ref: ObjectRef, ports: Ports, health: Health, timeout_seconds: float) -> None:
-    """Well when all it sends to exists and has somebody behind it."""
-    route = ports.cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
-    for backend in routes.backends({**route, "kind": ref.kind}):
-        behind = ObjectRef("Service", backend.namespace, backend.service)
-        try:
-            service = ports.cluster.get("Service", behind.namespace, behind.name, timeout_seconds=timeout_seconds)
-        except NotFound:
-            service = None
-        if why := routes.problem(backend, service):
-            health.problems.append(f"{ref} sends to {why}")
-        else:
-            _service(behind, ports, health, timeout_seconds)
-
-
-def _node(
-    ref: ObjectRef, event: HealingEvent, ports: Ports, health: Health, timeout_seconds: float, *, moved_is_enough: bool
-) -> None:
-    """Well when it is ready without pressure. After a strategy also when its pods have found another place: then
-    nothing suffers from it any more, and it stays cordoned until it is back."""
-    node = ports.cluster.get("Node", "", ref.name, timeout_seconds=timeout_seconds)
-    pressures = [c for c in ("MemoryPressure", "DiskPressure", "PIDPressure") if condition(node, c) == "True"]
-    if condition(node, "Ready") == "True" and not pressures:
-        health.good.append(f"{ref} is ready")
-        return
-    if not moved_is_enough:
-        health.problems.append(f"{ref} is not ready" if not pressures else f"{ref} has {', '.join(pressures)}")
-        return
-    left = _pods_left(ref, event, ports, timeout_seconds)
-    if left:
-        health.problems.append(f"{left} pod(s) are still on {ref.name}")
-        return
-    _moved_pods_are_well(ref, event, ports, health, timeout_seconds)
-
-
-def _pods_left(ref: ObjectRef, event: HealingEvent, ports: Ports, timeout_seconds: float) -> int:
-    left = 0
-    for namespace in event.policy_spec.target_namespaces:
-        pods = ports.cluster.list(
-            "Pod", namespace, field_selector=f"spec.nodeName={ref.name}", timeout_seconds=timeout_seconds
-        ).items
-        for pod in pods:
-            owner = controller_of(pod)
-            if "deletionTimestamp" not in pod["metadata"] and owner and owner.kind not in ("DaemonSet", "Node", "Job"):
-                left += 1
-    return left
-
-
-def _moved_pods_are_well(
-    ref: ObjectRef, event: HealingEvent, ports: Ports, health: Health, timeout_seconds: float
-) -> None:
-    for namespace in event.policy_spec.target_namespaces:
-        for kind in ("Deployment", "StatefulSet"):
-            for obj in ports.cluster.list(kind, namespace, timeout_seconds=timeout_seconds).items:
-                workload = Workload.of(obj, kind)
-                # A workload with an event of its own is that event's business.
-                has_own = HealingEvent.objects.filter(
-                    cluster=event.cluster,
-                    target_kind=kind,
-                    target_namespace=namespace,
-                    target_name=workload.ref.name,
-                    finished_at=None,
-                ).exists()
-                if workload.ready < workload.desired and not has_own:
-                    health.problems.append(f"{workload.ref}: {workload.ready} of {workload.desired} replicas ready")
-    if not health.problems:
-        health.good.append(f"no pod suffers from node {ref.name} any more")
 
 
 def _numbers(

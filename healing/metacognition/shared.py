@@ -12,6 +12,7 @@ from typing import Any
 from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
 from healing.metacognition import metrics
+from healing.metacognition.health import Gone
 from healing.metacognition.waits import memory
 from healing.models import ActorKind, HealingEvent
 from healing.phase import Note, PhaseContext, PhaseResult
@@ -28,10 +29,10 @@ _AT_WORK = _TREATED | {Phase.AWAITING_APPROVAL, Phase.HEALING}
 _NOT_DIAGNOSED = frozenset({Phase.PENDING, Phase.CONTAINING, Phase.DIAGNOSING})
 
 
-def wait(context: PhaseContext, policy: PolicySpec, gone: str, now: datetime) -> PhaseResult | None:
+def wait(context: PhaseContext, policy: PolicySpec, gone: Gone | None, now: datetime) -> PhaseResult | None:
     """What to do instead of planning; None: plan. ``gone``: why there is nothing left to heal, if that is so now."""
     event, before = context.event, memory(context.event)
-    if gone:
+    if gone is not None:
         return _gone(before, policy, gone, now)
     healed = _healed_lately(event, policy, now)
     if healed is not None:
@@ -121,18 +122,29 @@ def _has_ended_well(names: list[str]) -> bool:
     return HealingEvent.objects.filter(name__in=names, outcome__in=(Outcome.HEALED, Outcome.RECOVERED)).exists()
 
 
-def _gone(before: dict[str, Any], policy: PolicySpec, gone: str, now: datetime) -> PhaseResult:
-    """Who has waited looks a little longer, like whoever verifies: rates waver."""
+def _gone(before: dict[str, Any], policy: PolicySpec, gone: Gone, now: datetime) -> PhaseResult:
+    """Who has waited, or owes it to containment, looks a little longer, like whoever verifies: rates waver."""
     since = datetime.fromisoformat(before["wellSince"]) if before.get("wellSince") else now
-    if before.get("waitedFor") and now - since < timedelta(seconds=policy.verification.stable_seconds):
+    is_to_last = bool(before.get("waitedFor")) or gone.is_contained
+    if is_to_last and now - since < timedelta(seconds=policy.verification.stable_seconds):
         result = PhaseResult.wait(_POLL_SECONDS)
         result.result = {**before, "wellSince": since.isoformat()}
         return result
+    if gone.is_contained:
+        message = f"Containment was enough: {gone.why}."
+        return PhaseResult(
+            Phase.LEARNING,
+            [_note("verified", message)],
+            fields={"healed_at": now},
+            outcome=Outcome.HEALED,
+            outcome_reason=message,
+            result=before,
+        )
     return PhaseResult(
         Phase.LEARNING,
-        [_note("recovered", f"Nothing is left to heal: {gone}")],
+        [_note("recovered", f"Nothing is left to heal: {gone.why}")],
         outcome=Outcome.RECOVERED,
-        outcome_reason=gone,
+        outcome_reason=gone.why,
         result=before,
     )
 

@@ -82,7 +82,8 @@ def test_nothing_speaks_against_a_harmless_plan() -> None:
         (plan(), {"targetLabels": {"heal": "yes"}}, "targetLabels"),
         (plan(ActionName.SCALE, autoscaler="api-hpa"), {}, "autoscaler"),
         (plan(ready_replicas=4, desired_replicas=4, remaining_ready=1), {}, "minHealthyPercent"),
-        (plan(ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
+        (plan(ready_replicas=1, desired_replicas=2, remaining_ready=0), {}, "allowLastReplica"),
+        (plan(ActionName.EVICT, ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
         (
             plan(ActionName.EVICT, ready_replicas=3, desired_replicas=3, remaining_ready=2, disruptions_allowed=0),
             {},
@@ -102,6 +103,7 @@ def test_what_the_policy_forbids_an_approval_does_not_allow(a_plan: Plan, spec: 
     [
         (plan(), {"autonomy": "propose"}, "autonomy"),
         (plan(managed_by="Argo CD shop"), {}, "gitops"),
+        (plan(ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
         (plan(), {"limits": {"maxActionsPerWorkloadAndHour": 0}}, "maxActionsPerWorkloadAndHour"),
     ],
 )  # fmt: skip

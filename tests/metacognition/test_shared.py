@@ -129,7 +129,7 @@ def rows(live: Live, *names: str, **fields: Any) -> list[HealingEvent]:
 
 def decide(live: Live, event: HealingEvent) -> PhaseResult | None:
     policy = event.policy_spec
-    return shared.wait(events.context(event, live.ports), policy, "", timezone.now())
+    return shared.wait(events.context(event, live.ports), policy, None, timezone.now())
 
 
 def test_among_many_exactly_one_goes_on(live: Live) -> None:

@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 from healing.metacognition.strategies import configuration, fixes, network, nodes, resources, states, workloads
 from healing.metacognition.strategies.blueprint import Blueprint, Builder, Step
+from healing.metacognition.strategies.completion import completed
 
-__all__ = ["STRATEGIES", "Blueprint", "Builder", "Step"]
+__all__ = ["STRATEGIES", "Blueprint", "Builder", "Step", "completed"]
 
 STRATEGIES: Mapping[str, Builder] = MappingProxyType(
     {

@@ -8,6 +8,7 @@ from healing.actions.drain import in_words
 from healing.actions.reading import controller_of, is_ready, workload_of_pod
 from healing.actions.restart import stamp
 from healing.metacognition.case import Case
+from healing.metacognition.node_health import takes_pods
 from healing.metacognition.strategies.blueprint import Blueprint, Step
 from healing.policies.spec import ActionName
 from healing.ports.cluster import Object, ObjectRef
@@ -40,6 +41,8 @@ def move_pods(case: Case) -> Blueprint:
     pods = _pods_on(case, node)
     if not pods:
         raise CannotPlan(f"No pod that could be moved runs on {node.name}.")
+    if takes_pods(case.cluster.get("Node", "", node.name, timeout_seconds=case.seconds)):
+        raise CannotPlan(f"Node {node.name} takes new pods: they could come right back. To drain it is better.")
     # Those that do not serve go first: nothing is lost by moving them.
     pods.sort(key=lambda pod: (is_ready(pod), pod["metadata"]["namespace"], pod["metadata"]["name"]))
     return Blueprint(

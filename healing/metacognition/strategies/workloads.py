@@ -146,12 +146,27 @@ def resume_rollout(case: Case) -> Blueprint:
     if not workload.is_paused:
         raise CannotPlan(f"The rollout of {workload.ref} is not paused.")
     kept = revisions.of_workload(case.cluster, workload, timeout_seconds=case.seconds)
-    if workload.paused_by_event and revisions.current(workload, kept).name != revisions.UNRELEASED:
-        raise CannotPlan("We paused it ourselves, because the pods of its template fail.")
+    now = revisions.current(workload, kept)
+    step = Step(ActionName.RESUME_ROLLOUT, workload.ref, {})
+    if workload.paused_by_event and now.name != revisions.UNRELEASED:
+        if not now.is_serving or _fails_anywhere(case, workload):
+            raise CannotPlan("We paused it ourselves, because the pods of its template fail.")
+        return Blueprint(
+            f"Let the rollout of {workload.ref.name} go on",
+            "We paused it because its new pods failed; by now they serve.",
+            (step,),
+            restores=True,
+            seconds=20,
+        )
     return Blueprint(
         f"Let the newest template of {workload.ref.name} roll out",
         "Somebody has changed the template since its rollout was paused; it has not been tried yet.",
-        (Step(ActionName.RESUME_ROLLOUT, workload.ref, {}),),
+        (step,),
         restores=False,
         seconds=20,
     )
+
+
+def _fails_anywhere(case: Case, workload: Workload) -> bool:
+    pods = workload.pods(case.cluster, timeout_seconds=case.seconds)
+    return any(waiting_reasons([pod]) or not is_ready(pod) for pod in pods)
