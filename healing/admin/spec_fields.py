@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import yaml
 from django import forms
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -17,6 +18,7 @@ from unfold import widgets
 
 from healing.dashboard.policy_view import title_of, unit_of
 from healing.dashboard.words import capitalize, humanize
+from healing.policies import yaml_text
 
 SEPARATOR = "__"
 
@@ -24,6 +26,8 @@ SEPARATOR = "__"
 def leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """(path of Python names, field) of every value that is no model itself."""
     for name, field in model.model_fields.items():
+        if field.exclude:
+            continue  # another name of a field that has one
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from leaves(field.annotation, (*prefix, name))
         else:
@@ -114,19 +118,49 @@ def _field(name: str, info: FieldInfo) -> forms.Field:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return forms.ChoiceField(**common, choices=_choices(kind), widget=widgets.UnfoldAdminSelectWidget)
     if get_origin(kind) is list:
-        return _list_field(_unwrap(get_args(kind)[0])[0], common)
+        item = get_args(kind)[0]
+        return _list_field(_unwrap(item)[0], common, one_word=_is_one_word(item))
     if get_origin(kind) is dict:
         common["help_text"] = f"{common['help_text']} One key=value a line.".strip()
         return forms.CharField(**common, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}))
     return forms.CharField(**common, widget=widgets.UnfoldAdminTextInputWidget)
 
 
-def _list_field(inner: Any, common: dict[str, Any]) -> forms.Field:
+class _YamlField(forms.CharField):
+    """Text that is YAML."""
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        try:
+            yaml_text.load(value)
+        except yaml_text.BadYaml as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+def _list_field(inner: Any, common: dict[str, Any], *, one_word: bool) -> forms.Field:
     if isinstance(inner, type) and issubclass(inner, Enum):
         widget = widgets.UnfoldAdminCheckboxSelectMultipleWidget
         return forms.MultipleChoiceField(**common, choices=_choices(inner), widget=widget)
-    common["help_text"] = f"{common['help_text']} One a line, or separated by commas.".strip()
+    if _is_model(inner):
+        common["help_text"] = f"{common['help_text']} YAML, as in the resource.".strip()
+        return _YamlField(**common, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 6}))
+    how = "One a line, or separated by commas." if one_word else "One a line."
+    common["help_text"] = f"{common['help_text']} {how}".strip()
     return forms.CharField(**common, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}))
+
+
+def _is_one_word(item: Any) -> bool:
+    """Whether the schema's pattern for items leaves no room for blanks and commas."""
+    return any(getattr(part, "pattern", None) for info in get_args(item)[1:] for part in getattr(info, "metadata", ()))
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _read_yaml(text: str) -> Any:
+    """Raises `yaml_text.BadYaml`; the form's field has asked before (`_YamlField`)."""
+    return yaml_text.load(text) or []
 
 
 def _choices(kind: type[Enum]) -> list[tuple[str, str]]:
@@ -154,6 +188,9 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
+        if value and isinstance(value[0], BaseModel):
+            plain = [item.model_dump(mode="json", by_alias=True, exclude_defaults=True) for item in value]
+            return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         return [item.value for item in value] if value and isinstance(value[0], Enum) else "\n".join(map(str, value))
     if isinstance(value, dict):
         return "\n".join(f"{key}={text}" for key, text in value.items())
@@ -162,6 +199,10 @@ def _shown(value: Any) -> Any:
 
 def _read(kind: Any, value: Any) -> Any:
     if get_origin(kind) is list and isinstance(value, str):
+        if _is_model(_unwrap(get_args(kind)[0])[0]):
+            return _read_yaml(value)
+        if not _is_one_word(get_args(kind)[0]):
+            return [line.strip() for line in value.splitlines() if line.strip()]
         return [part for part in value.replace(",", "\n").split() if part]
     if get_origin(kind) is dict:
         lines = [line.strip() for line in (value or "").splitlines() if line.strip()]

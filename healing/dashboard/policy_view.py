@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from healing.policies.spec import PolicySpec
 _UNITS = {
     "seconds": "s",
     "ms": "ms",
+    "minutes": "min",
     "days": "days",
     "percent": "%",
 }
@@ -45,6 +46,8 @@ def groups_of(spec: PolicySpec) -> list[Group]:
     nested: list[Group] = []
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
+        if field.exclude:
+            continue  # another name of a field that has one
         if isinstance(value, BaseModel):
             help_text = field.description or (type(value).__doc__ or "").strip().split("\n")[0]
             nested.append(Group(title_of(name), help_text, _values(value)))
@@ -67,7 +70,17 @@ def unit_of(name: str) -> str:
 
 
 def _values(model: BaseModel) -> list[Value]:
-    return [_value(model, name) for name in type(model).model_fields]
+    found: list[Value] = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            inner = _values(value)
+            found += [
+                replace(v, name=f"{field.alias}.{v.name}", title=f"{title_of(name)}: {v.title.lower()}") for v in inner
+            ]
+        else:
+            found.append(_value(model, name))
+    return found
 
 
 def _value(model: BaseModel, name: str) -> Value:
@@ -79,11 +92,14 @@ def _value(model: BaseModel, name: str) -> Value:
 def _text(value: object, unit: str) -> str:
     match value:
         case None:
-            return "not watched"
+            return "not set"
         case bool():
             return "yes" if value else "no"
         case Enum():
             return str(value.value)
+        case BaseModel():
+            plain = value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            return " ".join(_text(item, "") for item in plain.values())
         case list():
             return ", ".join(_text(item, "") for item in value) or "none"
         case dict():

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from healing.lifecycle import Outcome, Phase
+from healing.policies import sections
 from healing.policies.spec import PolicySpec
 
 GROUP = "recist.io"
@@ -32,9 +34,14 @@ def definitions() -> dict[str, Schema]:
                 _column("Namespaces", "string", ".spec.targetNamespaces", "Namespaces it covers."),
                 _column("Autonomy", "string", ".spec.autonomy", "observe, propose or heal."),
                 _column("Accepted", "string", ".status.conditions[?(@.type=='Accepted')].status", "Is the spec valid?"),
+                _column("Ready", "string", ".status.conditions[?(@.type=='Ready')].status", "Is it in force?"),
                 _column("Active", "integer", ".status.activeHealings", "Healings under way."),
                 _column("Last", "date", ".status.lastHealing", "When the last healing ended."),
                 _column("Age", "date", ".metadata.creationTimestamp", ""),
+                {
+                    **_column("Message", "string", ".status.conditions[?(@.type=='Accepted')].message", "In words."),
+                    "priority": 1,
+                },
             ],
         ),
         "healingevents.yaml": _definition(
@@ -60,7 +67,13 @@ def definitions() -> dict[str, Schema]:
 def policy_schema() -> Schema:
     """`PolicySpec` as a structural schema (OpenAPI 3.0, without references)."""
     raw = PolicySpec.model_json_schema(by_alias=True)
-    return _structural(raw, raw.get("$defs", {}))
+    schema = _structural(raw, raw.get("$defs", {}))
+    for (section, name), place in sections.STANDS_FOR.items():
+        within, field = sections.camel((section, name))
+        schema["properties"][within]["properties"][field]["description"] = (
+            f"Another name of '{'.'.join(sections.camel(place))}'."
+        )
+    return schema
 
 
 def _structural(node: Mapping[str, Any], refs: Mapping[str, Any]) -> Schema:
@@ -76,13 +89,16 @@ def _structural(node: Mapping[str, Any], refs: Mapping[str, Any]) -> Schema:
     elif "const" in node:
         out = {"type": "string", "enum": [node["const"]]}
     else:
-        out = {name: node[name] for name in _COPIED if name in node}
+        out = {name: deepcopy(node[name]) for name in (*_COPIED, *_EXTENSIONS) if name in node}
         if "exclusiveMinimum" in node:  # a flag beside the bound in OpenAPI 3.0
             out["minimum"], out["exclusiveMinimum"] = node["exclusiveMinimum"], True
         if "properties" in node:
             out["properties"] = {name: _structural(child, refs) for name, child in node["properties"].items()}
         elif isinstance(node.get("additionalProperties"), dict):
             out["additionalProperties"] = _structural(node["additionalProperties"], refs)
+        elif "patternProperties" in node:  # not in a CRD: a rule says what keys may be
+            [values] = node["patternProperties"].values()
+            out["additionalProperties"] = _structural(values, refs)
         if "items" in node:
             out["items"] = _structural(node["items"], refs)
     text = described or node.get("description") or out.get("description") or ""
@@ -103,8 +119,10 @@ _COPIED = (
     "maxItems",
     "minimum",
     "maximum",
+    "maxProperties",
     "required",
 )
+_EXTENSIONS = ("x-kubernetes-validations", "x-kubernetes-map-type")
 _ORDER = (
     "type",
     "description",
@@ -114,6 +132,7 @@ _ORDER = (
     "items",
     "properties",
     "additionalProperties",
+    *_EXTENSIONS,
 )
 
 
@@ -225,6 +244,9 @@ _POLICY_STATUS = _object(
         },
         "activeHealings": {"type": "integer", "description": "Healings under way."},
         "lastHealing": _time("When the last healing ended."),
+        "lastHealingTime": _time("The same, by its older name."),
+        "totalHealings": {"type": "integer", "description": "Events opened under it and ended."},
+        "successfulHealings": {"type": "integer", "description": "Those of them that were healed."},
         "conditions": _CONDITIONS,
     }
 )

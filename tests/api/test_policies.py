@@ -42,7 +42,7 @@ def test_a_name_is_taken_once(as_admin: Caller) -> None:
         ({}, "spec.targetNamespaces"),
         ({"targetNamespaces": []}, "spec.targetNamespaces"),
         ({"targetNamespaces": ["*"]}, "spec.targetNamespaces.0"),
-        ({"targetNamespaces": ["a", "a"]}, "spec"),
+        ({"targetNamespaces": ["a", "a"]}, "spec.targetNamespaces"),
         ({**SPEC, "targetLabels": {"app": "*"}}, "spec.targetLabels"),
         ({**SPEC, "thresholds": {"cpu": 1.5}}, "spec.thresholds.cpu"),
         ({**SPEC, "thresholds": {"gpu": 0.5}}, "spec.thresholds.gpu"),

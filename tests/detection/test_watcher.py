@@ -137,15 +137,16 @@ def test_policies_follow_their_resources(watcher: Watcher, live: KubernetesClust
     apply_policy(live, namespace, thresholds={"cpu": 0.6})
     eventually(lambda: row().parsed().thresholds.cpu == 0.6, seconds=2)
 
-    # The schema cannot tell that a wildcard selects everything; we refuse it and keep what was good.
-    apply_policy(live, namespace, thresholds={"cpu": 0.7}, targetLabels={"app": "*"})
+    # The schema cannot know all time zones; we refuse what is none and keep what was good.
+    window = "Mon-Fri 22:00-06:00 Mars/Phobos"
+    apply_policy(live, namespace, thresholds={"cpu": 0.7}, limits={"freezeWindows": [window]})
     eventually(lambda: row().error, seconds=2)
-    assert "spec.targetLabels: empty or wildcard labels are refused" in row().error
+    assert "spec.limits.freezeWindows: 'Mars/Phobos' is no time zone" in row().error
     assert row().parsed().thresholds.cpu == 0.6
     eventually(lambda: accepted(live, namespace) == "False")
     status = live.get("SelfHealingPolicy", namespace, "p")["status"]
     assert status["conditions"][0]["reason"] == "InvalidSpec"
-    assert "wildcard" in status["conditions"][0]["message"]
+    assert "Mars/Phobos" in status["conditions"][0]["message"]
     assert status["observedGeneration"] == 3
 
     live.delete("SelfHealingPolicy", namespace, "p")
