@@ -1,7 +1,7 @@
 """Error budgets: how fast they burn, and when they are gone.
 
-A budget is what a service-level objective leaves for errors: 0.1 % of a month's requests with 99.9 %. As in Google's SRE
-workbook, two windows must burn fast at once: the long one shows that it matters, the short one that it goes on."""
+A budget is what a service-level objective leaves for errors: 0.1 % of a month's requests with 99.9 %. As in Google's
+SRE workbook, two windows must burn fast at once: the long one shows that it matters, the short one that it goes on."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def sentence(found: Foreseen, object_kind: str, object_name: str) -> str:
     match found.kind:
         case WarningKind.MEMORY:
             return (
-                f"{what} uses {size(found.level)} of {size(found.limit)} and grows by {size(found.slope_per_second * 60)} "
-                f"a minute: it will be killed for memory in about {when}."
+                f"{what} uses {size(found.level)} of {size(found.limit)} and grows by "
+                f"{size(found.slope_per_second * 60)} a minute: it will be killed for memory in about {when}."
             )
         case WarningKind.VOLUME:
             return (
@@ -45,8 +45,8 @@ def sentence(found: Foreseen, object_kind: str, object_name: str) -> str:
         case WarningKind.ERROR_BUDGET:
             burn, target = found.details.get("burnRate"), float(str(found.details.get("target", 0.999)))
             return (
-                f"{found.level:.2%} of the requests to {what} fail: the error budget of {target:.2%} burns {burn} times "
-                f"too fast and is gone in about {when}."
+                f"{found.level:.2%} of the requests to {what} fail: the error budget of {target:.2%} burns {burn} "
+                f"times too fast and is gone in about {when}."
             )
         case WarningKind.CERTIFICATE:
             if found.breach.seconds <= 0:

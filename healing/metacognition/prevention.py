@@ -60,6 +60,7 @@ def judge(event: HealingEvent, ports: Ports, *, timeout_seconds: float) -> Judge
         )
     except (SourceError, CannotPlan) as error:
         return Judgement(None, f"how full it is now: {error}")
+    used, limit = ([sample.value for sample in answer if is_it(sample.labels)] for answer in answers)
     if not used or not limit or not math.isfinite(max(used)):
         return Judgement(None, "how full it is now: no numbers yet")
     fraction, before = max(used) / min(limit), float(foreseen.get("fraction", 1.0))
