@@ -50,14 +50,7 @@ def judge(event: HealingEvent, ports: Ports, *, timeout_seconds: float) -> Judge
         return Judgement(None, "how full it is now: no metrics source is configured")
     try:
         where, is_it = _place(event, foreseen, ports, timeout_seconds)
-        used, limit = (
-            [
-                s.value
-                for s in ports.metrics.query(q.text(where=where), timeout_seconds=timeout_seconds)
-                if is_it(s.labels)
-            ]
-            for q in queries
-        )
+        answers = [ports.metrics.query(q.text(where=where), timeout_seconds=timeout_seconds) for q in queries]
     except (SourceError, CannotPlan) as error:
         return Judgement(None, f"how full it is now: {error}")
     used, limit = ([sample.value for sample in answer if is_it(sample.labels)] for answer in answers)
