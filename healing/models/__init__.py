@@ -13,6 +13,7 @@ from healing.models.known_state import KnownState
 from healing.models.llm_call import LlmCall, LlmCallState
 from healing.models.notification import Delivery, DeliveryState, Notified
 from healing.models.policy import Policy
+from healing.models.policy_revision import PolicyRevision
 from healing.models.received_alert import AlertState, ReceivedAlert
 from healing.models.role_binding import Role, RoleBinding
 from healing.models.strategy import Strategy, StrategyState
@@ -45,6 +46,7 @@ __all__ = [
     "PhaseRun",
     "PhaseRunState",
     "Policy",
+    "PolicyRevision",
     "ProactiveWarning",
     "ReceivedAlert",
     "Role",

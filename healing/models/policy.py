@@ -25,6 +25,10 @@ class Policy(models.Model):
     generation = models.BigIntegerField(default=0)
     resource_version = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True, help_text="Why the newest spec was refused; empty: it was accepted.")
+    managed_by = models.CharField(
+        max_length=253, blank=True, help_text="The GitOps tool that owns the resource and would put changes back."
+    )
+    revision = models.PositiveIntegerField(default=0, help_text="Number of its newest entry in the history.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
