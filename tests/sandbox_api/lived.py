@@ -7,7 +7,7 @@ import asyncio
 from healing.sandbox.api.cluster import ApiServer
 from healing.sandbox.compose import build
 from healing.sandbox.scenarios import BUNDLED, load_scenario
-from tests.sandbox_world.virtual_time import run_virtual
+from healing.sandbox.virtual_time import run_virtual
 
 EPOCH = 1_790_000_000.0
 

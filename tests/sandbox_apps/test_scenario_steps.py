@@ -9,8 +9,8 @@ from pathlib import Path
 
 from healing.sandbox.compose import Sandbox, build
 from healing.sandbox.scenarios import Scenario, ScenarioRunner, load_scenario
+from healing.sandbox.virtual_time import run_virtual
 from tests.sandbox_apps.bench import EPOCH
-from tests.sandbox_world.virtual_time import run_virtual
 
 WORLD = """
 apiVersion: sandbox.recist.io/v1

@@ -14,8 +14,8 @@ from healing.sandbox.faults import FaultInjector
 from healing.sandbox.faults.table import fault_table
 from healing.sandbox.scenarios import BUNDLED, ScenarioError, load_scenario
 from healing.sandbox.signals.health import health
+from healing.sandbox.virtual_time import run_virtual
 from tests.sandbox_apps.bench import EPOCH
-from tests.sandbox_world.virtual_time import run_virtual
 
 DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
 HEAD = "apiVersion: sandbox.recist.io/v1\nkind: Scenario\nmetadata: {name: x}\n"

@@ -11,8 +11,8 @@ import pytest
 from healing.sandbox.faults import FaultError
 from healing.sandbox.ports import Object
 from healing.sandbox.signals.health import health
+from healing.sandbox.virtual_time import run_virtual
 from tests.sandbox_apps.bench import PERSON, Bench, shop
-from tests.sandbox_world.virtual_time import run_virtual
 
 
 def play(story: Callable[[Bench], Awaitable[None]]) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from healing.sandbox.ports import Object
 from healing.sandbox.signals.health import health
+from healing.sandbox.virtual_time import run_virtual
 from tests.sandbox_apps.bench import PERSON as _PERSON, Bench, running
-from tests.sandbox_world.virtual_time import run_virtual
 
 WORKSHOP = Path(__file__).with_name("workshop.yaml")
 NS = "lab"

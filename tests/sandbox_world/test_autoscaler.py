@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from healing.sandbox.ports import Object, Usage
+from healing.sandbox.virtual_time import run_virtual
 from healing.sandbox.world import Settings
 from healing.sandbox.world.controllers import autoscaler_limits as limits
 from tests.sandbox_world.lab import Lab, lab
-from tests.sandbox_world.virtual_time import run_virtual
 
 RESOURCE = "horizontalpodautoscalers.autoscaling"
 WEB = "registry.local/web:1.0"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from healing.sandbox.ports import Object
+from healing.sandbox.virtual_time import run_virtual
 from healing.sandbox.world import Settings
 from tests.sandbox_world.lab import NAMESPACE, Lab, lab
 from tests.sandbox_world.test_workloads import in_lab, scale, set_image
-from tests.sandbox_world.virtual_time import run_virtual
 
 
 def in_cluster(scene: Callable[[Lab], Coroutine[Any, Any, None]]) -> None:

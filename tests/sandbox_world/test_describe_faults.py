@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from healing.sandbox.faults import FAULTS
+from healing.sandbox.virtual_time import run_virtual
 from tests.sandbox_world.described import Museum
 from tests.sandbox_world.fault_rows import ROWS
 from tests.sandbox_world.faults_shown import Evicted, Exhibit, Row, Shop
 from tests.sandbox_world.shapes import Shape, shape
-from tests.sandbox_world.virtual_time import run_virtual
 
 
 @dataclass

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from healing.sandbox.ports import Object
+from healing.sandbox.virtual_time import run_virtual
 from healing.sandbox.world import quantities
 from healing.sandbox.world.controllers import rollout
 from healing.sandbox.world.kubelet.backoff import BackOff
 from healing.sandbox.world.kubelet.environment import expand
 from healing.sandbox.world.queue import WorkQueue
 from healing.sandbox.world.scheduler.filters import Refusal, explain
-from tests.sandbox_world.virtual_time import run_virtual
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from healing.sandbox.virtual_time import run_virtual
 from healing.sandbox.world import NodeSpec, Settings
 from tests.sandbox_world.lab import PERSON, lab
 from tests.sandbox_world.programs_of_recordings import programs_for
 from tests.sandbox_world.recorded import Recording, View, of_lab, replay
-from tests.sandbox_world.virtual_time import run_virtual
 
 #: the recorded cluster: one node, a grace of 50 s, slower sandboxes
 SETTINGS = Settings(node_grace_seconds=50, sandbox_start_seconds=0.5, node_status_seconds=5)

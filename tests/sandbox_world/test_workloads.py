@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from healing.sandbox.ports import Exit, Object, Usage
+from healing.sandbox.virtual_time import run_virtual
 from healing.sandbox.world import NodeSpec
 from tests.sandbox_world.lab import NAMESPACE, PERSON, Lab, lab
 from tests.sandbox_world.programs import Program
-from tests.sandbox_world.virtual_time import run_virtual
 
 
 def in_lab(scene: Callable[[Lab], Coroutine[Any, Any, None]], nodes: int | list[NodeSpec] = 1) -> None:

@@ -12,7 +12,7 @@ import pytest
 from healing.diagnosis.catalogue import CAUSES
 from healing.sandbox.scenarios import BUNDLED, load_scenario
 from healing.sandbox.scenarios.model import Expectation, Scenario
-from tests.sandbox_world.virtual_time import run_virtual
+from healing.sandbox.virtual_time import run_virtual
 from tests.scenarios.stage import Stage, on_stage
 
 EVALUATION = sorted((BUNDLED / "evaluation").glob("*.yaml"))

@@ -10,9 +10,9 @@ import pytest
 
 from healing.queries.catalogue import CATALOGUE, Query
 from healing.sandbox.signals.tsdb import Store
+from healing.sandbox.virtual_time import run_virtual
 from tests.parts.prometheus import Prometheus
 from tests.sandbox_apps.bench import EPOCH, PERSON, Bench, shop
-from tests.sandbox_world.virtual_time import run_virtual
 from tests.signals.series import stored
 from tests.signals.test_prometheus_differential import Both
 
