@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,7 +26,23 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _RUST_LOG_LEVELS = {"trace": "debug", "warn": "warning", "off": "critical"}
 CLUSTER_NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 # A secret may come from a file instead (a mounted Kubernetes Secret): NAME_FILE holds its path.
-SECRETS = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "LLM_API_KEY", "QDRANT_API_KEY")
+SECRETS = (
+    "SECRET_KEY",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "LLM_API_KEY",
+    "EMBEDDING_API_KEY",
+    "QDRANT_API_KEY",
+    "OIDC_CLIENT_SECRET",
+    "SMTP_URL",
+    "NOTIFY_SLACK_URL",
+    "NOTIFY_PAGERDUTY_KEY",
+    "NOTIFY_WEBHOOK_KEY",
+    "PROMETHEUS_PASSWORD",
+    "PROMETHEUS_HEADERS",
+    "LOKI_PASSWORD",
+    "LOKI_HEADERS",
+)
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -54,6 +71,41 @@ def _redis_url(value: SecretStr) -> SecretStr:
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise ValueError("must be a URL such as redis://host:6379")
     _ = parts.port
+    return value
+
+
+def _smtp_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("smtp", "smtp+starttls", "smtps") or not parts.hostname:
+        raise ValueError("must be smtp+starttls://user:password@host:587, smtps://host:465 or smtp://host:25")
+    _ = parts.port
+    return value
+
+
+def _secret_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an https:// URL")
+    _ = parts.port
+    return value
+
+
+def _mail_address(value: str) -> str:
+    if not re.fullmatch(r"([^<>@\r\n]*<)?[^@\s,<>]+@[^@\s,<>]+>?", value):
+        raise ValueError(f"{value!r} is no e-mail address")
+    return value
+
+
+def _private_place(value: str) -> str:
+    if "/" in value:
+        ip_network(value, strict=False)  # raises ValueError with its own words
+    return value
+
+
+def _role_of_group(value: str) -> str:
+    group, _, role = value.rpartition("=")
+    if not group or role not in ("viewer", "operator", "approver", "admin"):
+        raise ValueError(f"{value!r} is not GROUP=ROLE with a role of viewer, operator, approver, admin")
     return value
 
 
@@ -96,12 +148,50 @@ def _off(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() == "off" else value
 
 
+def headers_of(text: str) -> dict[str, str]:
+    """`X-Scope-OrgID=shop, X-Key=abc`, or one a line. Raises `ValueError` for what is no header."""
+    found = {}
+    for part in text.splitlines() if "\n" in text.strip() else text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not part.strip():
+            continue
+        if not equals or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.isprintable():
+            raise ValueError("must be NAME=value, several separated by commas or one a line")
+        found[name] = value
+    return found
+
+
+def _headers(value: SecretStr) -> SecretStr:
+    headers_of(value.get_secret_value())
+    return value
+
+
+Headers = Annotated[SecretStr, AfterValidator(_headers)]
 HttpUrl = Annotated[str, _url("http", "https")]
 # `off`: there is no such server, and that source of signals is left out.
 HttpUrlOrOff = Annotated[HttpUrl | None, BeforeValidator(_off)]
 
 
 HostNames = Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(comma_separated)]
+MailAddresses = Annotated[list[Annotated[str, AfterValidator(_mail_address)]], BeforeValidator(comma_separated)]
+PrivatePlaces = Annotated[list[Annotated[str, AfterValidator(_private_place)]], BeforeValidator(comma_separated)]
+RolesOfGroups = Annotated[list[Annotated[str, AfterValidator(_role_of_group)]], BeforeValidator(comma_separated)]
+Occasions = Annotated[
+    list[
+        Literal[
+            "detected",
+            "approvalNeeded",
+            "approvalExpiring",
+            "healed",
+            "declined",
+            "escalated",
+            "storm",
+            "halted",
+            "warning",
+        ]
+    ],
+    BeforeValidator(comma_separated),
+]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(comma_separated)]
 
 
@@ -126,6 +216,18 @@ class Environment(BaseModel):
     LOG_FORMAT: Literal["json", "console"] = "json"
     VAR_DIR: Path = PROJECT_DIR / "var"
 
+    PUBLIC_URL: HttpUrl | None = None
+    TRUSTED_PROXIES: int = Field(default=0, ge=0, le=10)
+    SESSION_HOURS: int = Field(default=12, ge=1, le=720)
+
+    # Single sign-on by OpenID Connect, beside local accounts
+    OIDC_ISSUER: HttpUrl | None = None
+    OIDC_CLIENT_ID: str | None = None
+    OIDC_CLIENT_SECRET: SecretStr | None = None
+    OIDC_NAME: str = Field(default="single sign-on", max_length=60)
+    OIDC_GROUP_CLAIM: str = Field(default="groups", min_length=1, max_length=200)
+    OIDC_ROLES: RolesOfGroups = []
+
     # Stores
     DATABASE_URL: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
     REDIS_URL: Annotated[SecretStr, AfterValidator(_redis_url)] = SecretStr("redis://redis:6379")
@@ -141,7 +243,25 @@ class Environment(BaseModel):
     POD_NAMESPACE: str = Field(default="recist-system", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     POLICY_NAMESPACES: Annotated[list[Annotated[str, AfterValidator(namespace)]], BeforeValidator(comma_separated)] = []
     PROMETHEUS_URL: HttpUrlOrOff = "http://prometheus:9090"
+    PROMETHEUS_USERNAME: str | None = None
+    PROMETHEUS_PASSWORD: SecretStr | None = None
+    PROMETHEUS_TOKEN: SecretStr | None = None
+    PROMETHEUS_TOKEN_FILE: Path | None = None  # read at every request: tokens of ServiceAccounts change by themselves
+    PROMETHEUS_HEADERS: Headers | None = None
+    PROMETHEUS_CA_FILE: Path | None = None
+    PROMETHEUS_CLIENT_CERT_FILE: Path | None = None
+    PROMETHEUS_CLIENT_KEY_FILE: Path | None = None
+    PROMETHEUS_INSECURE_SKIP_VERIFY: bool = False
     LOKI_URL: HttpUrlOrOff = "http://loki:3100"
+    LOKI_USERNAME: str | None = None
+    LOKI_PASSWORD: SecretStr | None = None
+    LOKI_TOKEN: SecretStr | None = None
+    LOKI_TOKEN_FILE: Path | None = None  # read at every request: tokens of ServiceAccounts change by themselves
+    LOKI_HEADERS: Headers | None = None
+    LOKI_CA_FILE: Path | None = None
+    LOKI_CLIENT_CERT_FILE: Path | None = None
+    LOKI_CLIENT_KEY_FILE: Path | None = None
+    LOKI_INSECURE_SKIP_VERIFY: bool = False
 
     AUTONOMY_FIRST_DAY: bool = True
 
@@ -152,8 +272,27 @@ class Environment(BaseModel):
     LLM_DAILY_SPEND_LIMIT_USD: float | None = Field(default=10.0, ge=0)
     LLM_DAILY_TOKEN_LIMIT: int | None = Field(default=5_000_000, ge=0)
 
+    # The memory: hybrid, wordllama, hashing, or a provider's model as litellm names it
+    EMBEDDING_MODEL: str = Field(default="hybrid", min_length=1, max_length=80)
+    EMBEDDING_DIMENSIONS: int = Field(default=1536, ge=8, le=8192)
+    EMBEDDING_API_KEY: SecretStr | None = None
+    EMBEDDING_BASE_URL: HttpUrl | None = None
+
+    # Notifications of the whole installation, beside those of the policies
+    NOTIFY_WHEN: Occasions = ["approvalNeeded", "approvalExpiring", "escalated", "storm", "halted"]
+    NOTIFY_SLACK_URL: Annotated[SecretStr, AfterValidator(_secret_url)] | None = None
+    NOTIFY_EMAIL_TO: MailAddresses = []
+    NOTIFY_PAGERDUTY_KEY: SecretStr | None = None
+    NOTIFY_WEBHOOK_URL: HttpUrl | None = None
+    NOTIFY_WEBHOOK_KEY: SecretStr | None = None
+    SMTP_URL: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = None
+    EMAIL_FROM: Annotated[str, AfterValidator(_mail_address)] = "ReCiSt <recist@localhost>"
+    PAGERDUTY_URL: HttpUrl = "https://events.pagerduty.com/v2/enqueue"
+    NOTIFICATION_ALLOW_PRIVATE: PrivatePlaces = []
+
     # The demo
     DEMO_FAULTS: bool = True
+    DEMO_CONTROL_URL: HttpUrl | None = None
 
 
 @dataclass(frozen=True, slots=True)
