@@ -8,9 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from django.db.models import QuerySet
+from django.db.models import Count, Max, Q, QuerySet, Sum
 
-from knowledge import embeddings
 from knowledge.index import Index, IndexUnavailable, default_index
 from knowledge.models import KnowledgeEntry
 
@@ -20,26 +19,37 @@ if TYPE_CHECKING:
 
     from knowledge.embeddings import Embedder, Matrix
 
-#: Without Qdrant so many of the newest entries are compared; each takes 1 kB of memory.
+#: Without Qdrant so many of the newest entries are compared; each takes 2 kB of memory.
 MOST_COMPARED = 20_000
 
 Hits = list[tuple[int, float]]
 
 
+def matching(where: Mapping[str, str]) -> Q:
+    """The same filter for the database that the index applies to its payload."""
+    found = Q(merged_into__isnull=True)
+    for name, value in where.items():
+        if name == "cause":
+            found &= Q(corrected_cause=value) | Q(corrected_cause="", cause=value)
+        elif name == "topic":
+            found &= Q(topic_id=int(value) if value.isascii() and value.isdigit() else None)
+        else:
+            found &= Q(**{name: value})
+    return found
+
+
 def nearest(
-    text: str,
+    vector: Matrix,
     *,
+    embedder: Embedder,
     where: Mapping[str, str],
     limit: int,
     until: float,
     index: Index | None = None,
-    embedder: Embedder | None = None,
 ) -> Hits:
-    """(primary key, cosine) of the entries most like ``text``, best first. ``until``: monotonic seconds."""
-    embedder = embedder or embeddings.default_embedder()
-    vector = embedder.embed([text])[0]
+    """(primary key, cosine) of the entries most like ``vector``, best first. ``until``: monotonic seconds."""
     same_model = KnowledgeEntry.objects.filter(
-        embedding_model=embedder.name, embedding_dims=embedder.dims, embedding__isnull=False, **where
+        matching(where), embedding_model=embedder.name, embedding_dims=embedder.dims, embedding__isnull=False
     )
     left = max(0.0, until - time.monotonic())
     try:
@@ -49,10 +59,11 @@ def nearest(
     except IndexUnavailable:
         return _compare(vector, _cached(same_model, embedder, where), limit)
     queued = same_model.filter(indexed_at__isnull=True)
-    return _best(dict([*hits, *_compare(vector, _load(queued), limit)]), limit)
+    return best(dict([*hits, *_compare(vector, _load(queued), limit)]), limit)
 
 
-def _best(scores: Mapping[int, float], limit: int) -> Hits:
+def best(scores: Mapping[int, float], limit: int) -> Hits:
+    """The highest scores first; of equal ones the newer entry."""
     return sorted(scores.items(), key=lambda hit: (-hit[1], -hit[0]))[:limit]
 
 
@@ -63,20 +74,21 @@ def _load(entries: QuerySet[KnowledgeEntry]) -> tuple[NDArray[np.int64], Matrix]
     keys = np.array([pk for pk, _ in rows], dtype=np.int64)
     if not rows:
         return keys, np.zeros((0, 0), dtype=np.float32)
-    return keys, np.vstack([embeddings.from_bytes(data) for _, data in rows if data is not None])
+    joined = b"".join(bytes(data) for _, data in rows if data is not None)
+    return keys, np.frombuffer(joined, dtype="<f4").reshape(len(rows), -1)
 
 
-_cache: dict[tuple[object, ...], tuple[int, tuple[NDArray[np.int64], Matrix]]] = {}
+_cache: dict[tuple[object, ...], tuple[object, tuple[NDArray[np.int64], Matrix]]] = {}
 _cache_lock = threading.Lock()
 
 
 def _cached(
     entries: QuerySet[KnowledgeEntry], embedder: Embedder, where: Mapping[str, str]
 ) -> tuple[NDArray[np.int64], Matrix]:
-    """Entries are written once and not changed, so their number and the newest key say whether a copy is current."""
+    """Number, newest key and the sum of versions say whether a copy is current."""
     key = (embedder.name, embedder.dims, *sorted(where.items()))
-    newest = entries.order_by("-pk").values_list("pk", flat=True).first() or 0
-    stamp = hash((newest, entries.count()))
+    counted = entries.order_by().aggregate(newest=Max("pk"), number=Count("pk"), versions=Sum("version"))
+    stamp = tuple(counted.values())
     with _cache_lock:
         cached = _cache.get(key)
         if cached is not None and cached[0] == stamp:
@@ -90,8 +102,11 @@ def _cached(
 
 
 def _compare(vector: Matrix, rows: tuple[NDArray[np.int64], Matrix], limit: int) -> Hits:
+    import numpy as np
+
     keys, vectors = rows
     if not len(keys):
         return []
     scores = vectors @ vector
-    return _best({int(k): float(s) for k, s in zip(keys, scores, strict=True)}, limit)
+    chosen = np.argsort(-scores, kind="stable")[:limit]
+    return best({int(keys[at]): float(scores[at]) for at in chosen}, limit)

@@ -29,3 +29,12 @@ LLM_BASE_URL = _ENV.LLM_BASE_URL
 # Reached: the rules decide alone until midnight UTC.
 LLM_DAILY_SPEND_LIMIT_USD = _ENV.LLM_DAILY_SPEND_LIMIT_USD
 LLM_DAILY_TOKEN_LIMIT = _ENV.LLM_DAILY_TOKEN_LIMIT
+
+# Which model turns texts into vectors: hybrid, wordllama, hashing (all offline), or a name that litellm knows.
+EMBEDDING_MODEL = _ENV.EMBEDDING_MODEL
+EMBEDDING_DIMENSIONS = _ENV.EMBEDDING_DIMENSIONS
+EMBEDDING_API_KEY = _ENV.EMBEDDING_API_KEY.get_secret_value() if _ENV.EMBEDDING_API_KEY else None
+EMBEDDING_BASE_URL = _ENV.EMBEDDING_BASE_URL
+
+# The embedded cluster's own control: people may break something on purpose. Only `manage.py demo` sets it.
+DEMO_CONTROL_URL = _ENV.DEMO_CONTROL_URL or ""

@@ -49,6 +49,7 @@ def experience(event_ref: str, text: str, **changes: Any) -> Experience:
         "occurred_at": datetime(2026, 3, 1, 12, tzinfo=UTC),
         "namespace": "shop",
         "cause": "BadRollout",
+        "ttl_days": 3650,
         "strategies": (
             TriedStrategy("restart", "failed"),
             TriedStrategy("rollback", "succeeded", actions=("rollback",)),

@@ -1,0 +1,175 @@
+"""The embedded index: all vectors in one matrix, searched exactly.
+
+Qdrant's own local mode looks at every point's payload in Python: 0.2 s a search at 20,000 entries, a second at 100,000.
+A matrix product over the rows that pass the filter is exact too and takes a few milliseconds. Nothing is kept on disk:
+the database is the record, and what it calls indexed is read back when the index is opened.
+"""
+
+# ruff: noqa: PLC0415 - numpy is loaded in workers only
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from knowledge.embeddings import Matrix
+    from knowledge.index import Point
+
+#: Rows are searched in blocks of this many, so that other threads get the processor in between.
+_BLOCK = 32_768
+_FIRST_CAPACITY = 1024
+
+Load = Callable[[str, int], Iterable["Sequence[Point]"]]
+
+
+class MatrixIndex:
+    """Collections by model and dimension. Safe from several threads."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._collections: dict[tuple[str, int], _Collection] = {}
+        self._lock = threading.RLock()
+
+    def is_open(self, model: str, dims: int) -> bool:
+        """Whether a search can be answered at once."""
+        return (model, dims) in self._collections
+
+    def upsert(self, points: Sequence[Point], *, model: str, dims: int) -> None:
+        """Write points; the same key again replaces."""
+        with self._lock:
+            self._collection(model, dims).upsert(points)
+
+    def delete(self, keys: Sequence[int]) -> None:
+        """From all collections."""
+        with self._lock:
+            for collection in self._collections.values():
+                collection.delete(keys)
+
+    def search(self, vector: Matrix, *, model: str, where: Mapping[str, str], limit: int) -> list[tuple[int, float]]:
+        """(key, cosine) of the nearest, best first."""
+        with self._lock:
+            collection = self._collection(model, len(vector))
+            return collection.search(vector, where, limit)
+
+    def count(self, model: str, dims: int) -> int:
+        """Points of a collection."""
+        with self._lock:
+            return self._collection(model, dims).count
+
+    def _collection(self, model: str, dims: int) -> _Collection:
+        found = self._collections.get((model, dims))
+        if found is None:
+            found = _Collection(dims)
+            for points in self._load(model, dims):
+                found.upsert(points)
+            self._collections[model, dims] = found
+        return found
+
+
+class _Collection:
+    """Rows of unit vectors with coded payloads. Deleted rows are filled by the last one."""
+
+    def __init__(self, dims: int) -> None:
+        import numpy as np
+
+        self._dims = dims
+        self.count = 0
+        self._vectors: Matrix = np.zeros((_FIRST_CAPACITY, dims), dtype=np.float32)
+        self._keys: NDArray[np.int64] = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._row: dict[int, int] = {}
+        self._codes: dict[str, NDArray[np.int32]] = {}
+        self._code_of: dict[tuple[str, str], int] = {}
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        for point in points:
+            if len(point.vector) != self._dims:
+                raise ValueError(f"a vector of {len(point.vector)} dimensions among vectors of {self._dims}")
+            row = self._row.get(point.key)
+            if row is None:
+                row = self.count
+                self._grow(row + 1)
+                self.count += 1
+                self._row[point.key], self._keys[row] = row, point.key
+            self._vectors[row] = point.vector
+            for name, value in point.payload.items():
+                self._column(name)[row] = self._code(name, value)
+
+    def delete(self, keys: Sequence[int]) -> None:
+        for key in keys:
+            row = self._row.pop(key, None)
+            if row is None:
+                continue
+            last = self.count - 1
+            if row != last:
+                moved = int(self._keys[last])
+                self._vectors[row], self._keys[row], self._row[moved] = self._vectors[last], moved, row
+                for column in self._codes.values():
+                    column[row] = column[last]
+            self.count = last
+
+    def search(self, vector: Matrix, where: Mapping[str, str], limit: int) -> list[tuple[int, float]]:
+        import numpy as np
+
+        if not self.count or limit < 1:
+            return []
+        rows = self._passing(where)
+        if rows is None:
+            scores = np.concatenate(
+                [self._vectors[at : min(at + _BLOCK, self.count)] @ vector for at in range(0, self.count, _BLOCK)]
+            )
+        else:
+            scores = self._vectors[rows] @ vector if len(rows) < self.count // 4 else self._all(vector)[rows]
+        if len(scores) > limit:
+            best = np.argpartition(scores, -limit)[-limit:]
+        else:
+            best = np.arange(len(scores))
+        best = best[np.argsort(-scores[best], kind="stable")]
+        keys = self._keys[best] if rows is None else self._keys[rows[best]]
+        return [(int(key), float(score)) for key, score in zip(keys, scores[best], strict=True)]
+
+    def _all(self, vector: Matrix) -> Matrix:
+        found: Matrix = self._vectors[: self.count] @ vector
+        return found
+
+    def _passing(self, where: Mapping[str, str]) -> NDArray[np.int64] | None:
+        """Rows that have all values; None: every row."""
+        import numpy as np
+
+        if not where:
+            return None
+        mask = np.ones(self.count, dtype=bool)
+        for name, value in where.items():
+            code = self._code_of.get((name, value))
+            if code is None or name not in self._codes:
+                return np.zeros(0, dtype=np.int64)
+            mask &= self._codes[name][: self.count] == code
+        return np.flatnonzero(mask)
+
+    def _code(self, name: str, value: str) -> int:
+        return self._code_of.setdefault((name, value), len(self._code_of) + 1)
+
+    def _column(self, name: str) -> NDArray[np.int32]:
+        import numpy as np
+
+        if name not in self._codes:
+            self._codes[name] = np.zeros(len(self._keys), dtype=np.int32)
+        return self._codes[name]
+
+    def _grow(self, wanted: int) -> None:
+        import numpy as np
+
+        if wanted <= len(self._keys):
+            return
+        capacity = max(wanted, len(self._keys) + len(self._keys) // 2)
+        vectors = np.zeros((capacity, self._dims), dtype=np.float32)
+        vectors[: self.count] = self._vectors[: self.count]
+        self._vectors = vectors
+        self._keys = np.concatenate([self._keys, np.zeros(capacity - len(self._keys), dtype=np.int64)])
+        for name, column in self._codes.items():
+            self._codes[name] = np.concatenate([column, np.zeros(capacity - len(column), dtype=np.int32)])
