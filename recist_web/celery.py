@@ -14,12 +14,12 @@ from kombu import Queue
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
 
 PHASE_QUEUES = ("containment", "diagnosis", "healing", "knowledge")
-QUEUES = (*PHASE_QUEUES, "default")
+QUEUES = (*PHASE_QUEUES, "notifications", "default")
 
 app = Celery("recist")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in QUEUES]
-app.autodiscover_tasks(["healing", "knowledge"])
+app.autodiscover_tasks(["healing", "healing.notifications", "knowledge"])
 
 
 @worker_ready.connect
@@ -43,6 +43,7 @@ app.conf.beat_schedule = {
     "expire": _every(2.0, "healing.tasks.expire"),
     # Asks the cluster, so it must not stand before a containment.
     "withdraw_recovered": _every(5.0, "healing.tasks.withdraw_recovered", queue="healing"),
+    "notify": _every(1.0, "healing.notifications.tasks.tick", queue="notifications"),
     "release_due": _every(5.0, "healing.tasks.release_due", queue="healing"),
     "remember_config": _every(30.0, "healing.tasks.remember_config", queue="knowledge"),
     "forecast": _every(30.0, "healing.tasks.forecast", queue="knowledge"),

@@ -27,7 +27,7 @@ class Worker:
 # Containment has a process of its own, so that nothing slow can stand before it.
 WORKERS = (
     Worker("worker-fast", ("containment", "default"), threads=4),
-    Worker("worker", ("diagnosis", "healing", "knowledge"), threads=12),
+    Worker("worker", ("diagnosis", "healing", "knowledge", "notifications"), threads=12),
 )
 
 
