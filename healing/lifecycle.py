@@ -73,13 +73,17 @@ WORK = frozenset(
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
     {
         Phase.PENDING: frozenset({Phase.CONTAINING}),
-        Phase.CONTAINING: frozenset({Phase.DIAGNOSING}),
-        Phase.DIAGNOSING: frozenset({Phase.PLANNING, Phase.LEARNING}),
+        # To AwaitingApproval from wherever it is: a person takes it over by hand.
+        Phase.CONTAINING: frozenset({Phase.DIAGNOSING, Phase.AWAITING_APPROVAL}),
+        Phase.DIAGNOSING: frozenset({Phase.PLANNING, Phase.LEARNING, Phase.AWAITING_APPROVAL}),
         # Back to the diagnosis: what was found to be the cause has been healed meanwhile, and it is ill all the same.
         Phase.PLANNING: frozenset({Phase.AWAITING_APPROVAL, Phase.HEALING, Phase.LEARNING, Phase.DIAGNOSING}),
-        Phase.AWAITING_APPROVAL: frozenset({Phase.PLANNING, Phase.HEALING, Phase.VERIFYING, Phase.LEARNING}),
-        Phase.HEALING: frozenset({Phase.VERIFYING, Phase.PLANNING, Phase.LEARNING}),
-        Phase.VERIFYING: frozenset({Phase.PLANNING, Phase.LEARNING}),
+        # To Verifying: the person has fixed it. To Diagnosing: given back before it was diagnosed.
+        Phase.AWAITING_APPROVAL: frozenset(
+            {Phase.DIAGNOSING, Phase.PLANNING, Phase.HEALING, Phase.VERIFYING, Phase.LEARNING}
+        ),
+        Phase.HEALING: frozenset({Phase.VERIFYING, Phase.PLANNING, Phase.LEARNING, Phase.AWAITING_APPROVAL}),
+        Phase.VERIFYING: frozenset({Phase.PLANNING, Phase.LEARNING, Phase.AWAITING_APPROVAL}),
         # Every event is remembered before it ends; the outcome chosen earlier says which end it is.
         Phase.LEARNING: frozenset(TERMINAL),
         Phase.COMPLETED: frozenset(),

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from healing import containment, engine, mirror
 from healing.actions import known_states
-from healing.approvals import recovery, service as approvals
+from healing.approvals import recovery, service as approvals, takeover
 from healing.detection import heartbeat
 from healing.exclusive import exclusive
 from healing.forecasting import acting, rounds
@@ -55,8 +55,9 @@ def mirror_event(event_id: int) -> None:
 
 @shared_task(name="healing.tasks.expire", ignore_result=True)
 def expire() -> None:
-    """Beat, every two seconds: approvals nobody decided."""
+    """Beat, every two seconds: approvals nobody decided, and events forgotten in somebody's hands."""
     approvals.expire_due()
+    takeover.escalate_forgotten()
 
 
 # What asks a cluster is a task of its own for each one: one that does not answer must not delay the others. Beat's task

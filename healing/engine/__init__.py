@@ -7,8 +7,19 @@ the run anew, and whoever comes back late finds that ``run_id`` is no longer its
 """
 
 from healing.engine.opening import open_event
-from healing.engine.running import add_note, claim, commit, move, run
+from healing.engine.running import add_note, claim, commit, interrupt, move, run
 from healing.engine.state import PHASE_FIELDS, WrongPhase
 from healing.engine.sweeping import sweep
 
-__all__ = ["PHASE_FIELDS", "WrongPhase", "add_note", "claim", "commit", "move", "open_event", "run", "sweep"]
+__all__ = [
+    "PHASE_FIELDS",
+    "WrongPhase",
+    "add_note",
+    "claim",
+    "commit",
+    "interrupt",
+    "move",
+    "open_event",
+    "run",
+    "sweep",
+]

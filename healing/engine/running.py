@@ -63,8 +63,7 @@ def claim(event_id: int, run_id: uuid.UUID) -> HealingEvent | None:
         event.status = Status.RUNNING
         event.tries += 1
         event.next_attempt_at = None
-        lease_seconds = RUN_DEADLINE_SECONDS[Phase(event.phase)] + LEASE_GRACE_SECONDS
-        event.lease_expires_at = now + timedelta(seconds=lease_seconds)
+        event.lease_expires_at = now + _lease(event)
         record.start_phase_run(event, now)
         record.save(event)
     return event
@@ -88,6 +87,16 @@ def move(event_id: int, expect: Phase, result: PhaseResult) -> HealingEvent:
     return event
 
 
+def interrupt(event_id: int, result: PhaseResult) -> HealingEvent:
+    """Move an event wherever it is, even if a worker runs it: that worker has lost its run, and touches nothing more.
+
+    Raises `IllegalTransition`."""
+    with transaction.atomic():
+        event = HealingEvent.objects.select_for_update(of=("self",)).get(pk=event_id)
+        state.apply(event, result, timezone.now())
+    return event
+
+
 def add_note(event_id: int, note: Note) -> None:
     """Put a note on an event's timeline from outside a run: upkeep, after the event's end too."""
     with transaction.atomic():
@@ -98,11 +107,20 @@ def add_note(event_id: int, note: Note) -> None:
 
 
 def _report(event_id: int, run_id: uuid.UUID, note: Note | None) -> None:
+    """Whoever reports is alive: its lease is renewed, so that a slow run is not begun a second time beside it."""
     with transaction.atomic():
         event = record.lock_mine(event_id, run_id)
-        if note is not None:
-            record.append(event, [note], timezone.now())
+        now = timezone.now()
+        event.lease_expires_at = max(event.lease_expires_at or now, now + _lease(event))
+        if note is None:
+            event.save(update_fields=["lease_expires_at"])
+        else:
+            record.append(event, [note], now)
             record.save(event)
+
+
+def _lease(event: HealingEvent) -> timedelta:
+    return timedelta(seconds=RUN_DEADLINE_SECONDS[Phase(event.phase)] + LEASE_GRACE_SECONDS)
 
 
 def _fail_run(event_id: int, run_id: uuid.UUID, error: Exception) -> None:

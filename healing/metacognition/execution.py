@@ -10,9 +10,9 @@ from healing.actions import guardrails
 from healing.actions.base import Plan
 from healing.actions.runner import ActionFailed, Runner, StalePlan, UndoFailed
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import health, shared
+from healing.metacognition import by_person, health, shared
 from healing.metacognition.decision import approval_needed
-from healing.metacognition.planning import digest_of
+from healing.metacognition.proposals import digest_of
 from healing.metacognition.undoing import failed, undo_all
 from healing.metacognition.waits import keeping_books
 from healing.models import (
@@ -94,7 +94,7 @@ def _approval(event: HealingEvent, strategy: Strategy) -> Approval | None:
     if newest is None:
         return None
     if newest.state == ApprovalState.OVERRIDDEN:
-        return newest if newest.strategy_id != strategy.pk else None
+        return newest if (newest.chosen_id, newest.chosen_digest) == (strategy.pk, strategy.digest) else None
     return newest if newest.strategy_id == strategy.pk and newest.digest == strategy.digest else None
 
 
@@ -105,6 +105,10 @@ def _check_fresh(strategy: Strategy, approval: Approval | None, situation: guard
         needed = approval_needed(situation.policy, Risk(strategy.risk))
         if needed:
             raise _Stale(f"the policy asks a person by now: {needed[0]}")
+    elif approval.state == ApprovalState.APPROVED:
+        wanted = situation.policy.approval.required_approvals.of(Risk(strategy.risk))
+        if approval.votes.filter(digest=approval.digest).count() < wanted:
+            raise _Stale(f"the policy asks for {wanted} people by now")
 
 
 def _carry_out(
@@ -185,7 +189,9 @@ def _plan_anew(context: PhaseContext, strategy: Strategy, reason: str) -> PhaseR
 
     def writes(_: HealingEvent) -> None:
         strategy.state, strategy.state_reason = StrategyState.PROPOSED, f"stale: {reason}"
-        strategy.save(update_fields=["state", "state_reason"])
+        if by_person.is_edited(strategy):
+            strategy.digest = ""  # what the person wants still holds: it is planned anew as they edited it
+        strategy.save(update_fields=["state", "state_reason", "digest"])
 
     return PhaseResult(Phase.PLANNING, [_note("stale", message)], writes=writes)
 

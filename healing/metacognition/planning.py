@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -13,15 +11,16 @@ from healing.actions import guardrails
 from healing.actions.planning_cluster import PlanningCluster
 from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import health, shared
+from healing.metacognition import by_person, health, shared
 from healing.metacognition.agents import Agent, deliberate
 from healing.metacognition.candidates import Candidate, Dropped, candidates_for
 from healing.metacognition.case import Case
 from healing.metacognition.decision import Decision, decide, score
 from healing.metacognition.experience import bad_revisions, recall
+from healing.metacognition.proposals import ask, digest_of, steps_of
 from healing.metacognition.turns import turns_for
 from healing.metacognition.waits import keeping_books
-from healing.models import ActorKind, Approval, ApprovalState, HealingEvent, Strategy, StrategyState
+from healing.models import ActorKind, HealingEvent, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import PolicySpec
 
@@ -38,6 +37,9 @@ def plan(context: PhaseContext) -> PhaseResult:
     instead = shared.wait(context, policy, gone, now)
     if instead is not None:
         return instead
+    edited = by_person.propose_edited(context, policy, now)
+    if edited is not None:
+        return edited
     diagnosis = Diagnosis.from_json(event.diagnosis)
     cause = diagnosis.best.cause if diagnosis.best else event.cause
     case = Case(
@@ -74,7 +76,7 @@ def _proceed(event: HealingEvent, policy: PolicySpec, agents: list[Agent], decis
     def writes(row: HealingEvent) -> None:
         rows = write_strategies(row, agents, policy, chosen)
         if decision.ask:
-            _ask(row, rows[key], policy, chosen, decision)
+            ask(row, rows[key], policy, " ".join(decision.ask), timezone.now())
 
     if decision.ask:
         notes.append(_note("approval-requested", f"A person is asked about '{title}': {' '.join(decision.ask)}", data))
@@ -132,7 +134,7 @@ def write_strategies(
 
 def _write(event: HealingEvent, agent: Agent, *, is_chosen: bool) -> Strategy:
     candidate, blueprint = agent.candidate, agent.candidate.blueprint
-    steps = steps_json(agent)
+    steps = steps_of(agent.plans)
     state = StrategyState.CHOSEN if is_chosen else StrategyState.PROPOSED
     row, _ = Strategy.objects.update_or_create(
         event=event,
@@ -151,42 +153,10 @@ def _write(event: HealingEvent, agent: Agent, *, is_chosen: bool) -> Strategy:
             "state_reason": agent.problem,
             "digest": digest_of(steps),
             "applied_at": None,
+            "author": None,
         },
     )
     return row
-
-
-def steps_json(agent: Agent) -> list[dict[str, Any]]:
-    """As `Strategy.steps` keeps them."""
-    return [
-        {
-            "action": str(plan.action),
-            "target": plan.target.as_json(),
-            "parameters": plan.parameters,
-            "plan": plan.as_json(),
-            "digest": plan.digest,
-        }
-        for plan in agent.plans
-    ]
-
-
-def digest_of(steps: list[dict[str, Any]]) -> str:
-    """What approvals are bound to: what would be sent, to whom, in which order."""
-    return hashlib.sha256("/".join(step["digest"] for step in steps).encode()).hexdigest()
-
-
-def _ask(row: HealingEvent, strategy: Strategy, policy: PolicySpec, chosen: Agent, decision: Decision) -> None:
-    now = timezone.now()
-    row.approvals.filter(state=ApprovalState.OPEN).update(state=ApprovalState.STALE, decided_at=now)
-    Approval.objects.create(
-        event=row,
-        strategy=strategy,
-        digest=strategy.digest,
-        risk=str(chosen.risk),
-        reason=" ".join(decision.ask),
-        created_at=now,
-        expires_at=now + timedelta(seconds=policy.approval.expire_after_seconds),
-    )
 
 
 def _candidates_note(candidates: list[Candidate], dropped: list[Dropped]) -> Note:

@@ -12,7 +12,7 @@ from healing.actions import guardrails
 from healing.actions.reading import WORKLOAD_KINDS
 from healing.actions.runner import Runner
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import health, waits
+from healing.metacognition import by_person, health, waits
 from healing.metacognition.undoing import failed
 from healing.models import ActorKind, HealingEvent, PhaseRun, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
@@ -101,12 +101,17 @@ def _well_since(found: health.Health, before: dict[str, Any], now: datetime) -> 
 
 def _failed(context: PhaseContext, runner: Runner, strategy: Strategy, reason: str, now: datetime) -> PhaseResult:
     assert strategy.applied_at is not None
+    if by_person.is_by_hand(strategy):
+        return by_person.not_yet(strategy, reason, now)
     result = failed(context, runner, strategy, reason)
     result.result |= waits.of_verification(strategy.applied_at, None, now)
     return result
 
 
 def _healed(strategy: Strategy, found: health.Health, well_since: datetime, now: datetime) -> PhaseResult:
+    if by_person.is_by_hand(strategy):
+        books = waits.of_verification(strategy.applied_at or now, well_since, now)
+        return by_person.healed_by_hand(strategy, found.good, {"good": found.good, **books}, now)
     message = f"'{strategy.title}' healed it: {'; '.join(found.good)}."
 
     def writes(_: HealingEvent) -> None:

@@ -26,8 +26,8 @@ class ApprovalState(models.TextChoices):
 class Approval(models.Model):
     """Bound to ``digest`` of the plan that people see. ``required`` different people have to agree.
 
-    While it is held (``held_until`` lies ahead) nobody can let it run, and its clock stands: ``expires_at`` was moved by
-    as long as it is held."""
+    While it is held (``held_until`` lies ahead) nobody can let it run, and its clock stands: ``expires_at`` was moved
+    by as long as it is held."""
 
     event = models.ForeignKey(HealingEvent, on_delete=models.CASCADE, related_name="approvals")
     strategy = models.ForeignKey(Strategy, on_delete=models.CASCADE, related_name="approvals")

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from recist_web.evaluation.approver import Approver, ensure_evaluator
+from recist_web.evaluation.approver import Approver, ensure_evaluators
 from recist_web.evaluation.glance import glance
 from recist_web.evaluation.hosts import Hosts
 from recist_web.evaluation.life import Life
@@ -33,7 +33,7 @@ class Conductor:
         self._waiting = [Life(entry, self._hosts, self._pool) for entry in plan["scenarios"]]
         self._running: list[Life] = []
         self._stop = threading.Event()
-        self._approver = Approver(ensure_evaluator(), self._leaves) if plan["approve"] == "auto" else None
+        self._approver = Approver(ensure_evaluators(), self._leaves) if plan["approve"] == "auto" else None
 
     def stop(self, *_: object) -> None:
         self._stop.set()

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from healing.models import Approval, ApprovalState, HealingEvent
 from healing.phase import LostRun, Note, PhaseResult
 from healing.ports import Ports
 from tests.engine.story import POLICY, World, fault
+from tests.people import approver
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 PORTS = Ports(cluster_name="default", cluster=None)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_two_sightings_of_one_fault_open_one_event() -> None:
 
 
 def test_approve_against_expire_has_one_winner() -> None:
-    alice = get_user_model().objects.create(username="alice")
+    alice = approver()
     winners = set()
     for number in range(ROUNDS):
         approval = walk_to_approval(new_event(f"api-{number}"))
@@ -114,7 +114,7 @@ def test_approve_against_expire_has_one_winner() -> None:
 
 
 def test_of_two_people_the_second_is_told_who_was_first() -> None:
-    people = [get_user_model().objects.create(username=name) for name in ("alice", "bob")]
+    people = [approver(name) for name in ("alice", "bob")]
     for number in range(ROUNDS):
         approval = walk_to_approval(new_event(f"api-{number}"))
         results = at_once(

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.utils import timezone
 from hypothesis import HealthCheck, settings, strategies as st
@@ -21,6 +20,7 @@ from healing.models import Approval, ApprovalState, HealingEvent, TimelineEntry
 from healing.phase import LostRun, Note, PhaseResult
 from healing.ports import Ports
 from tests.engine.story import DEATHS, POLICY, Killed, World, fault
+from tests.people import approver
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 PORTS = Ports(cluster_name="default", cluster=None)  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ class EngineMachine(RuleBasedStateMachine):
         self._patch.setattr(dispatch, "send_run", lambda pk, run_id, phase, **_: self.mail.append((pk, run_id)))
         self._patch.setattr(dispatch, "send_mirror", lambda pk: None)
         self._patch.setattr(dispatch, "ring_doorbell", lambda name, seq: None)
-        self.person = get_user_model().objects.get_or_create(username="alice")[0]
+        self.person = approver()
 
     def teardown(self) -> None:
         self._patch.undo()

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from healing.actions import known_states
@@ -19,6 +18,7 @@ from healing.ports import ObjectRef
 from tests.actions import events
 from tests.actions.live import Live, Namespace, until
 from tests.actions.story import Story, finding
+from tests.people import approver
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +69,7 @@ def test_a_person_is_asked_and_the_answer_is_bound_to_the_plan(live: Live, ns: N
     assert approval.digest == approval.strategy.digest
     assert approval.state == ApprovalState.OPEN
     assert approval.reason
-    person = get_user_model().objects.create_user("ana")
+    person = approver("ana")
     approvals.approve(approval.pk, by=person, digest=approval.digest)
     assert told.through().outcome == Outcome.HEALED
 
@@ -81,7 +81,7 @@ def test_a_plan_that_was_overtaken_while_a_person_thought_is_made_anew(live: Liv
     approval = Approval.objects.get()
     # Somebody tries another image meanwhile, and it is no better.
     ns.patch_container(ref, image="registry.local/web:missing", env=[{"name": "A", "value": "1"}])
-    approvals.approve(approval.pk, by=get_user_model().objects.create_user("ana"), digest=approval.digest)
+    approvals.approve(approval.pk, by=approver("ana"), digest=approval.digest)
     told.until(Phase.PLANNING, Phase.VERIFYING)
     if told.event.phase == Phase.PLANNING:
         assert "stale" in told.kinds()
@@ -100,8 +100,11 @@ def test_another_strategy_chosen_by_a_person_is_carried_out(live: Live, ns: Name
     told.until(Phase.AWAITING_APPROVAL)
     approval = Approval.objects.get()
     other = event.strategies.get(key="restart")
-    person = get_user_model().objects.create_user("ana")
-    approvals.override(approval.pk, by=person, strategy_id=other.pk, digest=other.digest)
+    person = approver("ana")
+    question = approvals.override(approval.pk, by=person, strategy_id=other.pk, digest=other.digest)
+    with pytest.raises(approvals.NotAllowed, match="yourself"):
+        approvals.approve(question.pk, by=person, digest=other.digest)
+    approvals.approve(question.pk, by=approver("bo"), digest=other.digest)
     told.until(Phase.VERIFYING)
     assert [row.action for row in ActionRun.objects.filter(strategy__isnull=False)] == ["restart"]
 
