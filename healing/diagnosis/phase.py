@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +33,9 @@ _RESERVE_SECONDS = 2.0
 #: A second look needs this much of the budget, and is taken after a moment.
 _SECOND_LOOK_SECONDS = 6.0
 _PAUSE_SECONDS = 2.0
+#: So many diagnoses of one process weigh at a time; whoever waits says so often enough that it is alive.
+_weighing = threading.BoundedSemaphore(2)
+_SAY_ALIVE_SECONDS = 3.0
 #: A diagnosis that found nothing, of a target that is not well.
 NOT_SURE = 0.1
 
@@ -72,15 +78,27 @@ def _look(
 ) -> tuple[Snapshot, Diagnosis]:
     snapshot, memories = _gather(context, target, reach)
     context.report(_gathered(snapshot, memories))
-    diagnosis = diagnose(
-        snapshot,
-        target=target,
-        symptom=context.event.symptom,
-        symptoms=symptoms,
-        memories=memories,
-        on_hypotheses=lambda ranked: _tell(context, ranked),
-    )
+    with _my_turn(context):
+        diagnosis = diagnose(
+            snapshot,
+            target=target,
+            symptom=context.event.symptom,
+            symptoms=symptoms,
+            memories=memories,
+            on_hypotheses=lambda ranked: _tell(context, ranked),
+        )
     return snapshot, diagnosis
+
+
+@contextmanager
+def _my_turn(context: PhaseContext) -> Iterator[None]:
+    """Weighing only computes: a dozen threads at once would all be late, where two after two are each in time."""
+    while not _weighing.acquire(timeout=_SAY_ALIVE_SECONDS):
+        context.check_still_mine()  # waiting is no reason to be taken for lost
+    try:
+        yield
+    finally:
+        _weighing.release()
 
 
 def _confidence(diagnosis: Diagnosis) -> float:
@@ -125,7 +143,12 @@ def target_of(event: HealingEvent) -> ObjectRef:
 def _gather(context: PhaseContext, target: ObjectRef, reach: Reach) -> tuple[Snapshot, list[Evidence]]:
     """Cluster and metrics are read by threads while the memory is asked here (it uses the database)."""
     deadline = context.deadline
-    collector = Collector(context.ports, target, now=timezone.now(), deadline=_earlier(context), reach=reach)
+    now = timezone.now()
+    # A second look is for what has changed since the first: it reads everything anew.
+    not_before = (context.event.contained_at or context.event.detected_at) if reach is NEAR else now
+    collector = Collector(
+        context.ports, target, now=now, deadline=_earlier(context), reach=reach, not_before=not_before
+    )
     try:
         collector.start()
         memories = recall.memories(context.event, timeout_seconds=deadline.remaining_seconds(at_most=2.0))

@@ -6,7 +6,7 @@ explained by nothing is a root. A source that could not be read lowers what is u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from healing.diagnosis import alerts
 from healing.diagnosis.catalogue import CAUSES
@@ -58,6 +58,18 @@ _OF_WHAT_IS_CALLED = _OF_THE_NETWORK | {
 }
 #: Ends of a program that may only be its answer to a dependency that is gone.
 _REACTION = frozenset({"ApplicationCrash", "InitContainerFailed", "BadRollout", "RolloutStuck", "JobFailed"})
+#: What is so gone that a program that calls it when it starts cannot start, whatever its revision.
+_GONE = frozenset(
+    {
+        "ScaledToZero",
+        "ServiceMissing",
+        "ServiceSelectorMismatch",
+        "ServicePortMismatch",
+        "ServiceProtocolMismatch",
+        "ServiceWithoutEndpoints",
+        "NetworkPolicyBlocking",
+    }
+)
 #: Who is not ready makes its callers feel it.
 _NOT_READY = frozenset({"ApplicationNotReady", "PodsUnavailable"})
 _FELT_BY_CALLERS = frozenset({"SlowDependency", "FailingDependency", "DependencyUnavailable"})
@@ -68,6 +80,8 @@ _OVERLOAD = _OWN_TROUBLE | {"TrafficSpike", "CPULimitTooLow", "ApplicationNotRea
 #: What makes the same requests cost more, so that no number of replicas is enough.
 _COSTS_MORE = frozenset({"CPUHog", "BadRollout", "MemoryLeak"})
 _EXPLAINED = 0.4
+#: Weaker ones explain nothing.
+_POSSIBLE = 0.5
 #: So well proven, a specific cause says more than that a revision brought it.
 _PROVEN = 0.84
 #: So clear, it is believed to explain what fails around it; beside it, mere numbers of services step back.
@@ -83,11 +97,13 @@ def rank(scene: Scene, hypotheses: Iterable[Hypothesis], missing: Mapping[str, s
     merged = _without_guesses(merge(hypotheses))
     scene.__dict__["_subjects"] = {}
     reach = {h.key: _reach(scene, subject(scene, h)) for h in merged}
+    blamers = _blamers(scene, merged)
+    causes_of = _Suspects(scene, merged, blamers)
     for one in merged:
-        for other in merged:
-            if one is other or not explains(scene, other, one, merged, reach):
+        for other in causes_of(one):
+            if one is other or not explains(scene, other, one, blamers, reach):
                 continue
-            mutual = explains(scene, one, other, merged, reach)
+            mutual = explains(scene, one, other, blamers, reach)
             if not mutual or _stronger(other, one):
                 one.explained_by.append(other)
     lacking = {GIVES[source] for source in missing if source in GIVES}
@@ -162,11 +178,12 @@ def explains(
     scene: Scene,
     cause: Hypothesis,
     effect: Hypothesis,
-    everyone: list[Hypothesis],
+    blamers: Mapping[ObjectRef, list[Hypothesis]],
     reach: Mapping[tuple[str, ObjectRef], set[ObjectRef]],
 ) -> bool:
-    """Whether ``cause`` would bring ``effect`` about."""
-    if cause.strength < 0.5:
+    """Whether ``cause`` would bring ``effect`` about. ``blamers``: of each workload, the suspicions about it that blame
+    something else."""
+    if cause.strength < _POSSIBLE:
         return False
     if (of_scaling := _of_autoscaling(scene, cause, effect)) is not None:
         return of_scaling
@@ -188,8 +205,13 @@ def explains(
         is_down = cause.cause in _NOT_READY and effect.cause in _FELT_BY_CALLERS
         is_mute = cause.cause == "DependencyUnavailable" and target in cause.affected
         return not _is_symptom(cause) or cause.cause in _OWN_TROUBLE or bool(effect.blames) or is_down or is_mute
+    if effect.cause in _REACTION and cause.cause in _GONE and cause.strength >= _CLEAR:
+        called = {*scene.calls.services.get(target, ())}
+        called |= {ref for service in called for ref in scene.calls.backends.get(service, ())}
+        if _touches(scene, cause, source) & called:
+            return True
     if effect.cause in _REACTION:
-        return _reacts(scene, cause, effect, target, everyone)
+        return _reacts(scene, cause, effect, target, blamers.get(target, ()))
     return False
 
 
@@ -222,7 +244,42 @@ def _is_root_of(cause: Hypothesis, effect: Hypothesis) -> bool:
     return cause.cause == effect.cause
 
 
-def _reacts(scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectRef, everyone: list[Hypothesis]) -> bool:
+class _Suspects:
+    """Which hypotheses `explains` could say yes to at all, for each effect, in their order: of hundreds of faults that
+    have nothing to do with each other, not every one is held against every other."""
+
+    def __init__(self, scene: Scene, merged: list[Hypothesis], blamers: Mapping[ObjectRef, list[Hypothesis]]) -> None:
+        self._scene = scene
+        self._all = [h for h in merged if h.strength >= _POSSIBLE]
+        self._blamers = blamers
+        self._far: list[int] = []
+        self._near: dict[ObjectRef, list[int]] = {}
+        for number, one in enumerate(self._all):
+            is_wide = one.cause in _OF_WHAT_IS_CALLED or one.cause in _GONE or one.cause == "AutoscalerAtMaximum"
+            if one.object.kind == "Node" or is_wide:
+                self._far.append(number)
+            else:
+                self._near.setdefault(subject(scene, one), []).append(number)
+
+    def __call__(self, effect: Hypothesis) -> list[Hypothesis]:
+        target = subject(self._scene, effect)
+        felt_from_afar = effect.blames or effect.cause in SUFFERING or effect.cause == "AutoscalerAtMaximum"
+        if felt_from_afar or target in self._blamers:
+            return self._all
+        return [self._all[number] for number in sorted([*self._far, *self._near.get(target, ())])]
+
+
+def _blamers(scene: Scene, everyone: Iterable[Hypothesis]) -> dict[ObjectRef, list[Hypothesis]]:
+    found: dict[ObjectRef, list[Hypothesis]] = {}
+    for one in everyone:
+        if one.blames:
+            found.setdefault(subject(scene, one), []).append(one)
+    return found
+
+
+def _reacts(
+    scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectRef, blamers: Sequence[Hypothesis]
+) -> bool:
     """A program that ends because of a dependency says so: a sibling hypothesis blames what ``cause`` is about."""
     if CAUSES[cause.cause].generic:
         return False
@@ -232,8 +289,10 @@ def _reacts(scene: Scene, cause: Hypothesis, effect: Hypothesis, target: ObjectR
         return False  # the same dependency is good enough for the old revision
     if cause.cause in _OF_WHAT_IS_CALLED and cause.strength >= _CLEAR and target in cause.affected:
         return True
+    if not blamers:
+        return False
     touched = {bare(cause.object), subject(scene, cause), *cause.affected}
-    return any(h.blames & touched and subject(scene, h) == target for h in everyone if h is not cause)
+    return any(h.blames & touched for h in blamers if h is not cause)
 
 
 def _touches(scene: Scene, cause: Hypothesis, source: ObjectRef) -> set[ObjectRef]:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from healing.deadline import Deadline
 from healing.diagnosis import requests
-from healing.diagnosis.collect import choose
+from healing.diagnosis.collect import choose, shared
 from healing.diagnosis.hypothesis import bare
 from healing.diagnosis.scene import Scene
 from healing.diagnosis.snapshot import LogKey, Snapshot
@@ -62,6 +62,7 @@ NEAR = Reach()
 FAR = Reach(timedelta(hours=3), timedelta(hours=1), log_lines=3000, loki_lines=5000, neighbours=10)
 
 Merge = Callable[[], None]
+_T = TypeVar("_T")
 
 
 def _nothing() -> None:
@@ -72,8 +73,17 @@ class Collector:
     """Reads what explains the trouble of ``target``. Use once; `close` gives the threads back without waiting."""
 
     def __init__(
-        self, ports: Ports, target: ObjectRef, *, now: datetime, deadline: Deadline, reach: Reach = NEAR
+        self,
+        ports: Ports,
+        target: ObjectRef,
+        *,
+        now: datetime,
+        deadline: Deadline,
+        reach: Reach = NEAR,
+        not_before: datetime | None = None,
     ) -> None:
+        """``not_before``: what another diagnosis has read since then need not be read again (default: ``now``)."""
+        self._not_before = not_before or now
         self._ports = ports
         self._reach = reach
         self._target = target
@@ -177,7 +187,10 @@ class Collector:
 
     def _list(self, kind: str, namespace: str) -> Merge:
         try:
-            found = self._ports.cluster.list(kind, namespace, timeout_seconds=self._timeout())
+            found = self._shared(
+                (kind, namespace),
+                lambda: self._ports.cluster.list(kind, namespace, timeout_seconds=self._timeout()),
+            )
         except NotFound:
             return _nothing  # the cluster has no such resource: then there is none of it
         except Forbidden:
@@ -201,7 +214,16 @@ class Collector:
             return _STEP_SECONDS
         return next((max(_LEAST_STEP_SECONDS, s.value) for s in found if s.value <= _STEP_SECONDS), _STEP_SECONDS)
 
+    def _shared(self, key: tuple[object, ...], ask: Callable[[], _T]) -> _T:
+        return shared.read(
+            (self._ports.cluster_name, *key), ask, not_before=self._not_before, timeout_seconds=self._timeout()
+        )
+
     def _range(self, selector: str) -> Merge:
+        found = self._shared((selector, self._reach.metrics), lambda: self._ask_range(selector))
+        return lambda: self.snapshot.series.extend(found)
+
+    def _ask_range(self, selector: str) -> list[Series]:
         """What happened moments ago as finely as it is known, what was before as a baseline."""
         assert self._ports.metrics is not None
         end, step = self.snapshot.now, self._step.result(timeout=self._timeout())
@@ -215,8 +237,7 @@ class Collector:
                 selector, start=begin, end=until, step_seconds=every, timeout_seconds=self._timeout()
             ):
                 points.setdefault(tuple(sorted(one.labels.items())), []).extend(one.points)
-        found = [Series(dict(labels), tuple(known)) for labels, known in points.items()]
-        return lambda: self.snapshot.series.extend(found)
+        return [Series(dict(labels), tuple(known)) for labels, known in points.items()]
 
     def _alerts(self, namespace: str) -> Merge:
         assert self._ports.metrics is not None
