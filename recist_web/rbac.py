@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from healing.actions import registry
 from healing.cluster.kinds import KINDS
-from healing.detection.policy_sync import KIND as POLICY
 from healing.detection.watcher import WATCHED_KINDS
 from healing.diagnosis.collect.live import CLUSTER_WIDE, NAMESPACED
 from healing.mirror import KIND as EVENT
+from healing.policy_changes.resource import KIND as POLICY
 
 _SUBRESOURCES = {"evict": ("create", "eviction"), "log": ("get", "log")}
 # As `kubectl get clusterrole` users expect them.
@@ -54,6 +54,8 @@ def cluster_wide() -> frozenset[Permission]:
     pairs |= {("watch", kind) for kind in (*WATCHED_KINDS, POLICY)}
     # Whoever may list may as well get: a list shows it all.
     pairs |= {(verb, kind) for verb in ("get", "list") for kind in (*WATCHED_KINDS, *NAMESPACED, *CLUSTER_WIDE, POLICY)}
+    # Policies are made and edited in the admin site too.
+    pairs |= {(verb, POLICY) for verb in ("create", "patch", "delete")}
     pairs |= {("log", "Pod"), ("patch", f"{POLICY}/status"), ("create", EVENT), ("patch", f"{EVENT}/status")}
     return frozenset(Permission.of(*pair) for pair in pairs)
 

@@ -11,16 +11,18 @@ import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.db.models import Count, Max, Q
 
-from healing.detection import policy_rows
 from healing.detection.cache import Key, ObjectCache
 from healing.detection.policies import PolicyBook
+from healing.lifecycle import Outcome
 from healing.models import HealingEvent, Policy
+from healing.policy_changes import rows as policy_rows
+from healing.policy_changes.resource import KIND
+from healing.policy_changes.status import Tally, desired_status
 from healing.ports.cluster import Cluster, Object
 from healing.ports.errors import NotFound, SourceError
 
 log = structlog.get_logger(__name__)
 
-KIND = "SelfHealingPolicy"
 STATUS_EVERY_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _SAY_AGAIN_SECONDS = 60.0
@@ -120,13 +122,13 @@ class PolicySync:
 
     def write_statuses(self) -> None:
         """Patch the status of every resource whose status is not what it should be."""
-        counts = _counts(self._cluster_name)
+        tallies = _tallies(self._cluster_name)
         for policy in Policy.objects.filter(cluster=self._cluster_name, source=Policy.Source.CLUSTER):
             resource = self._cache.get(KIND, policy.namespace, policy.name)
             if resource is None or self._stop.is_set():
                 continue
-            active, last = counts.get(policy.pk, (0, None))
-            status = desired_status(policy, resource.get("status") or {}, active, last, datetime.now(UTC))
+            tally = tallies.get(policy.pk, Tally())
+            status = desired_status(policy, resource.get("status") or {}, tally, datetime.now(UTC))
             if status != (resource.get("status") or {}):
                 self._patch(resource, status)
 
@@ -152,43 +154,16 @@ class PolicySync:
             log.warning(what, error=str(error))
 
 
-def desired_status(
-    policy: Policy, current: dict[str, Any], active: int, last: datetime | None, now: datetime
-) -> dict[str, Any]:
-    """What the resource's status should say; times move only with what they are about."""
-    wanted = "False" if policy.error else "True"
-    conditions: list[dict[str, Any]] = current.get("conditions") or []
-    before: dict[str, Any] = next((entry for entry in conditions if entry.get("type") == "Accepted"), {})
-    has_turned = before.get("status") != wanted
-    condition = {
-        "type": "Accepted",
-        "status": wanted,
-        "reason": "InvalidSpec" if policy.error else "Valid",
-        "message": policy.error[:4096] or "The policy is in force.",
-        "observedGeneration": policy.generation,
-        "lastTransitionTime": _time(now) if has_turned else before.get("lastTransitionTime", _time(now)),
-    }
-    status: dict[str, Any] = {
-        "observedGeneration": policy.generation,
-        "activeHealings": active,
-        "conditions": [condition],
-    }
-    if last is not None:
-        status["lastHealing"] = _time(last)
-    elif "lastHealing" in current:
-        status["lastHealing"] = current["lastHealing"]
-    return status
-
-
-def _counts(cluster: str) -> dict[int, tuple[int, datetime | None]]:
-    """By policy: open events, and when the last one ended."""
+def _tallies(cluster: str) -> dict[int, Tally]:
+    """By policy."""
     rows = (
         HealingEvent.objects.filter(cluster=cluster, policy__isnull=False)
         .values("policy_id")
-        .annotate(active=Count("pk", filter=Q(finished_at__isnull=True)), last=Max("finished_at"))
+        .annotate(
+            active=Count("pk", filter=Q(finished_at__isnull=True)),
+            ended=Count("pk", filter=Q(finished_at__isnull=False)),
+            healed=Count("pk", filter=Q(outcome=Outcome.HEALED)),
+            last=Max("finished_at"),
+        )
     )
-    return {row["policy_id"]: (row["active"], row["last"]) for row in rows}
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {row["policy_id"]: Tally(row["active"], row["ended"], row["healed"], row["last"]) for row in rows}

@@ -25,10 +25,11 @@ from healing.detection.evaluation import NEEDED_KINDS, OPTIONAL_KINDS, Evaluator
 from healing.detection.informer import Informer, Sink
 from healing.detection.leader import LeaderElector, Timing
 from healing.detection.policies import PolicyBook
-from healing.detection.policy_sync import KIND as POLICY_KIND, PolicySync
+from healing.detection.policy_sync import PolicySync
 from healing.detection.polling import MetricsPoller
 from healing.detection.reporting import Reporter
 from healing.detection.tracking import Tracker
+from healing.policy_changes.resource import KIND as POLICY_KIND
 from healing.ports import Ports
 
 log = structlog.get_logger(__name__)

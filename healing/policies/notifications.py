@@ -29,7 +29,7 @@ URGENT = (Occasion.APPROVAL_NEEDED, Occasion.APPROVAL_EXPIRING, Occasion.ESCALAT
 
 SecretName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 SecretField = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-Address = Annotated[str, Field(max_length=254, pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
+Address = Annotated[str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f,<>]+@[^@\s\x00-\x1f,<>]+$")]
 
 
 #: ``name`` or ``name/key``
@@ -55,7 +55,7 @@ class NotificationChannel(SpecModel):
     to: Annotated[list[Address], Field(max_length=50)] = Field(
         default_factory=list, description="email: the addresses."
     )
-    url: Annotated[str, Field(max_length=2000, pattern=r"^(https?://[^\s/@]+(/\S*)?)?$")] = Field(
+    url: Annotated[str, Field(max_length=2000, pattern=r"^(https?://[^\s\x00-\x1f/@]+(/[^\s\x00-\x1f]*)?)?$")] = Field(
         "", description="webhook: the address, where it is no secret."
     )
     url_secret: SecretKey | None = Field(None, description="slack, webhook: the Secret that holds the address.")

@@ -14,6 +14,8 @@ from pydantic.alias_generators import to_camel
 
 #: No numbers as text, no booleans as numbers: what the API server refuses is refused everywhere.
 Whole = Annotated[int, Field(strict=True)]
+#: One line of text; a NUL among it is an error to PostgreSQL.
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 Switch = Annotated[bool, Field(strict=True)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 CheckIntervalSeconds = Annotated[Whole, Field(ge=1, le=3600)]

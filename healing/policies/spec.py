@@ -23,6 +23,7 @@ from healing.policies.sections import (
     Fraction,
     KnowledgeConfig,
     KnowledgeTtlDays,
+    Line,
     LogLookbackMinutes,
     MaxLocalEvents,
     MaxLogLines,
@@ -129,9 +130,9 @@ class LlmConfig(SpecModel):
     """The language model that helps with diagnosis; everything works without one."""
 
     provider: Literal["claude", "openai", "gemini", "ollama", "openaiCompatible", "none"] = "none"
-    model: str = Field("", max_length=200)
-    api_key_secret: str = Field("", max_length=253, description="Name of the Secret whose field `key` holds the key.")
-    base_url: str = Field("", max_length=2000, description="For ollama and other OpenAI-compatible servers.")
+    model: Line = Field("", max_length=200)
+    api_key_secret: Line = Field("", max_length=253, description="Name of the Secret whose field `key` holds the key.")
+    base_url: Line = Field("", max_length=2000, description="For ollama and other OpenAI-compatible servers.")
     timeout_seconds: Annotated[Whole, Field(ge=1, le=300)] = Field(
         30, description="So long an answer is waited for at most; the phase's budget may be shorter."
     )
