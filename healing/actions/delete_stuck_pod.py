@@ -11,7 +11,7 @@ from django.utils import timezone
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import managed_by
-from healing.actions.reading import condition, controller_of, is_ready, waiting_reasons, workload_of_pod
+from healing.actions.reading import condition, controller_of, failing_reasons, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
 from healing.ports.errors import Forbidden, NotFound
@@ -95,7 +95,7 @@ def _ending(
 def _failing(pod: Object, ref: ObjectRef, owner: ObjectRef) -> tuple[Risk, str]:
     if owner.kind != "StatefulSet":
         raise CannotPlan(f"{ref} is not stuck: its {owner.kind} replaces it by itself.")
-    reasons = waiting_reasons([pod])
+    reasons = failing_reasons(pod)
     if not reasons:
         raise CannotPlan(f"{ref} is not stuck: it is starting.")
     return Risk.LOW, f"It does not serve ({', '.join(sorted(reasons))})."

@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 from django.db.models import Max, Q
+from django.utils import timezone
 
-from healing.actions import brakes
+from healing.actions import brakes, fresh_edits
 from healing.actions.base import Plan
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
 from healing.lifecycle import Phase
@@ -157,6 +158,7 @@ def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds
         *_of_scope(plan, situation, cluster, timeout_seconds),
     ]
     found += [*_of_health(plan, situation), *_of_owners(plan), *_of_frequency(situation)]
+    found += of_fresh_edits(plan, situation, cluster, timeout_seconds=timeout_seconds)
     return [r for r in found if not (r.kind is Kind.ASK and situation.is_approved)]
 
 
@@ -330,6 +332,22 @@ def _of_owners(plan: Plan) -> list[Refusal]:
             )
         )
     return found
+
+
+def of_fresh_edits(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds: float) -> list[Refusal]:
+    """Who has just edited the target may be about to put it right. Containment does not wait: it only stops what
+    fails. Raises `healing.ports.errors`."""
+    if situation.is_containment or situation.is_approved:
+        return []
+    now = timezone.now()
+    edit = fresh_edits.on(cluster, plan.target, now, timeout_seconds=timeout_seconds)
+    if edit is None:
+        return []
+    age = edit.age_seconds(now)
+    left = fresh_edits.HOLD_SECONDS - age
+    message = f"{edit.ref} was edited by hand ({edit.tool}) {age:.0f} s ago: whoever did may still be at it."
+    lift = f"it goes on in {left:.0f} s, or when approved"
+    return [Refusal("freshEdit", Kind.WAIT, message, lift, wait_seconds=left)]
 
 
 def _of_frequency(situation: Situation) -> list[Refusal]:

@@ -36,11 +36,23 @@ def get(cluster: Cluster, ref: ObjectRef, *, timeout_seconds: float) -> Object:
 
 
 def list_if_allowed(
-    cluster: Cluster, kind: str, namespace: str, *, label_selector: str = "", timeout_seconds: float
+    cluster: Cluster,
+    kind: str,
+    namespace: str,
+    *,
+    label_selector: str = "",
+    field_selector: str = "",
+    timeout_seconds: float,
 ) -> list[Object] | None:
     """The objects; none where the cluster does not know the kind; None where we may not look."""
     try:
-        return cluster.list(kind, namespace, label_selector=label_selector, timeout_seconds=timeout_seconds).items
+        return cluster.list(
+            kind,
+            namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            timeout_seconds=timeout_seconds,
+        ).items
     except NotFound:
         return []
     except Forbidden:
@@ -145,15 +157,15 @@ class Workload:
             strategy = spec.get("strategy") or {}
             if strategy.get("type") == "Recreate":
                 return 0
-            unavailable = _share((strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%"), self.desired)
-            surge = _share((strategy.get("rollingUpdate") or {}).get("maxSurge", "25%"), self.desired, up=True)
+            unavailable = share((strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%"), self.desired)
+            surge = share((strategy.get("rollingUpdate") or {}).get("maxSurge", "25%"), self.desired, up=True)
             if unavailable == 0 and surge == 0:
                 unavailable = 1  # Kubernetes' own rule: otherwise nothing could move
             return max(0, min(ready, self.desired - unavailable))
         strategy = spec.get("updateStrategy") or {}
         if strategy.get("type") == "OnDelete":
             return ready
-        unavailable = _share((strategy.get("rollingUpdate") or {}).get("maxUnavailable", 1), self.desired) or 1
+        unavailable = share((strategy.get("rollingUpdate") or {}).get("maxUnavailable", 1), self.desired) or 1
         if spec.get("podManagementPolicy") == "Parallel":
             return max(0, ready - unavailable)
         # What is unavailable already counts: a DaemonSet's controller replaces that first, and a StatefulSet's waits
@@ -183,7 +195,8 @@ class Workload:
         ]
 
 
-def _share(value: Any, of: int, *, up: bool = False) -> int:
+def share(value: Any, of: int, *, up: bool = False) -> int:
+    """A count, or a percentage of ``of`` rounded down, or ``up``: as rollouts read ``maxSurge`` and the like."""
     if isinstance(value, str) and value.endswith("%"):
         exact = of * float(value[:-1]) / 100
         return math.ceil(exact) if up else math.floor(exact)
@@ -233,6 +246,21 @@ def waiting_reasons(pods: Iterable[Mapping[str, Any]]) -> set[str]:
         for pod in pods
         for status in container_statuses(pod)
     } - usual
+
+
+def failing_reasons(pod: Mapping[str, Any]) -> set[str]:
+    """Why a pod that is not ready does not get there: what its containers wait for, or how they ended last. Empty for
+    one that is ready or just starts."""
+    if is_ready(pod):
+        return set()
+    ends = {
+        str(end.get("reason") or f"exit code {end.get('exitCode')}")
+        for status in container_statuses(pod)
+        if int(status.get("restartCount") or 0)
+        for end in [(status.get("lastState") or {}).get("terminated") or {}]
+        if end and end.get("exitCode") != 0
+    }
+    return waiting_reasons([pod]) | ends
 
 
 def workload_of_pod(cluster: Cluster, pod: Object, *, timeout_seconds: float) -> Workload | None:

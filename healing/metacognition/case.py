@@ -19,6 +19,8 @@ from healing.policies.spec import PolicySpec
 from healing.ports.cluster import ObjectRef
 
 _CALL_SECONDS = 2.5
+#: What a finding is called that knows the symptom only.
+UNKNOWN_CAUSE = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,12 @@ class Case:
         """The best one; without any, one that knows the symptom only."""
         if self.diagnosis.best is not None:
             return self.diagnosis.best
-        return Finding(self.event.cause or "Unknown", self.target, self.event.confidence or 0.2, self.event.message)
+        return Finding(self.event.cause or UNKNOWN_CAUSE, self.target, self.event.confidence or 0.2, self.event.message)
+
+    @property
+    def is_cause_known(self) -> bool:
+        """Whether the diagnosis has found anything but the symptom."""
+        return self.diagnosis.best is not None and self.diagnosis.best.cause != UNKNOWN_CAUSE
 
     @property
     def is_elsewhere(self) -> bool:

@@ -199,15 +199,21 @@ _SUGGESTED = (0.65, 0.5, 0.4, 0.3)
 
 #: Where nobody knows better: the table does not have the cause.
 GENERIC: Fixes = (("rollback", 0.3), ("restart", 0.2), ("evict-pod", 0.15))
+#: Where not even the cause is known: what an engineer would do first, taking back what changed last before all else.
+#: How likely each heals *without* knowing the cause, so that no doubt about the cause makes it less.
+UNKNOWN: Fixes = (("rollback", 0.4), ("restart", 0.35), ("evict-pod", 0.3), ("restore-replicas", 0.2))
 #: Strategies that fit a state rather than a cause; where the state is another, they drop out by themselves.
 ALWAYS: Fixes = (("resume-rollout", 0.45),)
 
 
-def fixes_for(cause: str, suggested_actions: tuple[str, ...], *, is_own: bool = False) -> Fixes:
+def fixes_for(cause: str, suggested_actions: tuple[str, ...], *, is_own: bool = False, is_known: bool = True) -> Fixes:
     """The table's entry, then what the finding suggests, then what may always be tried; each strategy once.
 
-    ``is_own``: the event's target is itself the dependency that others suffer from."""
+    ``is_own``: the event's target is itself the dependency that others suffer from. Not ``is_known``: the diagnosis
+    has found no cause."""
     found: dict[str, float] = {}
+    if not is_known:
+        return (*UNKNOWN, *ALWAYS)
     for strategy, likely in FIXES.get(cause, ()):
         key = strategy.removesuffix("-dependency") if is_own else strategy
         found[key] = max(likely, found.get(key, 0.0))

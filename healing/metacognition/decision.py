@@ -22,19 +22,52 @@ FLOOR = 0.15
 
 
 @dataclass(frozen=True, slots=True)
+class Weighing:
+    """What a strategy is worth, part by part; all of them 0..1. ``benefit`` - ``harm`` - ``delay``."""
+
+    benefit: float
+    harm: float
+    delay: float
+    words: str
+
+    @property
+    def worth(self) -> float:
+        return max(0.0, min(1.0, self.benefit - self.harm - self.delay))
+
+    def as_json(self) -> dict[str, float | str]:
+        """For the strategy's page."""
+        numbers = {"benefit": self.benefit, "harm": self.harm, "delay": self.delay, "worth": self.worth}
+        return {**{name: round(value, 3) for name, value in numbers.items()}, "words": self.words}
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """``chosen`` None: nothing can be done. ``ask``: why a person must agree; empty: nobody needs to."""
+    """``chosen`` None: nothing can be done. ``ask``: why a person must agree; empty: nobody needs to. ``by_policy``:
+    at least one of these reasons is the policy's, however sure we were."""
 
     chosen: Agent | None
     ask: tuple[str, ...]
     reason: str
+    by_policy: bool = False
+
+
+def weigh(agent: Agent) -> Weighing:
+    """The benefit if it heals, less what it costs if it does not, and what the time until it shows costs."""
+    seconds = agent.candidate.blueprint.seconds
+    cost = _COST_IF_WRONG[agent.risk] * (_REVERSIBLE_COSTS if agent.is_reversible else 1.0)
+    benefit, harm = agent.confidence, (1 - agent.confidence) * cost
+    delay = _COST_OF_A_MINUTE * seconds / 60
+    undo = "can" if agent.is_reversible else "cannot"
+    words = (
+        f"benefit {benefit:.2f} (how likely it heals), less {harm:.2f} for being wrong (risk {agent.risk}, {undo} be "
+        f"undone), less {delay:.2f} for about {seconds:.0f} s until it shows"
+    )
+    return Weighing(benefit, harm, delay, words)
 
 
 def score(agent: Agent) -> float:
-    """0..1: the benefit if it heals, less what it costs if it does not."""
-    cost = _COST_IF_WRONG[agent.risk] * (_REVERSIBLE_COSTS if agent.is_reversible else 1.0)
-    waiting = _COST_OF_A_MINUTE * agent.candidate.blueprint.seconds / 60
-    return max(0.0, min(1.0, agent.confidence - (1 - agent.confidence) * cost - waiting))
+    """0..1: what `weigh` comes to."""
+    return weigh(agent).worth
 
 
 def decide(case: Case, agents: Iterable[Agent], policy: PolicySpec) -> Decision:
@@ -46,20 +79,23 @@ def decide(case: Case, agents: Iterable[Agent], policy: PolicySpec) -> Decision:
     if score(best) < FLOOR:
         title, least = best.candidate.blueprint.title, f"{score(best):.2f}; below {FLOOR:g} nothing is even proposed"
         return Decision(None, (), f"No strategy is likely enough to help: the best, '{title}', is worth {least}.")
-    ask = tuple(reasons_to_ask(best, case, policy))
-    value = score(best)
-    text = (
-        f"'{best.candidate.blueprint.title}' is worth {value:.2f} (confidence {best.confidence:.0%}, risk {best.risk})"
-    )
+    by_policy, by_doubt = asked_by_policy(best, policy), asked_by_doubt(best, case, policy)
+    weighing = weigh(best)
+    text = f"'{best.candidate.blueprint.title}' is worth {weighing.worth:.2f}: {weighing.words}"
     if len(feasible) > 1:
         text += f"; next is '{feasible[1].candidate.blueprint.title}' with {score(feasible[1]):.2f}"
-    return Decision(best, ask, f"{text}.")
+    return Decision(best, (*by_policy, *by_doubt), f"{text}.", by_policy=bool(by_policy))
 
 
-def reasons_to_ask(agent: Agent, case: Case, policy: PolicySpec) -> list[str]:
-    """Why a person must agree; empty: nobody needs to."""
+def asked_by_policy(agent: Agent, policy: PolicySpec) -> list[str]:
+    """Why the policy wants a person to agree, however sure we are; empty: it does not."""
     reasons = approval_needed(policy, agent.risk)
-    reasons += [r.message for r in agent.refusals if r.kind is guardrails.Kind.ASK and r.limit != "autonomy"]
+    return reasons + [r.message for r in agent.refusals if r.kind is guardrails.Kind.ASK and r.limit != "autonomy"]
+
+
+def asked_by_doubt(agent: Agent, case: Case, policy: PolicySpec) -> list[str]:
+    """Why we are not sure enough to do it unasked; empty: we are."""
+    reasons = []
     if score(agent) < policy.decision_threshold:
         least = policy.decision_threshold
         reasons.append(f"The best strategy is worth {score(agent):.2f}; below {least:g} nothing is done unasked.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from healing.actions import known_states, revisions
 from healing.actions.base import CannotPlan
 from healing.actions.labels import QUARANTINE
-from healing.actions.reading import Workload, controller_of, is_ready, waiting_reasons
+from healing.actions.reading import Workload, controller_of, failing_reasons, is_ready, waiting_reasons
 from healing.actions.restart import stamp
 from healing.metacognition.case import Case
 from healing.metacognition.strategies.blueprint import Blueprint, Step
@@ -35,7 +35,7 @@ def out_of_the_way(case: Case, workload: Workload) -> list[Step]:
     if ActionName.DELETE_STUCK_POD not in case.policy.allowed_actions:
         return []
     pods = workload.pods(case.cluster, timeout_seconds=case.seconds)
-    failing = [pod for pod in pods if not is_ready(pod) and waiting_reasons([pod])]
+    failing = [pod for pod in pods if failing_reasons(pod)]
     return [Step(ActionName.DELETE_STUCK_POD, ObjectRef.of(pod, "Pod"), {}) for pod in failing[:3]]
 
 
