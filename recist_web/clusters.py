@@ -6,7 +6,9 @@ The file is YAML, a list (or a mapping with the key `clusters`) of::
       kubeconfig: shop-eu.kubeconfig # relative to the file; without: the pod's ServiceAccount, else kubectl's default
       context: admin@shop-eu         # default: the kubeconfig's current one
       prometheus: http://...         # without, or `off`: no metrics are watched
+      prometheusAccess: {tokenFile: prometheus.token}  # how it lets us in: recist_web/source_settings.py
       loki: http://...               # without, or `off`: logs come through the Kubernetes API alone
+      lokiAccess: {headers: {X-Scope-OrgID: shop}}
       policyNamespaces: [platform]   # default: POLICY_NAMESPACES
 
 A kubeconfig that is not there (yet) is no error: it shows when the cluster is called.
@@ -15,7 +17,7 @@ A kubeconfig that is not there (yet) is no error: it shows when the cluster is c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -23,12 +25,15 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from healing.cluster.source_access import SourceAccess
+from recist_web import source_settings
 from recist_web.environment import CLUSTER_NAME_PATTERN, Environment, HttpUrlOrOff, Problem, comma_separated, namespace
+from recist_web.source_settings import AccessEntry
 
 VARIABLE = "CLUSTERS_FILE"
 _HINT = f"Correct the file or unset {VARIABLE}; see docs/configuration.md."
 #: Variables that describe the single cluster, and say nothing where the file describes them all.
-SINGLE = ("KUBECONFIG", "KUBE_CONTEXT", "PROMETHEUS_URL", "LOKI_URL")
+SINGLE = ("KUBECONFIG", "KUBE_CONTEXT", "PROMETHEUS_URL", "LOKI_URL", *source_settings.VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class ClusterTarget:
     prometheus_url: str | None = None
     loki_url: str | None = None
     policy_namespaces: tuple[str, ...] = ()
+    prometheus_access: SourceAccess = field(default_factory=SourceAccess)
+    loki_access: SourceAccess = field(default_factory=SourceAccess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class _Entry(BaseModel):
     policy_namespaces: Annotated[
         list[Annotated[str, AfterValidator(namespace)]] | None, BeforeValidator(comma_separated)
     ] = Field(None, alias="policyNamespaces")
+    prometheus_access: AccessEntry = Field(AccessEntry(), alias="prometheusAccess")
+    loki_access: AccessEntry = Field(AccessEntry(), alias="lokiAccess")
 
 
 def of(environment: Environment) -> Clusters:
@@ -79,10 +88,12 @@ def of(environment: Environment) -> Clusters:
         environment.PROMETHEUS_URL,
         environment.LOKI_URL,
         tuple(environment.POLICY_NAMESPACES),
+        source_settings.of_environment(environment, "PROMETHEUS"),
+        source_settings.of_environment(environment, "LOKI"),
     )
     alone = MappingProxyType({single.name: single})
     if environment.CLUSTERS_FILE is None:
-        return Clusters(alone, single.name)
+        return Clusters(alone, single.name, source_settings.problems_of(environment))
     try:
         found = read(environment.CLUSTERS_FILE, tuple(environment.POLICY_NAMESPACES))
     except ClustersFileError as error:
@@ -144,4 +155,11 @@ def _target(raw: Any, number: int, path: Path, policy_namespaces: tuple[str, ...
         raise ClustersFileError(f"{where}: {'.'.join(str(part) for part in detail['loc'])}: {reason}") from error
     namespaces = policy_namespaces if entry.policy_namespaces is None else tuple(entry.policy_namespaces)
     kubeconfig = path.parent / Path(entry.kubeconfig).expanduser() if entry.kubeconfig else None
-    return ClusterTarget(entry.name, kubeconfig, entry.context, entry.prometheus, entry.loki, namespaces)
+    try:
+        prometheus = entry.prometheus_access.access(path.parent)
+        loki = entry.loki_access.access(path.parent)
+    except ValueError as error:
+        raise ClustersFileError(f"{where}: {error}") from error
+    return ClusterTarget(
+        entry.name, kubeconfig, entry.context, entry.prometheus, entry.loki, namespaces, prometheus, loki
+    )

@@ -49,7 +49,7 @@ def _build(target: ClusterTarget) -> Ports:
     return Ports(
         cluster_name=target.name,
         cluster=KubernetesCluster(ClusterConfig(target.kubeconfig, target.context)),
-        metrics=Prometheus(target.prometheus_url) if target.prometheus_url else None,
-        logs=Loki(target.loki_url) if target.loki_url else None,
+        metrics=Prometheus(target.prometheus_url, target.prometheus_access) if target.prometheus_url else None,
+        logs=Loki(target.loki_url, target.loki_access) if target.loki_url else None,
         language_model=LiteLlm(),
     )

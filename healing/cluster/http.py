@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import httpx
 
@@ -44,7 +44,7 @@ class HttpSource:
         access = access or SourceAccess()
         self._client = httpx.Client(
             headers={**access.headers, "User-Agent": "recist", "Accept": "application/json"},
-            auth=access.auth(name),
+            auth=_auth(access, name),
             verify=access.verify(name),
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0),
             follow_redirects=False,
@@ -122,3 +122,20 @@ class HttpSource:
             known = Invalid if 400 <= status < 500 else Unavailable if status >= 500 else BadResponse
         message = f"{self._name} answered {status}: {text or response.reason_phrase}"
         return known(message, status=status, retry_after_seconds=retry_after)
+
+
+def _auth(access: SourceAccess, name: str) -> httpx.Auth | None:
+    """None: what the URL itself says (``https://user:password@host``)."""
+    if access.bearer_token_file is not None or access.bearer_token:
+        return _Bearer(access, name)
+    return httpx.BasicAuth(access.username, access.password) if access.username else None
+
+
+class _Bearer(httpx.Auth):
+    def __init__(self, access: SourceAccess, name: str) -> None:
+        self._access = access
+        self._name = name
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._access.token(self._name)}"
+        yield request

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-
-import httpx
 
 from healing.ports.errors import Unauthorized, Unavailable
 
@@ -26,17 +24,21 @@ class SourceAccess:
     password: str = field(default="", repr=False)
     bearer_token: str = field(default="", repr=False)
     bearer_token_file: Path | None = None
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False, hash=False)
     ca_file: Path | None = None
     client_certificate_file: Path | None = None
     client_key_file: Path | None = None
     insecure_skip_verify: bool = False
 
-    def auth(self, name: str) -> httpx.Auth | None:
-        """None: what the URL itself says (``https://user:password@host``)."""
-        if self.bearer_token_file is not None or self.bearer_token:
-            return _Bearer(self, name)
-        return httpx.BasicAuth(self.username, self.password) if self.username else None
+    def token(self, name: str) -> str:
+        """The bearer token of now; empty: there is none. Raises `Unauthorized` where its file cannot be read."""
+        path = self.bearer_token_file
+        if path is None:
+            return self.bearer_token
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise Unauthorized(f"{name}: the token file {path} cannot be read: {error}") from error
 
     def verify(self, name: str) -> ssl.SSLContext | bool:
         """Raises `Unavailable` where a file cannot be used, and says which."""
@@ -55,22 +57,3 @@ class SourceAccess:
             files = ", ".join(str(f) for f in (self.ca_file, self.client_certificate_file, self.client_key_file) if f)
             raise Unavailable(f"{name}: a certificate file cannot be used ({files}): {error}") from error
         return context
-
-
-class _Bearer(httpx.Auth):
-    def __init__(self, access: SourceAccess, name: str) -> None:
-        self._access = access
-        self._name = name
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token()}"
-        yield request
-
-    def _token(self) -> str:
-        path = self._access.bearer_token_file
-        if path is None:
-            return self._access.bearer_token
-        try:
-            return path.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise Unauthorized(f"{self._name}: the token file {path} cannot be read: {error}") from error

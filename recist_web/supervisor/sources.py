@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from healing.cluster.loki import Loki
 from healing.cluster.prometheus import Prometheus
+from healing.cluster.source_access import SourceAccess
 from healing.ports.errors import SourceError
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 3.0
 
 
-def unreachable(target: Target) -> Iterator[str]:
+def unreachable(
+    target: Target, prometheus_access: SourceAccess | None = None, loki_access: SourceAccess | None = None
+) -> Iterator[str]:
     """A line for each that does not answer now. Nothing waits for them: they are asked again and again."""
     if target.prometheus_url:
-        prometheus = Prometheus(target.prometheus_url)
+        prometheus = Prometheus(target.prometheus_url, prometheus_access)
         try:
             prometheus.query("vector(1)", timeout_seconds=TIMEOUT_SECONDS)
         except SourceError as error:
@@ -27,7 +30,7 @@ def unreachable(target: Target) -> Iterator[str]:
         finally:
             prometheus.close()
     if target.loki_url:
-        loki = Loki(target.loki_url)
+        loki = Loki(target.loki_url, loki_access)
         now = datetime.now(UTC)
         try:
             loki.query_range(

@@ -12,6 +12,7 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
 from recist_web.people import ensure_administrator
+from recist_web.source_settings import SOURCES, of_environment
 from recist_web.supervisor.banner import run_banner
 from recist_web.supervisor.cluster import PreparedCluster
 from recist_web.supervisor.database import keep_in, migrate
@@ -46,7 +47,8 @@ class Command(BaseCommand):
                 tree.supervisor.stop_on_signals()
                 self.say(f"ReCiSt is starting on {cluster.context} (Kubernetes {cluster.version}) ...")
                 self._prepare(cluster, environment.POD_NAMESPACE, apply_crds=options["apply_crds"])
-                for line in unreachable(target):
+                accesses = (of_environment(environment, source) for source in SOURCES)
+                for line in unreachable(target, *accesses):
                     self.say(line)
                 tree.start_valkey()
                 keep_in(var)
