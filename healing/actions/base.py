@@ -179,13 +179,16 @@ class Action(Generic[P]):
         """Put back the state found before, where nobody else has changed it since; says what was done (empty: it was
         back already).
 
-        Works on what is left of a half-executed plan too. Raises `UndoRefused` or `healing.ports.errors`."""
+        Without a ``result`` the plan may have been executed in part: what is not there was never sent, and is left out.
+        Raises `UndoRefused` or `healing.ports.errors`."""
         pairs = list(zip(plan.operations, plan.undo_operations, strict=True)) if plan.undo_operations else []
         put_back = 0
         for done, undo in reversed(pairs):
             if operations.is_undone(cluster, undo, timeout_seconds=timeout_seconds):
                 continue
             if not operations.is_done(cluster, done, timeout_seconds=timeout_seconds):
+                if not result:
+                    continue
                 raise UndoRefused(
                     f"{operations.object_of(done)} was changed by someone else since; it is left as it is now."
                 )

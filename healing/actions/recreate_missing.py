@@ -61,15 +61,16 @@ class RecreateMissing(Action[RecreateMissingParameters]):
             summary=f"Make {ref} anew, as it was seen at {row.last_seen_at:%Y-%m-%d %H:%M:%S} UTC.",
             changes=(Change(ref, "", None, manifest),),
             operations=(operations.create(ref.kind, manifests.for_creation(manifest, parameters.event)),),
-            pre_state={"undo": [operations.delete(ref)]},
+            # What pods have written on a new volume meanwhile must not be lost with it.
+            pre_state={} if is_claim else {"undo": [operations.delete(ref)]},
             risk=Risk.HIGH if is_claim else Risk.LOW,
             risk_reason=(
                 "The new volume is empty: what was on the old one has to come from a backup."
                 if is_claim
                 else "It was there before, and nothing of that name is there now."
             ),
-            reversible=True,
-            undo_summary=f"{ref} was taken away again.",
+            reversible=not is_claim,
+            undo_summary=(f"{ref} stays: pods may have written on it." if is_claim else f"{ref} was taken away again."),
             blast_radius=BlastRadius(managed_by=managed_by(row.state)),
             parameters=parameters.model_dump(by_alias=True),
         )

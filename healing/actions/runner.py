@@ -7,22 +7,38 @@ very same any more, it is stale and nothing is sent.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from django.utils import timezone
 
-from healing.actions import registry
+from healing.actions import operations, permissions, registry
 from healing.actions.base import Action, CannotPlan, Plan, UndoRefused
 from healing.deadline import Deadline
 from healing.models import ActionRun, ActionState, HealingEvent, Strategy
 from healing.ports.cluster import Cluster
-from healing.ports.errors import BadResponse, Conflict, RateLimited, SourceError, Unavailable
+from healing.ports.errors import (
+    BadResponse,
+    Conflict,
+    DisruptionBudgetExceeded,
+    RateLimited,
+    SourceError,
+    Unauthorized,
+    Unavailable,
+)
 
 #: A conflict means that somebody else wrote in between: look again, this often.
 _CONFLICTS = 4
 _CALL_SECONDS = 4.0
+#: A disruption budget often allows the next pod a moment later: it is asked again for so long, and so often.
+_BUDGET_SECONDS = 5.0
+_BUDGET_EVERY_SECONDS = 0.5
+
+
+_T = TypeVar("_T")
 
 
 class StalePlan(Exception):
@@ -87,19 +103,20 @@ class Runner:
             try:
                 if row.state == ActionState.APPLYING and self._is_applied(action, plan):
                     return self._applied(row, {"recognised": True})
-                fresh = self._made_anew(plan)
+                fresh = self._rest_of(row, plan) or self._made_anew(plan)
                 if guard is not None:
                     guard(fresh)
                 if row.state == ActionState.PLANNED:
-                    action.dry_run(self.cluster, fresh, timeout_seconds=self._seconds())
+                    self._as_budgets_allow(partial(self._try_out, action, fresh))
                     self.check_still_mine()
                     self._claim(row)
                 else:
                     self.check_still_mine()
-                return self._applied(row, action.execute(self.cluster, fresh, timeout_seconds=self._seconds()))
+                return self._applied(row, self._as_budgets_allow(partial(self._send, action, fresh)))
             except Conflict:
                 continue
-            except (Unavailable, RateLimited, BadResponse) as error:
+            except (Unavailable, RateLimited, BadResponse, Unauthorized) as error:
+                # Unauthorized says nothing about what was sent before: it may still arrive, and the token be renewed.
                 raise TryLater(f"{plan.summary} {error}") from error
             except StalePlan as error:
                 self._give_up(row, f"stale: {error}")
@@ -109,6 +126,26 @@ class Runner:
                 raise ActionFailed(str(error)) from error
         raise TryLater(f"{plan.target} is being changed by others all the time.")
 
+    def _try_out(self, action: Action[Any], plan: Plan) -> None:
+        """May we send it, and take it back; and would the API server accept it? Nothing is sent."""
+        permissions.check_undo(self.cluster, plan, timeout_seconds=self._seconds())
+        action.dry_run(self.cluster, plan, timeout_seconds=self._seconds())
+
+    def _send(self, action: Action[Any], plan: Plan) -> dict[str, Any]:
+        return action.execute(self.cluster, plan, timeout_seconds=self._seconds())
+
+    def _as_budgets_allow(self, send: Callable[[], _T]) -> _T:
+        """Send what a PodDisruptionBudget may forbid right now, again and again for a moment. The API server's answer
+        names the budget."""
+        patience = Deadline.after(min(_BUDGET_SECONDS, self.deadline.remaining_seconds() / 2))
+        while True:
+            try:
+                return send()
+            except DisruptionBudgetExceeded:
+                if patience.remaining_seconds() < _BUDGET_EVERY_SECONDS:
+                    raise
+                time.sleep(_BUDGET_EVERY_SECONDS)
+
     def undo(self, row: ActionRun) -> str:
         """Put back what was found, once. Says what was done. Raises `UndoFailed` or `TryLater`."""
         if row.state in (ActionState.PLANNED, ActionState.FAILED, ActionState.UNDONE):
@@ -117,20 +154,36 @@ class Runner:
         self.check_still_mine()
         ActionRun.objects.filter(pk=row.pk).update(state=ActionState.UNDOING)
         row.state = ActionState.UNDOING
+        try:
+            text = self._put_back(action, plan, row.result)
+        except (UndoRefused, SourceError) as error:
+            self._save(row, ActionState.UNDO_FAILED, error=str(error))
+            raise UndoFailed(str(error)) from error
+        row.undone_at = timezone.now()
+        self._save(row, ActionState.UNDONE)
+        return text
+
+    def _put_back(self, action: Action[Any], plan: Plan, result: dict[str, Any]) -> str:
+        """Raises `UndoRefused`, a `SourceError` that is final, or `TryLater`."""
         for _ in range(_CONFLICTS):
             try:
-                text = action.undo(self.cluster, plan, row.result, timeout_seconds=self._seconds())
+                return action.undo(self.cluster, plan, result, timeout_seconds=self._seconds())
             except Conflict:
                 continue
-            except (Unavailable, RateLimited, BadResponse) as error:
+            except (Unavailable, RateLimited, BadResponse, Unauthorized) as error:
                 raise TryLater(f"Undoing: {error}") from error
-            except (UndoRefused, SourceError) as error:
-                self._save(row, ActionState.UNDO_FAILED, error=str(error))
-                raise UndoFailed(str(error)) from error
-            row.undone_at = timezone.now()
-            self._save(row, ActionState.UNDONE)
-            return text
         raise TryLater(f"{plan.target} is being changed by others all the time.")
+
+    def _rest_of(self, row: ActionRun, plan: Plan) -> Plan | None:
+        """What is left of a half-executed plan that cannot be taken back: it has to follow, whatever a new plan would
+        say. None: nothing was sent yet, or it can be taken back."""
+        if row.state != ActionState.APPLYING or plan.reversible:
+            return None
+        left = tuple(operation for operation in plan.operations if not self._is_done(operation))
+        return replace(plan, operations=left) if len(left) < len(plan.operations) else None
+
+    def _is_done(self, operation: operations.Operation) -> bool:
+        return operations.is_done(self.cluster, operation, timeout_seconds=self._seconds())
 
     def _made_anew(self, plan: Plan) -> Plan:
         try:
@@ -154,15 +207,30 @@ class Runner:
         row.state = ActionState.APPLYING
 
     def _give_up(self, row: ActionRun, error: str) -> None:
-        """A part of several operations may have been sent: put it back before it counts as failed."""
+        """A part of several operations may have been sent: put it back before it counts as failed.
+
+        Raises `TryLater` where the cluster does not answer: the row stays, and the next run comes back here."""
         plan = stored_plan(row)
-        if row.state == ActionState.APPLYING and len(plan.operations) > 1 and plan.undo_operations:
+        if row.state == ActionState.APPLYING and len(plan.operations) > 1:
             try:
-                registry.get(row.action).undo(self.cluster, plan, {}, timeout_seconds=self._seconds())
+                done = self._done_of(plan)
+                said = self._put_back(registry.get(row.action), plan, {})
+            except (Unavailable, RateLimited, BadResponse, Unauthorized) as problem:
+                raise TryLater(f"{error}; then, looking what was done: {problem}") from problem
             except (UndoRefused, SourceError) as problem:
                 self._save(row, ActionState.UNDO_FAILED, error=f"{error}; then, putting a part of it back: {problem}")
                 return
+            if done:
+                error += f" Done before that: {', '.join(done)}. {said}"
         self._save(row, ActionState.FAILED, error=error)
+
+    def _done_of(self, plan: Plan) -> list[str]:
+        """Which of its operations the live state shows, in words."""
+        return [
+            f"{operation['verb']} {operations.object_of(operation)}"
+            for operation in plan.operations
+            if self._is_done(operation)
+        ]
 
     def _applied(self, row: ActionRun, result: dict[str, Any]) -> ActionRun:
         row.result = result

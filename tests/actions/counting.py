@@ -22,6 +22,8 @@ class Counting:
         #: dies once, before or after that many writes have gone through
         self.die_before: int | None = None
         self.die_after: int | None = None
+        #: fails with this error, once, when that many writes have gone through
+        self.fail_before: tuple[int, Exception] | None = None
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._cluster, name)
@@ -33,12 +35,19 @@ class Counting:
                 return method(*args, **kwargs)
             if self.die_before == self.written:
                 self.die_before = None
-                raise Killed
+                self.die()
+            if self.fail_before is not None and self.fail_before[0] == self.written:
+                error, self.fail_before = self.fail_before[1], None
+                raise error
             answer = method(*args, **kwargs)
             self.written += 1
             if self.die_after == self.written:
                 self.die_after = None
-                raise Killed
+                self.die()
             return answer
 
         return write
+
+    def die(self) -> None:
+        """As far as a test can die that goes on; `tests.actions.killed` does it for real."""
+        raise Killed

@@ -69,6 +69,10 @@ class Namespace:
     def __init__(self, live: Live, name: str) -> None:
         self.live, self.name, self.cluster = live, name, live.cluster
 
+    def delete(self) -> None:
+        """With everything in it; not waited for."""
+        self.cluster.delete("Namespace", "", self.name)
+
     def deployment(
         self,
         name: str = "web",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
 
 from healing.actions import known_states
+from healing.actions.cordon import CORDONED_BY
 from healing.actions.drain import in_words
 from healing.models import KnownState
 from healing.ports import ObjectRef
@@ -253,3 +255,113 @@ def fix_scheduling(ns: Namespace, name: str) -> Stage:
         lambda: ns.patch_container(ref, image="registry.local/web:9.0"),
         {"fromRevision": 1},
     )
+
+
+def _node_marked(ns: Namespace, name: str) -> tuple[ObjectRef, Callable[[], bool], Callable[[Any], None]]:
+    """A node, whether it is cordoned, and how to cordon it as somebody (None: as nobody)."""
+    node = ObjectRef.of(ns.cluster.list("Node").items[0], "Node")
+
+    def is_cordoned() -> bool:
+        return bool(ns.cluster.get("Node", "", node.name)["spec"].get("unschedulable"))
+
+    def mark(by: Any) -> None:
+        body = {"spec": {"unschedulable": bool(by) or None}, "metadata": {"annotations": {CORDONED_BY: by}}}
+        ns.cluster.patch("Node", "", node.name, body)
+
+    mark(None)
+    return node, is_cordoned, mark
+
+
+def cordon(ns: Namespace, name: str) -> Stage:
+    node, is_cordoned, mark = _node_marked(ns, name)
+    return Stage(
+        "cordon",
+        node,
+        is_cordoned,
+        lambda: not is_cordoned(),
+        lambda: mark("somebody-else"),
+        {"event": f"he-{name}"},
+        clean_up=lambda: mark(None),
+    )
+
+
+def uncordon(ns: Namespace, name: str) -> Stage:
+    node, is_cordoned, mark = _node_marked(ns, name)
+    mark(f"he-{name}")
+    return Stage(
+        "uncordon",
+        node,
+        lambda: not is_cordoned(),
+        is_cordoned,
+        lambda: mark("he-another"),
+        {"event": f"he-{name}"},
+        clean_up=lambda: mark(None),
+    )
+
+
+def recreate_account(ns: Namespace, name: str) -> Stage:
+    body = {"apiVersion": "v1", "metadata": {"name": name}, "automountServiceAccountToken": False}
+    ref = ns.create("ServiceAccount", body)
+    number = seen(ns, ref)
+    ns.cluster.delete("ServiceAccount", ns.name, name)
+    return Stage(
+        "recreateMissing",
+        ObjectRef("ServiceAccount", ns.name, name),
+        lambda: _exists(ns, ref) and ns.get("ServiceAccount", name)["automountServiceAccountToken"] is False,
+        lambda: not _exists(ns, ref),
+        lambda: ns.create("ServiceAccount", body) and None,
+        {"state": number, "event": f"he-{name}"},
+        method="POST",
+    )
+
+
+def restore_scaler(ns: Namespace, name: str) -> Stage:
+    """Somebody edited an autoscaler: its bounds go back."""
+    deployment = ns.deployment(name)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment.name}
+    spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 6}
+    ref = ns.create(
+        "HorizontalPodAutoscaler", {"apiVersion": "autoscaling/v2", "metadata": {"name": name}, "spec": spec}
+    )
+    number = seen(ns, ref)
+    ns.cluster.patch(ref.kind, ns.name, name, {"spec": {"minReplicas": 1, "maxReplicas": 1}})
+
+    def bounds() -> tuple[int, int]:
+        found = ns.get("HorizontalPodAutoscaler", name)["spec"]
+        return found.get("minReplicas", 1), found["maxReplicas"]
+
+    return Stage(
+        "restoreObject",
+        ref,
+        lambda: bounds() == (2, 6),
+        lambda: bounds() == (1, 1),
+        lambda: ns.cluster.delete(ref.kind, ns.name, name),
+        {"state": number},
+    )
+
+
+def rollback_in_place(kind: str) -> Callable[[Namespace, str], Stage]:
+    """A StatefulSet or DaemonSet, whose former templates are ControllerRevisions."""
+
+    def make(ns: Namespace, name: str) -> Stage:
+        ref = ns.stateful_set(name, kind=kind)
+
+        def revisions() -> int:
+            return len([r for r in ns.list("ControllerRevision") if r["metadata"]["name"].startswith(f"{name}-")])
+
+        until(lambda: revisions() == 1, "revision 1")
+        ns.patch_container(ref, image="registry.local/web:2.0")
+        until(lambda: revisions() == 2, "revision 2")
+
+        def image() -> str:
+            return str(ns.get(kind, name)["spec"]["template"]["spec"]["containers"][0]["image"])
+
+        return Stage(
+            "rollback",
+            ref,
+            lambda: image() == "registry.local/web:1.0",
+            lambda: image() == "registry.local/web:2.0",
+            lambda: ns.cluster.delete(kind, ns.name, name),
+        )
+
+    return make

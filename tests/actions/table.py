@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from healing.actions import operations, registry
 from healing.ports import ObjectRef
 from tests.actions import stages_of_objects
 from tests.actions.live import Namespace, until
@@ -234,6 +235,30 @@ def resume_rollout(ns: Namespace, name: str) -> Stage:
     )
 
 
+def release(ns: Namespace, name: str) -> Stage:
+    """Of a pod that was detached: a new one has taken its place, so it goes, and its NetworkPolicy with it."""
+    pod, event = _first_pod(ns, name), f"he-{name}"
+    isolation = registry.make_plan(ns.cluster, "isolate", pod, {"event": event}, timeout_seconds=5)
+    for operation in isolation.operations:
+        operations.send(ns.cluster, operation, timeout_seconds=5)
+    until(lambda: "ownerReferences" not in ns.get("Pod", pod.name)["metadata"], "a detached pod")
+
+    def is_done() -> bool:
+        policies = {p["metadata"]["name"] for p in ns.list("NetworkPolicy")}
+        return _is_gone(ns, pod) and f"recist-quarantine-{event}" not in policies
+
+    return Stage(
+        "release",
+        pod,
+        is_done,
+        None,
+        lambda: _merge(ns, pod, {"metadata": {"labels": {"recist.io/quarantine": "he-another"}}}),
+        {"event": event, "labels": isolation.pre_state["labels"]},
+        writes=2,
+        method="DELETE",
+    )
+
+
 def _merge(ns: Namespace, ref: ObjectRef, body: dict[str, Any]) -> None:
     ns.cluster.patch(ref.kind, ref.namespace, ref.name, body)
 
@@ -262,4 +287,11 @@ STAGES: dict[str, Callable[[Namespace, str], Stage]] = {
     "isolate": isolate,
     "pause-rollout": pause_rollout,
     "resume-rollout": resume_rollout,
+    "release": release,
+    "cordon": stages_of_objects.cordon,
+    "uncordon": stages_of_objects.uncordon,
+    "recreate-missing-account": stages_of_objects.recreate_account,
+    "restore-object-scaler": stages_of_objects.restore_scaler,
+    "rollback-stateful-set": stages_of_objects.rollback_in_place("StatefulSet"),
+    "rollback-daemon-set": stages_of_objects.rollback_in_place("DaemonSet"),
 }
