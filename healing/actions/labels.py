@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: On an isolated pod; its value is the event. The NetworkPolicy of the isolation selects it.
+#: On an isolated pod; its value is the event.
 QUARANTINE = "recist.io/quarantine"
+#: Beside it, which pod it is: each has a NetworkPolicy of its own.
+QUARANTINED_POD = "recist.io/quarantined-pod"
 #: Annotation of an isolated pod: the workload it was taken from, as ``Deployment/web``.
 QUARANTINED_FROM = "recist.io/quarantined-from"
+#: Annotation of an isolated pod: the labels that were taken from it, as JSON.
+QUARANTINED_LABELS = "recist.io/quarantined-labels"
+#: Annotation of an isolated pod and of its NetworkPolicy: when the isolation ends, in ISO 8601.
+QUARANTINED_UNTIL = "recist.io/quarantined-until"
 
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
@@ -40,6 +46,11 @@ def as_query(selector: Mapping[str, Any]) -> str:
         else:
             parts.append(key if operator == "Exists" else f"!{key}")
     return ",".join(parts)
+
+
+def keys_of(selector: Mapping[str, Any]) -> set[str]:
+    """The labels that a LabelSelector looks at."""
+    return {*(selector.get("matchLabels") or {}), *(e["key"] for e in selector.get("matchExpressions") or ())}
 
 
 def service_selects(service: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

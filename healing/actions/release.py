@@ -8,7 +8,7 @@ from pydantic import Field
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.isolate import labelled_again, policy_name
+from healing.actions.isolate import labelled_again, labels_taken, policy_name
 from healing.actions.labels import QUARANTINE
 from healing.actions.operations import Operation
 from healing.actions.reading import controller_of
@@ -18,7 +18,7 @@ from healing.ports.errors import NotFound
 
 
 class ReleaseParameters(Parameters):
-    """``labels``: those that the pod had before (from the isolation's pre-state)."""
+    """``labels``: those that the pod had before; empty: what the isolation has written on the pod."""
 
     event: str = Field(min_length=1, max_length=63)
     labels: dict[str, str | None] = Field(default_factory=dict)
@@ -41,7 +41,7 @@ class Release(Action[ReleaseParameters]):
     def plan(
         self, cluster: Cluster, target: ObjectRef, parameters: ReleaseParameters, *, timeout_seconds: float
     ) -> Plan:
-        policy = ObjectRef("NetworkPolicy", target.namespace, policy_name(parameters.event))
+        policy = ObjectRef("NetworkPolicy", target.namespace, policy_name(parameters.event, target.name))
         steps: list[Operation] = []
         changes: list[Change] = []
         undo_summary = "An isolation is not taken up again by itself."
@@ -55,7 +55,7 @@ class Release(Action[ReleaseParameters]):
             changes.append(Change(target, "", "detached", "removed"))
             summary = f"Remove {target}: a new pod has taken its place."
         else:
-            steps.append(operations.patch(target, labelled_again(parameters.labels)))
+            steps.append(operations.patch(target, labelled_again(parameters.labels or labels_taken(pod))))
             changes.append(Change(target, f"metadata.labels[{QUARANTINE}]", parameters.event, None))
             summary = f"{target} gets traffic again."
         return Plan(

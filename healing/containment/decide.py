@@ -8,15 +8,21 @@ from typing import Any
 
 from healing.actions import revisions
 from healing.actions.base import CannotPlan
+from healing.actions.ownership import allowed, budgets_of
 from healing.actions.reading import WORKLOAD_KINDS, Workload, condition, container_statuses, controller_of, is_ready
+from healing.containment import neighbours
+from healing.containment.network import Enforcement, Network, network_of
 from healing.faults import Severity, SignalSource
 from healing.models import HealingEvent
 from healing.policies.spec import ActionName, PolicySpec
+from healing.ports import Ports
 from healing.ports.cluster import Cluster, Object, ObjectRef
 from healing.ports.errors import NotFound
 
 #: Symptoms that callers of a pod feel although the pod is ready.
 TRAFFIC_SYMPTOMS = frozenset({"HighErrorRate", "HighLatency"})
+
+_NETWORK_SECONDS = 1.0
 
 #: Reasons for which a container of a new revision waits and will go on waiting.
 _STUCK = frozenset(
@@ -50,10 +56,13 @@ class Decision:
     measures: list[Measure] = field(default_factory=list)
     not_done: list[str] = field(default_factory=list)
     pods: list[Object] = field(default_factory=list)
+    #: where pods are isolated: whether NetworkPolicies have an effect here
+    network: Network | None = None
 
 
-def decide(event: HealingEvent, policy: PolicySpec, cluster: Cluster, *, timeout_seconds: float) -> Decision:
+def decide(event: HealingEvent, policy: PolicySpec, ports: Ports, *, timeout_seconds: float) -> Decision:
     """Raises `healing.ports.errors`."""
+    cluster = ports.cluster
     if event.source == SignalSource.FORECAST:
         return Decision(not_done=["It has not happened yet: there is nothing to contain."])
     target = ObjectRef(event.target_kind, event.target_namespace, event.target_name, event.target_uid)
@@ -68,7 +77,7 @@ def decide(event: HealingEvent, policy: PolicySpec, cluster: Cluster, *, timeout
     pods = workload.pods(cluster, timeout_seconds=timeout_seconds)
     decision = Decision(pods=_faulty(event, pods))
     _rollout(event, policy, cluster, workload, pods=pods, decision=decision, timeout_seconds=timeout_seconds)
-    _traffic(event, policy, pods, decision)
+    _traffic(event, policy, ports, workload, pods, decision, timeout_seconds)
     if not decision.measures and not decision.not_done:
         decision.not_done.append("No pod that gets traffic shows the fault, and no rollout is under way.")
     return decision
@@ -128,8 +137,16 @@ def _rollout(
         )
 
 
-def _traffic(event: HealingEvent, policy: PolicySpec, pods: list[Object], decision: Decision) -> None:
-    """Isolate the one pod that answers badly, where its siblings answer well."""
+def _traffic(
+    event: HealingEvent,
+    policy: PolicySpec,
+    ports: Ports,
+    workload: Workload,
+    pods: list[Object],
+    decision: Decision,
+    timeout_seconds: float,
+) -> None:
+    """Isolate the pods that answer badly, where their siblings answer well."""
     names = {
         s.get("subject", {}).get("name")
         for s in event.signals
@@ -145,17 +162,69 @@ def _traffic(event: HealingEvent, policy: PolicySpec, pods: list[Object], decisi
         if any(s.get("symptom") in TRAFFIC_SYMPTOMS for s in event.signals) and not names:
             decision.not_done.append("No pod is isolated: the workload as a whole shows it, not one pod.")
         return
+    others = [pod for pod in ready if pod not in bad]
+    reason = _why_none(policy, bad, others)
+    if reason:
+        decision.not_done.append(f"No pod is isolated: {reason}")
+        return
+    least_free = policy.containment.neighbor_capacity_threshold
+    room = ""
+    if least_free is not None:
+        answer = neighbours.ask(
+            ports.metrics, workload.ref.namespace, others, least_free, timeout_seconds=timeout_seconds
+        )
+        if not answer.has_room:
+            what = "its siblings could not take its load" if answer.has_room is False else "its siblings were asked"
+            decision.not_done.append(
+                f"No pod is isolated: {what}: {answer.text} (containment.neighborCapacityThreshold)."
+            )
+            return
+        room = f"; {answer.text}"
+    _isolate(event, policy, ports, workload, bad, decision, f"{len(others)} other ready pod(s) do not{room}")
+
+
+def _why_none(policy: PolicySpec, bad: list[Object], others: list[Object]) -> str:
+    """Why no pod may be isolated, whatever else holds; empty: one may."""
     if policy.containment.mode == "off":
-        decision.not_done.append("The policy does not isolate pods (containment.mode is off).")
-    elif len(ready) == len(bad):
-        decision.not_done.append("No pod is isolated: all that serve show it, so its cause lies elsewhere.")
-    elif len(bad) * 2 > len(ready):
-        decision.not_done.append("No pod is isolated: most of them show it, and the others could not carry the load.")
-    else:
-        ref = ObjectRef.of(bad[0], "Pod")
-        parameters = {"event": event.name, "mode": _mode(event, policy), "detach": True}
-        why = f"it answers badly, while {len(ready) - len(bad)} other ready pod(s) do not"
-        decision.measures.append(Measure(ActionName.ISOLATE, ref, parameters, why))
+        return "the policy does not isolate pods (containment.mode is off)."
+    if not others:
+        return "all that serve show it, so its cause lies elsewhere."
+    if len(bad) > len(others):
+        return "most of them show it, and the others could not carry the load."
+    return ""
+
+
+def _isolate(
+    event: HealingEvent,
+    policy: PolicySpec,
+    ports: Ports,
+    workload: Workload,
+    bad: list[Object],
+    decision: Decision,
+    siblings: str,
+) -> None:
+    """One measure a pod, as many as the disruption budgets allow, in the way this cluster's network makes effective."""
+    network = decision.network = network_of(ports.cluster, ports.cluster_name, timeout_seconds=_NETWORK_SECONDS)
+    # The budgets' own counter follows a moment later: of several pods none may be taken on the old number.
+    labels = workload.template["metadata"].get("labels") or {}
+    budget = allowed(budgets_of(ports.cluster, workload.ref.namespace, labels, timeout_seconds=_NETWORK_SECONDS))
+    most = len(bad) if budget is None else max(1, budget)  # of one, the guardrail says what forbids it
+    mode, is_detached = _mode(event, policy), workload.ref.kind == "Deployment"
+    why = f"it answers badly, while {siblings}"
+    for pod in bad[:most]:
+        name = pod["metadata"]["name"]
+        if network.enforcement is Enforcement.NO:
+            if not is_detached:
+                decision.not_done.append(
+                    f"Pod {name} is not isolated: its {workload.ref.kind} would not replace it. {network.why}"
+                )
+                continue
+            mode = "soft"
+        parameters = {"event": event.name, "mode": mode, "detach": True}
+        decision.measures.append(Measure(ActionName.ISOLATE, ObjectRef.of(pod, "Pod"), parameters, why))
+    for pod in bad[most:]:
+        name = pod["metadata"]["name"]
+        decision.not_done.append(f"Pod {name} is not isolated: a PodDisruptionBudget allows {budget} at a time.")
 
 
 def _mode(event: HealingEvent, policy: PolicySpec) -> str:

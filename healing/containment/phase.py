@@ -13,7 +13,8 @@ from healing.actions.isolate import policy_name
 from healing.actions.labels import QUARANTINE
 from healing.actions.runner import ActionFailed, Runner, StalePlan, stored_plan
 from healing.containment.decide import Measure, decide
-from healing.containment.evidence import collect
+from healing.containment.evidence import Evidence
+from healing.containment.network import Enforcement, Network
 from healing.lifecycle import Phase
 from healing.models import ActionState, ActorKind, Isolation
 from healing.phase import Note, PhaseContext, PhaseResult
@@ -28,20 +29,26 @@ def run(context: PhaseContext) -> PhaseResult:
 
     Containment is a help, not a condition: whatever goes wrong is said, and diagnosis begins.
     """
-    event, cluster = context.event, context.ports.cluster
+    event = context.event
     situation = guardrails.situation_of(event, timezone.now(), is_containment=True)
     if situation.policy.paused or situation.policy.autonomy != "heal":
         reason = "is paused" if situation.policy.paused else f"has autonomy {situation.policy.autonomy}"
         return _go_on([_note("not-contained", f"Nothing is contained: the policy {reason}.")])
     _finish_begun(context)
     try:
-        decision = decide(event, situation.policy, cluster, timeout_seconds=_CALL_SECONDS)
+        decision = decide(event, situation.policy, context.ports, timeout_seconds=_CALL_SECONDS)
     except SourceError as error:
         return _go_on([_note("not-contained", f"Nothing could be contained: {error}")])
-    if not event.timeline.filter(kind="evidence-saved").exists():
-        for note in collect(cluster, decision.pods, context.deadline):
+    known = event.timeline.filter(kind="evidence-saved").exists()
+    evidence = Evidence(context.ports.cluster, [] if known else decision.pods, context.deadline)
+    try:
+        for note in evidence.saved():
             context.report(note)
-    contained = sum([_carry_out(context, measure, situation) for measure in decision.measures])
+        contained = sum([_carry_out(context, measure, situation, decision.network) for measure in decision.measures])
+        for note in evidence.added():
+            context.report(note)
+    finally:
+        evidence.close()
     notes = [_note("not-contained", reason) for reason in decision.not_done]
     return _go_on(notes, result={"measures": len(decision.measures), "contained": contained})
 
@@ -65,7 +72,9 @@ def _go_on(notes: list[Note], result: dict[str, int] | None = None) -> PhaseResu
     return PhaseResult(Phase.DIAGNOSING, notes, {"contained_at": timezone.now()}, result=dict(result or {}))
 
 
-def _carry_out(context: PhaseContext, measure: Measure, situation: guardrails.Situation) -> bool:
+def _carry_out(
+    context: PhaseContext, measure: Measure, situation: guardrails.Situation, network: Network | None
+) -> bool:
     """Do it; says on the timeline what came of it. `TryLater` is the engine's to repeat."""
     event, cluster = context.event, context.ports.cluster
 
@@ -74,12 +83,14 @@ def _carry_out(context: PhaseContext, measure: Measure, situation: guardrails.Si
         if refusals:
             raise guardrails.Refused(refusals)
 
-    try:
-        plan = registry.make_plan(
-            cluster, measure.action, measure.target, measure.parameters, timeout_seconds=_CALL_SECONDS
-        )
-        if measure.action is ActionName.ISOLATE and not _write_isolation(context, plan, situation):
+    parameters = measure.parameters
+    if measure.action is ActionName.ISOLATE:
+        isolation = _write_isolation(context, measure, situation, network)
+        if isolation is None:
             return False
+        parameters = {**parameters, "until": isolation.expires_at.isoformat(timespec="seconds")}
+    try:
+        plan = registry.make_plan(cluster, measure.action, measure.target, parameters, timeout_seconds=_CALL_SECONDS)
         runner = Runner(cluster, context.deadline, context.check_still_mine)
         key = f"{event.pk}/contain/{measure.action}/{measure.target.uid or measure.target.name}"
         row = runner.apply(event, plan, key=key, guard=guard)
@@ -93,33 +104,43 @@ def _carry_out(context: PhaseContext, measure: Measure, situation: guardrails.Si
         context.report(_note("not-contained", f"{measure.action} {measure.target}: {error}"))
         return False
     data = {"action": str(measure.action), "target": measure.target.as_json(), "actionRun": row.pk, "diff": row.diff}
-    context.report(_note("contained", f"{plan.summary} Because {measure.why}.", data=data))
+    message = f"{plan.summary} Because {measure.why}."
+    if network is not None and measure.action is ActionName.ISOLATE:
+        data["network"] = {"enforcement": str(network.enforcement), "why": network.why}
+        if network.enforcement is not Enforcement.YES:
+            message += f" {network.why}"
+    context.report(_note("contained", message, data=data))
     return True
 
 
-def _write_isolation(context: PhaseContext, plan: Plan, situation: guardrails.Situation) -> bool:
-    """Written before the pod is touched: whatever happens to this worker, the isolation has an end."""
-    event, now = context.event, timezone.now()
-    if Isolation.objects.filter(event=event, pod_uid=plan.target.uid, released_at=None).exists():
-        return True
+def _write_isolation(
+    context: PhaseContext, measure: Measure, situation: guardrails.Situation, network: Network | None
+) -> Isolation | None:
+    """Written before the pod is touched: whatever happens to this worker, the isolation has an end. None: another event
+    has isolated it."""
+    event, now, pod = context.event, timezone.now(), measure.target
+    known = Isolation.objects.filter(event=event, pod_uid=pod.uid, released_at=None).first()
+    if known is not None:
+        return known
     try:
         with transaction.atomic():
-            Isolation.objects.create(
+            return Isolation.objects.create(
                 event=event,
                 cluster=event.cluster,
-                namespace=plan.target.namespace,
-                pod_name=plan.target.name,
-                pod_uid=plan.target.uid,
-                mode=plan.parameters["mode"],
-                policy_name=policy_name(event.name),
+                namespace=pod.namespace,
+                pod_name=pod.name,
+                pod_uid=pod.uid,
+                mode=measure.parameters["mode"],
+                policy_name=policy_name(event.name, pod.name),
                 label=f"{QUARANTINE}={event.name}",
+                enforcement=network.enforcement if network is not None else Enforcement.UNKNOWN,
+                network=network.why[:500] if network is not None else "",
                 created_at=now,
                 expires_at=now + timedelta(seconds=situation.policy.containment.release_after_seconds),
             )
     except IntegrityError:
-        context.report(_note("not-contained", f"{plan.target} is isolated already, by another event."))
-        return False
-    return True
+        context.report(_note("not-contained", f"{pod} is isolated already, by another event."))
+        return None
 
 
 def _forget_isolation(context: PhaseContext, measure: Measure) -> None:

@@ -15,6 +15,13 @@ class Isolation(models.Model):
         SOFT = "soft", "no traffic to it"
         HARD = "hard", "nothing but DNS"
 
+    class Enforcement(models.TextChoices):
+        """Whether the cluster's network gives effect to the NetworkPolicy."""
+
+        YES = "enforced", "NetworkPolicies are enforced"
+        NO = "notEnforced", "NetworkPolicies have no effect"
+        UNKNOWN = "unknown", "not known whether NetworkPolicies are enforced"
+
     event = models.ForeignKey(HealingEvent, on_delete=models.CASCADE, related_name="isolations")
     cluster = models.CharField(max_length=63)
     namespace = models.CharField(max_length=63)
@@ -23,6 +30,8 @@ class Isolation(models.Model):
     mode = models.CharField(max_length=4, choices=Mode.choices)
     policy_name = models.CharField(max_length=253)
     label = models.CharField(max_length=253)
+    enforcement = models.CharField(max_length=12, choices=Enforcement.choices, default=Enforcement.UNKNOWN)
+    network = models.CharField(max_length=500, blank=True, help_text="What was found out about the network, in words.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     released_at = models.DateTimeField(null=True, blank=True)
