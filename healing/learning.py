@@ -9,8 +9,9 @@ from typing import Any
 from django.utils import timezone
 
 from healing.findings import Diagnosis
+from healing.incident_text import after_diagnosis
 from healing.lifecycle import TERMINAL_PHASE_OF_OUTCOME, Outcome
-from healing.models import HealingEvent, Strategy, StrategyState
+from healing.models import Approval, ApprovalState, HealingEvent, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.ports.cluster import ObjectRef
 from healing.redaction import redact
@@ -25,7 +26,14 @@ _OUTCOMES: Mapping[str, TrialOutcome] = MappingProxyType(
         StrategyState.REFUSED: "refused",
     }
 )
-_LINES_OF_EVIDENCE = 6
+_CHANGED: Mapping[str, str] = MappingProxyType(
+    {
+        ApprovalState.OVERRIDDEN: "chose another way than",
+        ApprovalState.REJECTED: "rejected",
+        ApprovalState.EDITED: "edited",
+        ApprovalState.TAKEN: "took over by hand, instead of",
+    }
+)
 _SAID = {"healed": "what worked", "recovered": "that it went away by itself", "declined": "that nothing was to be done"}
 
 
@@ -54,7 +62,7 @@ def experience_of(event: HealingEvent, outcome: Outcome) -> Experience:
     return Experience(
         event_ref=event.name,
         symptom=event.symptom,
-        text=text_of(event, diagnosis),
+        text=after_diagnosis(event, diagnosis),
         outcome=outcome.value,
         outcome_reason=redact(event.outcome_reason),
         occurred_at=event.detected_at,
@@ -70,21 +78,21 @@ def experience_of(event: HealingEvent, outcome: Outcome) -> Experience:
             for strategy in event.strategies.order_by("attempt", "applied_at", "id")
             if strategy.state in _OUTCOMES
         ],
+        person_changed=_what_people_changed(event),
         duration_seconds=max(0.0, round(took, 3)),
+        ttl_days=event.policy_spec.knowledge_ttl_days,
+        max_local_events=event.policy_spec.max_local_events,
     )
 
 
-def text_of(event: HealingEvent, diagnosis: Diagnosis) -> str:
-    """What is embedded: symptom, cause and the lines that matter, redacted."""
-    best = diagnosis.best
-    lines = [event.symptom, f"{event.target_kind} {event.target_name}", event.message]
-    if best is not None:
-        lines += [best.cause, best.explanation]
-        proof = [
-            e for e in diagnosis.evidence if e.id in best.evidence and e.kind in ("log", "event", "status", "change")
-        ]
-        lines += [f"{e.title}: {e.text.splitlines()[0] if e.text else ''}" for e in proof[:_LINES_OF_EVIDENCE]]
-    return redact("\n".join(dict.fromkeys(line for line in lines if line)))
+def _what_people_changed(event: HealingEvent) -> str:
+    """Where people decided otherwise than was proposed, in sentences."""
+    rows = Approval.objects.filter(event=event, state__in=tuple(_CHANGED))
+    said = []
+    for row in rows.select_related("strategy").order_by("decided_at", "pk"):
+        did, why = _CHANGED[row.state], f": {row.comment}" if row.comment else "."
+        said.append(f"{row.decided_by_name or 'Somebody'} {did} '{row.strategy.title}'{why}")
+    return redact("\n".join(said))
 
 
 def _tried(strategy: Strategy) -> TriedStrategy:

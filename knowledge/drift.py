@@ -61,7 +61,12 @@ def _fixes_that_stopped(now: datetime) -> list[Notice]:
             f"{strategy} no longer works against {cause}: {works} of the last {len(recent)}, {was} of {len(before)}"
             " before. Look at what has changed, or correct the cause of the newest events."
         )
-        data = {"cause": cause, "strategy": strategy, "recent": [works, len(recent)], "before": [was, len(before)]}
+        data: dict[str, object] = {
+            "cause": cause,
+            "strategy": strategy,
+            "recent": [works, len(recent)],
+            "before": [was, len(before)],
+        }
         made += _notice(f"fix-stopped:{cause}:{strategy}:{recent[0].at:%Y-%m}", "fix-stopped", text, data, now)
     return made
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from django.conf import settings
@@ -91,7 +91,9 @@ def nearest(vector: Matrix, cluster: str, namespace: str, *, embedder: Embedder,
 
     name = key(cluster, namespace, embedder)
     try:
-        rows = client().lrange(name, 0, most - 1) or _read_back(name, cluster, namespace, embedder, most)
+        rows = cast("list[bytes]", client().lrange(name, 0, most - 1)) or _read_back(
+            name, cluster, namespace, embedder, most
+        )
     except RedisError as error:
         log.warning("the local range does not answer; asking the database", error=str(error))
         rows = _from_database(cluster, namespace, embedder, most)

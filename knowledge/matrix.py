@@ -125,10 +125,7 @@ class _Collection:
             )
         else:
             scores = self._vectors[rows] @ vector if len(rows) < self.count // 4 else self._all(vector)[rows]
-        if len(scores) > limit:
-            best = np.argpartition(scores, -limit)[-limit:]
-        else:
-            best = np.arange(len(scores))
+        best = np.argpartition(scores, -limit)[-limit:] if len(scores) > limit else np.arange(len(scores))
         best = best[np.argsort(-scores[best], kind="stable")]
         keys = self._keys[best] if rows is None else self._keys[rows[best]]
         return [(int(key), float(score)) for key, score in zip(keys, scores[best], strict=True)]

@@ -187,7 +187,7 @@ def strategies_tried(
     found: dict[str, list[Tried]] = {}
     rows = Trial.objects.filter(cause=cause).exclude(entry__expires_at__lte=timezone.now())
     for row in rows.order_by("-at")[:_MOST_TRIALS]:
-        is_here = not row.is_imported and row.namespace == namespace and row.cluster in (cluster or row.cluster,)
+        is_here = not row.is_imported and row.namespace == namespace and (not cluster or row.cluster == cluster)
         tried = Tried(
             succeeded=row.worked,
             at=row.at,

@@ -87,7 +87,7 @@ def _look(
             memories=memories,
             on_hypotheses=lambda ranked: _tell(context, ranked),
         )
-    return snapshot, diagnosis
+    return snapshot, recall.weigh(diagnosis, memories)
 
 
 @contextmanager

@@ -97,7 +97,9 @@ def _votes(one: Evidence) -> list[tuple[str, float, str]]:
             other = said["corrected_cause"]
             found.append((other, _SAID * trust, f"{who} said that {event} really was {other}"))
     if data.get("outcome") == "healed" and is_same and not found and data.get("cause"):
-        found.append((data["cause"], _HEALED * trust, f"the same fault was healed as {data['cause']} in {data['event']}"))
+        found.append(
+            (data["cause"], _HEALED * trust, f"the same fault was healed as {data['cause']} in {data['event']}")
+        )
     return [vote for vote in found if vote[0]]
 
 
