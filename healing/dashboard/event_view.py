@@ -10,9 +10,10 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from healing.approvals.permissions import why_not_decide
+from healing.access import Capability, grants_of
 from healing.clocks import WoundClock, healing_seconds, wound_clocks
 from healing.dashboard import charts, graph, story, words
+from healing.dashboard.decision_view import DecisionView, decision_view
 from healing.dashboard.evidence import EvidenceView, evidence_views
 from healing.dashboard.model_view import ModelCallView, call_view
 from healing.dashboard.plans import ObjectDiff, StrategyView, diffs_of
@@ -81,7 +82,7 @@ class EventView:
     actions: list[ActionRun]
     isolations: list[Isolation]
     llm_calls: list[LlmCall]
-    why_not_decide: str
+    decision: DecisionView
 
     @cached_property
     def clocks(self) -> list[WoundClock]:
@@ -210,21 +211,24 @@ def _changes(run: ActionRun) -> list[dict[str, Any]]:
 
 
 def load_event(name: str, user: User) -> EventView | None:
-    """The event with all that belongs to it, or None where there is no such event."""
+    """The event with all that belongs to it, or None where there is no such event for this person."""
     event = HealingEvent.objects.select_related("policy").filter(name=name).first()
     if event is None:
         return None
+    if not grants_of(user).may(Capability.VIEW, cluster=event.cluster, namespace=event.target_namespace):
+        return None
+    now, approvals = timezone.now(), list(event.approvals.select_related("strategy", "chosen"))
     strategies: list[Strategy] = list(event.strategies.all())
     return EventView(
         event=event,
-        now=timezone.now(),
+        now=now,
         # Entries newer than the event row belong to the next update, which reads both again.
         timeline=list(event.timeline.filter(seq__lte=event.seq)),
         runs=list(event.phase_runs.all()),
         strategies=[StrategyView(s) for s in strategies],
-        approvals=list(event.approvals.select_related("strategy")),
+        approvals=approvals,
         actions=list(event.actions.all()),
         isolations=list(event.isolations.all()),
         llm_calls=list(event.llm_calls.all()),
-        why_not_decide=why_not_decide(user),
+        decision=decision_view(event, approvals, user, now),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from healing.dashboard import words
+from healing.dashboard.parameters import ParameterField, fields_of
 from healing.models import Strategy, StrategyState
 
 
@@ -41,6 +42,8 @@ class StepView:
     undo: str
     blast_radius: list[str]
     diffs: list[ObjectDiff]
+    #: its parameters as inputs
+    fields: list[ParameterField]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,18 @@ class StrategyView:
 
     def __init__(self, row: Strategy) -> None:
         self.row = row
-        self.steps = [_step(raw) for raw in row.steps]
+        self.steps = [_step(number, raw) for number, raw in enumerate(row.steps)]
         self.arguments = [_argument(raw) for raw in row.arguments]
 
     def can_be_chosen(self, attempt: int) -> bool:
         """Whether an override may pick it: the same conditions as in `healing.approvals.service.override`."""
         row = self.row
-        return row.attempt == attempt and bool(row.steps) and row.state == StrategyState.PROPOSED
+        return row.attempt == attempt and bool(row.steps and row.digest) and row.state == StrategyState.PROPOSED
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether there is anything to edit."""
+        return any(step.fields for step in self.steps)
 
 
 def diffs_of(changes: Iterable[Mapping[str, Any]]) -> list[ObjectDiff]:
@@ -82,7 +90,7 @@ def diffs_of(changes: Iterable[Mapping[str, Any]]) -> list[ObjectDiff]:
     return [ObjectDiff(name, lines) for name, lines in grouped.items()]
 
 
-def _step(raw: Mapping[str, Any]) -> StepView:
+def _step(number: int, raw: Mapping[str, Any]) -> StepView:
     plan = raw.get("plan") or {}
     target = plan.get("target") or raw.get("target") or {}
     return StepView(
@@ -95,6 +103,7 @@ def _step(raw: Mapping[str, Any]) -> StepView:
         undo=str(plan.get("undo_summary", "")),
         blast_radius=words.blast_radius_words(plan.get("blast_radius") or {}),
         diffs=diffs_of(plan.get("changes") or ()),
+        fields=fields_of(number, raw),
     )
 
 

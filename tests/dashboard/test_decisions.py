@@ -58,7 +58,7 @@ def test_a_viewer_may_watch_and_not_decide(vera: User, approval: Approval) -> No
     client = signed_in(vera)
     page = client.get(f"/events/{approval.event.name}/").content.decode()
     assert 'id="approve"' not in page
-    assert "You can watch, but not decide" in page
+    assert "You may not decide: your role" in page
     alternative = approval.event.strategies.get(key="restart")
     forms = {
         "approve": {"digest": approval.digest},

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from healing.access import Capability
 from healing.dashboard import parts, regions
 from healing.dashboard.event_view import load_event
-from healing.dashboard.views.now import PageRequest
+from healing.dashboard.requests import PageRequest, needs
 
 
 @never_cache
-@login_required
+@needs(Capability.VIEW)
 @require_safe
 def event(request: PageRequest, name: str) -> HttpResponse:
     """Story, phases, decision, diagnosis, evidence, strategies, actions and timeline."""
