@@ -70,6 +70,8 @@ class Grants:
 
     grants: Sequence[Grant]
     signed_in: bool = True
+    #: of a request by an API token: what its scopes leave of the owner's rights; None: all of them
+    only: frozenset[Capability] | None = None
 
     def role(self, *, cluster: str = "", namespace: str = "") -> Role | None:
         """The highest role at the place."""
@@ -78,15 +80,21 @@ class Grants:
 
     def may(self, capability: Capability, *, cluster: str = "", namespace: str = "") -> bool:
         """Whether the role at the place has the capability."""
+        if self.only is not None and capability not in self.only:
+            return False
         role = self.role(cluster=cluster, namespace=namespace)
         return role is not None and role.rank >= capability.role.rank
 
     def may_somewhere(self, capability: Capability) -> bool:
         """Whether there is any place where the person may."""
+        if self.only is not None and capability not in self.only:
+            return False
         return any(grant.role.rank >= capability.role.rank for grant in self.grants)
 
     def places(self, capability: Capability, *, cluster: str = "cluster", namespace: str = "target_namespace") -> Q:
         """Filters rows to places where the person may; the arguments name the fields. Events' fields by default."""
+        if self.only is not None and capability not in self.only:
+            return Q(pk__in=())
         wanted = [grant for grant in self.grants if grant.role.rank >= capability.role.rank]
         if any(not grant.cluster and not grant.namespace for grant in wanted):
             return Q()
@@ -97,6 +105,8 @@ class Grants:
         return q
 
 
+#: Attribute of a user whose request came by an API token: the capabilities its scopes allow.
+TOKEN_LIMIT = "token_capabilities"
 NOBODY = Grants((), signed_in=False)
 
 
@@ -105,8 +115,9 @@ def grants_of(user: AbstractBaseUser | AnonymousUser) -> Grants:
     if not isinstance(user, User) or not user.is_active:
         return NOBODY
     grants = []
+    only: frozenset[Capability] | None = getattr(user, TOKEN_LIMIT, None)
     if user.is_superuser:
-        return Grants((Grant(Role.ADMIN),))
+        return Grants((Grant(Role.ADMIN),), only=only)
     if user.is_staff:
         grants.append(Grant(Role.APPROVER))
     if settings.DEFAULT_ROLE:
@@ -115,7 +126,7 @@ def grants_of(user: AbstractBaseUser | AnonymousUser) -> Grants:
     grants += [Grant(Role(name)) for name in names]
     bindings = RoleBinding.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
     grants += [Grant(Role(b.role), b.cluster, b.namespace) for b in bindings.order_by()]
-    return Grants(tuple(grants))
+    return Grants(tuple(grants), only=only)
 
 
 def role_of(user: AbstractBaseUser | AnonymousUser, *, cluster: str = "", namespace: str = "") -> Role | None:
@@ -146,6 +157,8 @@ def refusal(grants: Grants, capability: Capability, *, cluster: str = "", namesp
     """The sentence for who may not: what is missing, where, and whom to ask."""
     if not grants.signed_in:
         return "Sign in first."
+    if grants.only is not None and capability not in grants.only:
+        return f"You may not {capability.words} with this token: its scopes do not allow it. Make one that has them."
     role = grants.role(cluster=cluster, namespace=namespace)
     place = _place(cluster, namespace)
     have = f"your role{place} is '{role}'" if role else f"you have no role{place}"

@@ -7,8 +7,8 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from healing.api import approvals, brakes, errors, events, health, policies
-from healing.api.auth import Basic, Session
+from healing.api import approvals, brakes, errors, events, health, policies, tokens
+from healing.api.auth import Basic, Bearer, Session
 from healing.api.limits import PerPerson
 
 
@@ -31,7 +31,7 @@ api = Api(
     description=__doc__ or "",
     # The interactive page would load its scripts from elsewhere, which our content security policy forbids.
     docs_url=None,
-    auth=[Basic(), Session()],
+    auth=[Bearer(), Basic(), Session()],
     throttle=[PerPerson()],
     urls_namespace="api",
 )
@@ -41,3 +41,4 @@ api.add_router("/approvals", approvals.router)
 api.add_router("/policies", policies.router)
 api.add_router("/brakes", brakes.router)
 api.add_router("/health", health.router)
+api.add_router("/tokens", tokens.router)

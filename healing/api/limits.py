@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 
 REQUESTS_A_MINUTE = 1200
+#: Alertmanager sends a group at most once in its group_interval, many groups at once in a storm.
+WEBHOOKS_A_MINUTE = 300
 _MINUTE = 60
 
 
@@ -29,11 +31,25 @@ def count(key: str, window_seconds: int, *, add: int = 1) -> int:
 
 
 class PerPerson(BaseThrottle):
-    """Requests of one person, whatever the operation."""
+    """Requests of one person or token, whatever the operation."""
 
     def allow_request(self, request: HttpRequest) -> bool:
-        user = getattr(request, "auth", None)
-        return user is None or count(f"person.{user.pk}", _MINUTE) <= REQUESTS_A_MINUTE
+        user, token = getattr(request, "auth", None), getattr(request, "token", None)
+        if user is None:
+            return True
+        caller = f"token.{token.pk}" if token is not None else f"person.{user.pk}"
+        return count(caller, _MINUTE) <= self.a_minute()
+
+    def a_minute(self) -> int:
+        """How many requests."""
+        return REQUESTS_A_MINUTE
 
     def wait(self) -> float:
         return _MINUTE - time.time() % _MINUTE
+
+
+class PerWebhook(PerPerson):
+    """Deliveries of one token."""
+
+    def a_minute(self) -> int:
+        return WEBHOOKS_A_MINUTE
