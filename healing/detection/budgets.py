@@ -7,9 +7,10 @@ from datetime import datetime
 from healing.actions.labels import matches
 from healing.detection.cache import ObjectCache
 from healing.detection.containers import condition
-from healing.detection.owners import Target, controller_of, labels_of
+from healing.detection.owners import Target, controller_of
 from healing.detection.sighting import Sighting
 from healing.faults import Severity
+from healing.policies.select import labels_of
 from healing.ports.cluster import Object, ObjectRef
 
 #: A drain tries again every five seconds; what it waits for may only be another pod that comes up.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from healing.detection.cache import ObjectCache
+from healing.policies.select import labels_of
 from healing.ports.cluster import Object, ObjectRef
 
 #: Kinds that own others and are in the cache.
@@ -70,10 +71,3 @@ def target(obj: Object) -> Target:
     """The object as a target itself."""
     generation = (obj.get("metadata") or {}).get("generation")
     return Target(ObjectRef.of(obj), generation if isinstance(generation, int) else 0, labels_of(obj), obj)
-
-
-def labels_of(obj: Object) -> dict[str, str]:
-    """Labels a policy may select by: the workload's own, and those of its pods where it does not say otherwise."""
-    spec = obj.get("spec") or {}
-    template = (spec.get("template") or {}).get("metadata") or {}
-    return {**(template.get("labels") or {}), **((obj.get("metadata") or {}).get("labels") or {})}

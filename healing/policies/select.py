@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from healing.policies.spec import PolicySpec
 
@@ -42,3 +42,10 @@ def _most_specific(policies: Iterable[tuple[T, PolicySpec]]) -> T | None:
         if best is None or specificity(spec) > specificity(best[1]):
             best = policy, spec
     return best[0] if best else None
+
+
+def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    """Labels a policy may select by: the workload's own, and those of its pods where it does not say otherwise."""
+    spec = obj.get("spec") or {}
+    template = (spec.get("template") or {}).get("metadata") or {}
+    return {**(template.get("labels") or {}), **((obj.get("metadata") or {}).get("labels") or {})}
