@@ -1,9 +1,9 @@
 """The sockets that keep pages fresh.
 
-A message on the channel is a doorbell; the database is the data. A consumer joins the group first, then reads, then
-sends what the client does not have; so what happens in between is seen twice at worst, and sending only differences
-makes twice harmless. Bursts are gathered into at most `RENDERS_A_SECOND`; doorbells may be lost (the channel layer
-keeps no queue), so every `RESYNC_SECONDS` the consumer looks without being rung.
+A message on the channel is a doorbell; the database is the data. The process joins the group before any page is read
+for, then reads, then sends what a client does not have; so what happens in between is seen twice at worst, and sending
+only differences makes twice harmless. Lists are read for all alike pages together (`healing.dashboard.live`); an
+event's page is read for its reader, at most `RENDERS_A_SECOND`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from importlib import import_module
 from typing import Any
 
 import structlog
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import QueryDict
-from django.utils.crypto import constant_time_compare
 
+from healing.access import Capability, Grants
 from healing.dashboard import feed, regions
-from healing.dispatch import DASHBOARD_GROUP
+from healing.dashboard.live import board, hub as hubs
 from healing.event_filters import BadFilter, EventFilter
 from healing.models import HealingEvent
 
@@ -39,154 +36,199 @@ MAX_HELLO_BYTES = 300_000
 SIGNED_OUT = 4401
 NOT_FOUND = 4404
 BAD_REQUEST = 4400
-# One of the codes after which htmx reconnects: something broke here.
+# One of the codes after which the client reconnects: something broke here.
 BROKEN = 1011
 
 
-class LiveConsumer(AsyncWebsocketConsumer):
-    """One open page. Subclasses say what a hello means and render what is newer."""
+class PageConsumer(AsyncWebsocketConsumer):
+    """One open page. It has no channel of its own: the hub hears the doorbell for all of them."""
+
+    channel_layer_alias = "none: the hub listens"
 
     async def connect(self) -> None:
         """Accept, and close with a reason the page can show where it may not stay."""
-        self._wake = asyncio.Event()
         self._greeted = False
-        self._pump: asyncio.Task[None] | None = None
+        self._late: asyncio.Task[None] | None = None
+        self.hub = hubs.hub()
+        self.hub.enter(self)
+        session = self.scope.get("session")
+        self.session_key: str = (session.session_key if session is not None else None) or ""
         await self.accept()
-        if await self.current_user() is None:
+        person = await self.hub.in_thread(self._person)
+        if person is None:
             await self.close(SIGNED_OUT)
-            return
-        self.groups = [DASHBOARD_GROUP]  # left again by the base class
-        await self.channel_layer.group_add(DASHBOARD_GROUP, self.channel_name)
-        if (code := await self.open()) is not None:
+        elif (code := await self.open(person[1])) is not None:
             await self.close(code)
-            return
-        self._pump = asyncio.create_task(self._run())
+        else:
+            self._late = asyncio.create_task(self._wait_for_hello())
 
     async def disconnect(self, code: int) -> None:
-        """Stop rendering."""
-        if self._pump is not None:
-            self._pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._pump
+        """Stop."""
+        if self._late is not None:
+            self._late.cancel()
+        await self.end()
+        await self.hub.depart(self)
+
+    async def end(self) -> None:
+        """Let go of what `hello` has begun."""
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """The one message a client sends: what its page shows."""
         hello = _parse(text_data)
-        if hello is None or self._greeted or self._pump is None:
+        if hello is None or self._greeted or self._late is None:
             await self.close(BAD_REQUEST)
             return
-        self.hello(hello)
         self._greeted = True
-        self._wake.set()
+        self._late.cancel()
+        await self.hello(hello)
 
-    async def event_changed(self, message: dict[str, Any]) -> None:
-        """A doorbell."""
-        if self.concerns(str(message.get("event", ""))):
+    async def _wait_for_hello(self) -> None:
+        await asyncio.sleep(HELLO_SECONDS)
+        await self.close(BAD_REQUEST)
+
+    def _person(self) -> tuple[int, Grants] | None:
+        return self.hub.standing.of({self.session_key}).get(self.session_key) if self.session_key else None
+
+    async def open(self, grants: Grants) -> int | None:
+        """Read the address; a close code where there is nothing to show."""
+        raise NotImplementedError
+
+    async def hello(self, message: dict[str, Any]) -> None:
+        """Take over what the client shows."""
+        raise NotImplementedError
+
+
+class SharedConsumer(PageConsumer):
+    """A page that shows what others show too: a `board` serves it.
+
+    Hello: ``{"rows": {name: "section version"}, "frame": {id: etag}}``."""
+
+    async def open(self, grants: Grants) -> int | None:
+        try:
+            self.key = self.board_key(grants, QueryDict(self.scope["query_string"].decode("latin-1")))
+        except BadFilter:
+            return BAD_REQUEST
+        self.shown = board.Shown()
+        self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
+        self._sending = False
+        self._sender = asyncio.create_task(self._send_all())
+        return None
+
+    def board_key(self, grants: Grants, query: QueryDict) -> board.Key:
+        """What this page shows. Raises `BadFilter`."""
+        return board.Key(grants)
+
+    async def hello(self, message: dict[str, Any]) -> None:
+        self.shown = board.Shown(_texts(message.get("rows")), _texts(message.get("frame")))
+        await self.hub.join(self.key, self)
+
+    async def end(self) -> None:
+        await self.hub.leave(self)
+        if (sender := getattr(self, "_sender", None)) is not None:
+            sender.cancel()
+
+    def is_ready(self) -> bool:
+        return self._outbox.empty() and not self._sending
+
+    def give(self, html: str) -> None:
+        self._outbox.put_nowait(html)
+
+    def leave(self) -> None:
+        self._outbox.put_nowait(None)
+
+    def move(self, grants: Grants) -> None:
+        self.key = board.Key(grants, self.key.filters, self.key.cap)
+        self.hub.serve(self.key, self)
+
+    async def _send_all(self) -> None:
+        while True:
+            html = await self._outbox.get()
+            self._sending = True
+            if html is None:
+                await self.close(SIGNED_OUT)
+                return
+            with contextlib.suppress(OSError, RuntimeError):  # it hung up while we were sending
+                await self.send(text_data=html)
+            self._sending = False
+
+
+class FrameConsumer(SharedConsumer):
+    """A page of which only the frame is live: banners, counts, health."""
+
+
+class NowConsumer(SharedConsumer):
+    """The list of events."""
+
+    def board_key(self, grants: Grants, query: QueryDict) -> board.Key:
+        cap = feed.ALL_ROWS_SHOWN if query.get("show") == "all" else feed.ROWS_SHOWN
+        return board.Key(grants, EventFilter.parse(query.dict()), cap)
+
+
+class EventConsumer(PageConsumer):
+    """One event's page. Hello: ``{"seq": last timeline entry shown, "regions": {id: etag}, "frame": {id: etag}}``."""
+
+    async def open(self, grants: Grants) -> int | None:
+        self.name = self.scope["url_route"]["kwargs"]["name"]
+        self._wake = asyncio.Event()
+        self.seq = 0
+        self.etags: dict[str, str] = {}
+        self.frame_etags: dict[str, str] = {}
+        return None if await self.hub.in_thread(self._seen(grants).exists) else NOT_FOUND
+
+    def _seen(self, grants: Grants) -> QuerySet[HealingEvent]:
+        return HealingEvent.objects.filter(grants.places(Capability.VIEW), name=self.name)
+
+    async def hello(self, message: dict[str, Any]) -> None:
+        seq = message.get("seq")
+        self.seq = max(0, seq) if isinstance(seq, int) else 0
+        self.etags, self.frame_etags = _texts(message.get("regions")), _texts(message.get("frame"))
+        await self.hub.listen(self._rung)
+        self._pump = asyncio.create_task(self._run())
+
+    async def end(self) -> None:
+        self.hub.unlisten(self._rung)
+        if (pump := getattr(self, "_pump", None)) is not None:
+            pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pump
+
+    def _rung(self, event_name: str) -> None:
+        if event_name in ("", self.name):
             self._wake.set()
 
     async def _run(self) -> None:
         try:
-            await asyncio.wait_for(self._wait_for_hello(), HELLO_SECONDS)
             while True:
                 self._wake.clear()
-                user = await self.current_user()
-                if user is None:
+                html = await self.hub.in_thread(self._render)
+                if html is None:
                     await self.close(SIGNED_OUT)
                     return
-                html, more = await database_sync_to_async(self.render)(user)
                 if html:
                     await self.send(text_data=html)
                 await asyncio.sleep(1 / RENDERS_A_SECOND)
-                if not more:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), RESYNC_SECONDS)
-        except TimeoutError:
-            await self.close(BAD_REQUEST)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), RESYNC_SECONDS)
         except Exception:  # the page reconnects and starts from what it shows; nothing is lost
             log.exception("live page failed", consumer=type(self).__name__)
             await self.close(BROKEN)
 
-    async def _wait_for_hello(self) -> None:
-        while not self._greeted:
-            await self._wake.wait()
-            if not self._greeted:
-                self._wake.clear()
-
-    async def current_user(self) -> User | None:
-        """The person, read anew from the session: who was signed out or disabled gets no further message."""
-        return await database_sync_to_async(self._read_user)()
-
-    def _read_user(self) -> User | None:
-        key = self.scope["session"].session_key
-        stored = import_module(settings.SESSION_ENGINE).SessionStore(key).load() if key else {}
-        user = User.objects.filter(pk=stored.get(SESSION_KEY, 0), is_active=True).first()
+    def _render(self) -> str | None:
+        """What the page does not have yet; None: this person may not see it any more. Queries."""
+        # Rights are read after the content, so that what was written after they were taken away is not sent.
+        person = self._person()
+        user = User.objects.filter(pk=person[0]).first() if person else None
         if user is None:
             return None
-        same = constant_time_compare(str(stored.get(HASH_SESSION_KEY, "")), user.get_session_auth_hash())
-        return user if same else None
-
-    async def open(self) -> int | None:
-        """Read the address; a close code where there is nothing to show."""
-        raise NotImplementedError
-
-    def hello(self, message: dict[str, Any]) -> None:
-        """Take over what the client shows."""
-        raise NotImplementedError
-
-    def concerns(self, event_name: str) -> bool:
-        """Whether a doorbell for that event can change this page."""
-        raise NotImplementedError
-
-    def render(self, user: User) -> tuple[str, bool]:
-        """What the page does not have yet, and whether there is still more. Runs in a thread, may query."""
-        raise NotImplementedError
-
-
-class NowConsumer(LiveConsumer):
-    """The list of events. Hello: ``{"rows": {name: "section version"}}``."""
-
-    async def open(self) -> int | None:
-        try:
-            self.filters = EventFilter.parse(QueryDict(self.scope["query_string"].decode("latin-1")).dict())
-        except BadFilter:
-            return BAD_REQUEST
-        self.shown: dict[str, str] = {}
-        return None
-
-    def hello(self, message: dict[str, Any]) -> None:
-        self.shown = _texts(message.get("rows"))
-
-    def concerns(self, event_name: str) -> bool:
-        return True
-
-    def render(self, user: User) -> tuple[str, bool]:
-        update = feed.update(self.filters, self.shown)
-        self.shown = update.shown
-        return update.html, update.more
-
-
-class EventConsumer(LiveConsumer):
-    """One event's page. Hello: ``{"seq": last timeline entry shown, "regions": {id: etag}}``."""
-
-    async def open(self) -> int | None:
-        self.name = self.scope["url_route"]["kwargs"]["name"]
-        self.seq = 0
-        self.etags: dict[str, str] = {}
-        exists = await HealingEvent.objects.filter(name=self.name).aexists()
-        return None if exists else NOT_FOUND
-
-    def hello(self, message: dict[str, Any]) -> None:
-        seq = message.get("seq")
-        self.seq = max(0, seq) if isinstance(seq, int) else 0
-        self.etags = _texts(message.get("regions"))
-
-    def concerns(self, event_name: str) -> bool:
-        return event_name == str(self.name)
-
-    def render(self, user: User) -> tuple[str, bool]:
         update = regions.update(self.name, user, self.seq, self.etags)
+        person = self._person()
+        if person is None or not self._seen(person[1]).exists():
+            return None
         self.seq, self.etags = update.seq, update.etags
-        return update.html, False
+        around = self.hub.frame_regions(person[1])
+        html = [region.html for region in around if self.frame_etags.get(region.element_id) != region.etag]
+        self.frame_etags = {region.element_id: region.etag for region in around}
+        return "\n".join(filter(None, [update.html, *html]))
 
 
 def _parse(text: str | None) -> dict[str, Any] | None:

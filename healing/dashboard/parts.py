@@ -2,41 +2,132 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Min, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _, ngettext
 
-from healing.dashboard import words
+from healing.dashboard import probes, words
 from healing.detection import heartbeat
-from healing.lifecycle import Status
-from healing.models import HealingEvent
+from healing.lifecycle import Phase, Status
+from healing.models import HealingEvent, LlmCall, PhaseRun
+from healing.models.event import PhaseRunState
+from healing.models.llm_call import LlmCallState
 
 #: Of many clusters: how many kinds of trouble are told, and how many names with each.
 TROUBLES_SHOWN, NAMES_SHOWN = 5, 5
 #: Work that nobody took up in this time means that no worker serves its queue.
 LATE_AFTER = timedelta(seconds=20)
+#: What a model or the memory did longer ago says little about now.
+LATELY = timedelta(hours=1)
+
+Beats = Mapping[str, heartbeat.Heartbeat | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``ok`` is False where a person should look."""
+    """``ok`` is False where a person should look; ``off``: it is not there, and need not be."""
 
     name: str
     ok: bool
     says: str
+    off: bool = False
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``bad`` or ``off``."""
+        return "bad" if not self.ok else "off" if self.off else "ok"
 
 
 def parts() -> list[Part]:
     """All parts, the broken ones first."""
-    return sorted([_watcher(), _workers(), _mirror()], key=lambda part: part.ok)
-
-
-def _watcher() -> Part:
-    """One sentence a cluster; of many, only those with trouble are spelled out, alike ones together."""
     beats = heartbeat.read_all(settings.CLUSTERS)
+    answers = probes.read()
+    no_metrics = _("None is set: faults that only metrics show go unseen.")
+    no_logs = _("None is set: logs are read through the cluster's API.")
+    found = [
+        _watcher(beats),
+        _cluster_api(beats),
+        _workers(),
+        _signals(_("Prometheus"), "Prometheus", beats, answers, without=no_metrics),
+        _signals(_("Loki"), "Loki", beats, answers, without=no_logs),
+        _memory(answers),
+        _model(),
+        _mirror(),
+    ]
+    return sorted(found, key=lambda part: part.ok)
+
+
+def _cluster_api(beats: Beats) -> Part:
+    name = _("Cluster API")
+    heard = {cluster: beat for cluster, beat in beats.items() if beat and beat.age() <= heartbeat.SILENT_AFTER}
+    away = [cluster for cluster, beat in heard.items() if not beat.answers]
+    if away:
+        if len(beats) == 1:
+            return Part(name, ok=False, says=_("Does not answer: nothing is seen or done there until it does."))
+        text = _("%(names)s do not answer: nothing is seen or done there until they do.")
+        return Part(name, ok=False, says=text % {"names": ", ".join(_some(away))})
+    if not heard:
+        return Part(name, ok=True, off=True, says=_("Not known: no watcher has told lately."))
+    return Part(name, ok=True, says=_("Answers."))
+
+
+def _signals(name: str, key: str, beats: Beats, answers: Mapping[str, str], *, without: str) -> Part:
+    """A source of signals: what its watcher says of it, else what the last probe found."""
+    addresses = {part: url for part, url in probes.addresses().items() if part.startswith(f"{key}@")}
+    if not addresses:
+        return Part(name, ok=True, off=True, says=without)
+    troubles = {}
+    for cluster, beat in beats.items():
+        told = beat.problems.get(key) if beat and beat.age() <= heartbeat.SILENT_AFTER else None
+        found = answers.get(addresses.get(f"{key}@{cluster}", ""), "")
+        if told or found:
+            troubles[cluster] = told or found
+    if not troubles:
+        known = any(url in answers for url in addresses.values())
+        return Part(name, ok=True, says=_("Answers.") if known else _("Nothing is known to be wrong with it."))
+    if len(beats) == 1:
+        return Part(name, ok=False, says=words.sentence(next(iter(troubles.values()))))
+    text = _("Trouble in %(names)s.")
+    return Part(name, ok=False, says=text % {"names": ", ".join(_some(list(troubles)))})
+
+
+def _memory(answers: Mapping[str, str]) -> Part:
+    """Qdrant: by its own answer where it is a server, else by how the last remembering went."""
+    name = _("Memory (Qdrant)")
+    if trouble := answers.get(probes.addresses().get("Qdrant", ""), ""):
+        text = _("Qdrant %(trouble)s: events are healed without what was learnt before.")
+        return Part(name, ok=False, says=text % {"trouble": trouble})
+    runs = PhaseRun.objects.filter(phase=Phase.LEARNING, started_at__gt=timezone.now() - LATELY)
+    last = runs.exclude(finished_at=None).order_by("-started_at").first()
+    if last is not None and last.state == PhaseRunState.FAILED:
+        return Part(name, ok=False, says=_("The last event could not be remembered: see the worker's log."))
+    if settings.QDRANT_PATH:
+        return Part(name, ok=True, says=_("Kept inside the worker."))
+    return Part(name, ok=True, says=_("Answers.") if answers else _("Nothing is known to be wrong with it."))
+
+
+def _model() -> Part:
+    name = _("Language model")
+    if not settings.LLM_MODEL:
+        return Part(name, ok=True, off=True, says=_("None is set: rules and memory decide alone."))
+    asked = LlmCall.objects.filter(asked_at__gt=timezone.now() - LATELY).exclude(state=LlmCallState.ASKED)
+    last = asked.order_by("-asked_at").first()
+    if last is None:
+        return Part(name, ok=True, says=_("%(model)s: not asked lately.") % {"model": settings.LLM_MODEL})
+    if last.state == LlmCallState.FAILED:
+        text = _("%(model)s gave no answer the last time: the rules decide alone.")
+        return Part(name, ok=False, says=text % {"model": settings.LLM_MODEL})
+    text = _("%(model)s answered in %(took)s.")
+    return Part(name, ok=True, says=text % {"model": settings.LLM_MODEL, "took": words.duration(last.seconds)})
+
+
+def _watcher(beats: Beats) -> Part:
+    """One sentence a cluster; of many, only those with trouble are spelled out, alike ones together."""
     if len(beats) == 1:
         (beat,) = beats.values()
         ok, says = _watching(beat)
@@ -73,8 +164,9 @@ def _watching(beat: heartbeat.Heartbeat | None) -> tuple[bool, str]:
     if (age := beat.age()) > heartbeat.SILENT_AFTER:
         silent = words.duration(age.total_seconds())
         return False, f"Silent for {silent}: new faults are not seen. Is manage.py watch running?"
-    if beat.problems:
-        return False, "; ".join(f"{part}: {why}" for part, why in beat.problems.items())
+    problems = {part: why for part, why in beat.problems.items() if part != "Prometheus"}  # has a line of its own
+    if problems:
+        return False, "; ".join(f"{part}: {why}" for part, why in problems.items())
     if not beat.synced:
         return True, "Reading the cluster for the first time."
     lag = f", {words.duration(beat.lag_seconds)} behind" if beat.lag_seconds is not None else ""
@@ -82,24 +174,33 @@ def _watching(beat: heartbeat.Heartbeat | None) -> tuple[bool, str]:
 
 
 def _workers() -> Part:
-    late = timezone.now() - LATE_AFTER
+    name = _("Workers")
+    now = timezone.now()
+    late = now - LATE_AFTER
     stuck = HealingEvent.objects.filter(
         Q(status=Status.RUNNING, lease_expires_at__lt=late)
         | Q(status=Status.QUEUED, next_attempt_at__isnull=True, dispatched_at__lt=late)
         | Q(status=Status.QUEUED, next_attempt_at__lt=late)
     ).count()
     if stuck:
-        waits = words.count(stuck, "event waits", "events wait")
-        says = f"{waits} for a worker that does not come. Are worker and beat running?"
-        return Part("Workers", ok=False, says=says)
-    return Part("Workers", ok=True, says="Keeping up: no event waits for a worker.")
+        waits = ngettext("%(count)s event waits", "%(count)s events wait", stuck) % {"count": stuck}
+        says = _("%(waits)s for a worker that does not come. Are worker and beat running?") % {"waits": waits}
+        return Part(name, ok=False, says=says)
+    due = HealingEvent.objects.filter(status=Status.QUEUED, next_attempt_at__isnull=True)
+    oldest = due.aggregate(oldest=Min("dispatched_at"))["oldest"]
+    if oldest is None:
+        return Part(name, ok=True, says=_("Keeping up: no event waits for a worker."))
+    waited = words.duration((now - oldest).total_seconds())
+    return Part(name, ok=True, says=_("Keeping up: the oldest event has waited %(waited)s.") % {"waited": waited})
 
 
 def _mirror() -> Part:
+    name = _("Cluster mirror")
     behind = HealingEvent.objects.filter(
         mirrored_seq__lt=F("seq"), detected_at__lt=timezone.now() - LATE_AFTER, finished_at__isnull=True
     ).count()
     if behind:
-        says = f"{words.count(behind, 'open event')} not yet written to the cluster as HealingEvent resources."
-        return Part("Cluster mirror", ok=False, says=says)
-    return Part("Cluster mirror", ok=True, says="kubectl get he shows the same as this page.")
+        count = ngettext("%(count)s open event", "%(count)s open events", behind) % {"count": behind}
+        says = _("%(count)s not yet written to the cluster as HealingEvent resources.") % {"count": count}
+        return Part(name, ok=False, says=says)
+    return Part(name, ok=True, says=_("kubectl get he shows the same as this page."))

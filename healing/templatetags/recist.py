@@ -46,6 +46,18 @@ _ICONS: Mapping[str, str] = {
     "theme": '<circle cx="12" cy="12" r="8"/><path d="M12 4v16a8 8 0 0 0 0-16Z" fill="currentColor"/>',
     "keyboard": '<rect x="3" y="6.5" width="18" height="11" rx="2"/>'
     '<path d="M7 10.5h.01M11 10.5h.01M15 10.5h.01M8 14h8"/>',
+    "pulse": '<path d="M3 12h4l2.5-6 4.5 12 2.5-6H21"/>',
+    "map": '<circle cx="6" cy="6" r="2.4"/><circle cx="18" cy="9" r="2.4"/><circle cx="9" cy="18" r="2.4"/>'
+    '<path d="m8.2 7 7.5 1.5M7 8.2l1.5 7.5M16.4 10.8l-5.7 5.6"/>',
+    "bell": '<path d="M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15L6 16Z"/><path d="M10 20.5h4"/>',
+    "key": '<circle cx="8" cy="15" r="4"/><path d="m11 12 8-8M16 7l2.5 2.5"/>',
+    "gear": '<circle cx="12" cy="12" r="3"/>'
+    '<path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M18.4 5.6l-2.2 2.2M7.8 16.2l-2.2 2.2"/>',
+    "menu": '<path d="M4 7h16M4 12h16M4 17h16"/>',
+    "stop": '<path d="M8 3.5h8L20.5 8v8L16 20.5H8L3.5 16V8L8 3.5Z"/><path d="M9 9h6v6H9z" fill="currentColor"/>',
+    "snow": '<path d="M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9"/>',
+    "storm": '<path d="M7 15a4 4 0 1 1 1-7.9A5 5 0 0 1 17.5 9 3.3 3.3 0 0 1 17 15"/><path d="m12.5 11-3 5h4l-2.5 5"/>',
+    "bolt": '<path d="M13 3 5 14h6l-1 7 8-11h-6l1-7Z"/>',
     "link": '<path d="M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.6-5.7L12 7"/>'
     '<path d="M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 5.6 5.7L12 17"/>',
 }
@@ -93,7 +105,7 @@ def actor_icon(kind: str) -> str:
 def when(value: datetime | str | None, style: str = "datetime") -> SafeString:
     """A moment: UTC as served and on hover, the reader's local time once the script has run.
 
-    ``style``: datetime, clock (time of day) or age (counts up)."""
+    ``style``: datetime, clock (time of day), age (counts up) or ago ("3 m ago")."""
     at = parse_datetime(value) if isinstance(value, str) and value else value
     if not isinstance(at, datetime):
         return SafeString("")

@@ -42,6 +42,10 @@ class Target:
     context: str | None = None
     prometheus_url: str | None = None
     loki_url: str | None = None
+    #: only these are looked into; empty: all
+    namespaces: tuple[str, ...] = ()
+    #: where the watchers' Lease lies; empty: where POD_NAMESPACE says
+    lease_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ class Tree:
             cluster = PreparedCluster(wanted.kubeconfig)
             cluster.prepare_demo()
             cluster.close()
+            # The dashboard's panel that breaks something; an empty one of the caller's stays empty.
+            self._environment.setdefault("DEMO_CONTROL_URL", f"{urls['api']}/sandbox/v1")
             return Target("sandbox", wanted.kubeconfig, None, urls["prometheus"], urls["loki"])
 
         return wait
@@ -205,7 +211,10 @@ class Tree:
 
 
 def _single(target: Target) -> dict[str, str]:
+    lease = {"POD_NAMESPACE": target.lease_namespace} if target.lease_namespace else {}
     return {
+        **lease,
+        "WATCH_NAMESPACES": ",".join(target.namespaces),
         "CLUSTER_NAME": target.cluster_name,
         "KUBECONFIG": str(target.kubeconfig),
         "KUBE_CONTEXT": target.context or "",

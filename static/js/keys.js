@@ -1,12 +1,13 @@
 // Keyboard first: keys move and focus; none of them decides anything.
+import { openDialog } from "./dialogs.js";
+import { openPalette } from "./palette.js";
 import { nextTheme } from "./toggle.js";
 
-const GO = { n: "/", h: "/history/", p: "/policies/" };
 const CHORD_MS = 1200;
 let chordUntil = 0;
 
 function move(step) {
-  const links = [...document.querySelectorAll(".row-link")];
+  const links = [...document.querySelectorAll(".row-link")].filter((link) => link.checkVisibility());
   if (!links.length) return;
   const at = links.indexOf(document.activeElement);
   const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
@@ -28,25 +29,33 @@ const ACTIONS = {
   a: () => focus("approve"),
   r: () => focus("reject-reason"),
   t: () => nextTheme(),
+  x: () => openDialog("halt"),
   g: () => {
     chordUntil = Date.now() + CHORD_MS;
   },
-  "/": () => focus("filter-text"),
-  "?": () => document.getElementById("help").showModal(),
+  "/": () => focus("filter-text") || openPalette(),
+  "?": () => openDialog("help"),
 };
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.isComposing) return;
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    openPalette();
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const target = event.target;
-  if (event.key === "Escape" && target.matches?.("input, select")) {
+  if (event.key === "Escape" && target.matches?.("input, select, textarea") && !target.closest("dialog")) {
     target.blur();
     return;
   }
-  if (target.matches?.("input, select, textarea, [contenteditable]") || document.querySelector("dialog[open]")) return;
-  if (Date.now() < chordUntil && GO[event.key]) {
-    chordUntil = 0;
+  if (target.matches?.("input, select, textarea, [contenteditable]") || document.querySelector("dialog.dialog[open]")) return;
+  const place = Date.now() < chordUntil && document.querySelector(`[data-chord="${CSS.escape(event.key)}"]`);
+  chordUntil = 0;
+  if (place) {
     event.preventDefault();
-    location.assign(GO[event.key]);
+    location.assign(place.href);
     return;
   }
   const action = ACTIONS[event.key];
@@ -58,7 +67,4 @@ function onKey(event) {
 
 export function startKeys() {
   document.addEventListener("keydown", onKey);
-  document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-open-help]")) document.getElementById("help").showModal();
-  });
 }

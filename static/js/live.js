@@ -1,112 +1,125 @@
-// The page's socket: says what the page shows, keeps what a swap would lose, explains when it is away.
-import { showTimes } from "./times.js";
+// The page's socket: says what the page shows, and explains when it is away. `patch.js` puts in what it brings.
+import { isSettled, patch } from "./patch.js";
+import { words } from "./words.js";
 
-const FINAL = {
-  4400: "This page could not be kept live. Reload it.",
-  4401: "Your session has ended. Sign in again to see what happens.",
-  4404: "This event is no longer there.",
-};
-const RETRIED_BY_HTMX = [1006, 1011, 1012, 1013];
+const FINAL = { 4400: "badRequest", 4401: "signedOut", 4404: "notFound" };
 const AWAY_AFTER_MS = 1500;
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 15000;
+const BACK_SHOWN_MS = 4000;
 
-const page = () => document.querySelector("[data-live]");
+let socket = null;
+let page = null;
+let tries = 0;
+let wasAway = false;
 let awayTimer = 0;
+let retryTimer = 0;
 
 function hello() {
-  if (page()?.dataset.live === "rows") {
+  const frame = {};
+  for (const region of document.querySelectorAll(".frame-region")) frame[region.id] = region.dataset.etag;
+  if (page.dataset.live === "rows") {
     const rows = {};
     for (const row of document.querySelectorAll("[data-row]")) rows[row.dataset.row] = row.dataset.label;
-    return { rows };
+    return { frame, rows };
   }
+  if (page.dataset.live !== "event") return { frame };
   const regions = {};
   for (const region of document.querySelectorAll(".region")) regions[region.id] = region.dataset.etag;
   const last = document.querySelector("#timeline > li:last-child");
-  return { regions, seq: Number(last?.dataset.seq ?? 0) };
+  return { frame, regions, seq: Number(last?.dataset.seq ?? 0) };
 }
 
-function state(on, words) {
+function state(on, text) {
   const live = document.getElementById("live");
+  if (!live) return;
   live.hidden = false;
   live.dataset.state = on ? "on" : "off";
-  document.getElementById("live-words").textContent = words;
+  document.getElementById("live-words").textContent = text;
 }
 
-function offline(text) {
-  const banner = document.getElementById("offline");
-  banner.textContent = text;
-  banner.hidden = !text;
+function banner(text, { back = false, retry = false } = {}) {
+  const element = document.getElementById("offline");
+  element.textContent = text;
+  element.classList.toggle("back", back);
+  element.hidden = !text;
+  if (retry) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = words("retry");
+    button.addEventListener("click", connect);
+    element.append(button);
+  }
 }
 
-function title() {
-  const waiting = Number(document.getElementById("counts")?.dataset.waiting ?? 0);
-  const plain = document.title.replace(/^\(\d+\) /, "");
-  document.title = waiting ? `(${waiting}) ${plain}` : plain;
+// What was sent while the page still puts in earlier messages must not be said to be missing again.
+async function settled() {
+  if (!isSettled()) await new Promise((resolve) => document.addEventListener("live:settled", resolve, { once: true }));
 }
 
-// Replacing an element takes its focus, its open <details> and half-typed text with it: put them back.
-let kept = null;
-
-function keep() {
-  const focus = document.activeElement;
-  const fields = [...document.querySelectorAll(".region input:not([type=hidden])")].filter((field) => field.value);
-  kept = {
-    focus: focus && focus !== document.body ? focus.id : "",
-    selection: focus instanceof HTMLInputElement ? [focus.selectionStart, focus.selectionEnd] : null,
-    details: [...document.querySelectorAll("details[id]")].map((details) => [details.id, details.open]),
-    fields: fields.map((field) => [`${field.getAttribute("form")} ${field.name}`, field.value]),
-    rows: new Set([...document.querySelectorAll("[data-row]")].map((row) => row.id)),
-  };
+async function opened(mine) {
+  await settled();
+  if (mine !== socket || mine.readyState !== WebSocket.OPEN) return;
+  mine.send(JSON.stringify(hello()));
+  clearTimeout(awayTimer);
+  tries = 0;
+  state(true, words("live"));
+  if (wasAway) {
+    wasAway = false;
+    banner(words("caughtUp"), { back: true });
+    setTimeout(() => banner(""), BACK_SHOWN_MS);
+  } else banner("");
 }
 
-function restore() {
-  if (!kept) return;
-  for (const [id, open] of kept.details) {
-    const details = document.getElementById(id);
-    if (details) details.open = open;
+function closed(mine, code) {
+  if (mine !== socket) return; // a filter replaced the page's socket by its own
+  state(false, words(FINAL[code] ? "notLive" : "reconnecting"));
+  document.dispatchEvent(new CustomEvent("live:closed", { detail: { code } }));
+  if (FINAL[code]) {
+    banner(words(FINAL[code]));
+    return;
   }
-  for (const [key, value] of kept.fields) {
-    const [form, name] = key.split(" ");
-    const field = document.querySelector(`.region input[form="${form}"][name="${name}"]:not([type=hidden])`);
-    if (field && !field.value) field.value = value;
+  if (!awayTimer || !wasAway) {
+    clearTimeout(awayTimer);
+    awayTimer = setTimeout(() => {
+      wasAway = true;
+      banner(words("offline"), { retry: true });
+    }, AWAY_AFTER_MS);
   }
-  const focus = kept.focus && document.getElementById(kept.focus);
-  if (focus && document.activeElement !== focus) {
-    focus.focus({ preventScroll: true });
-    if (kept.selection && focus instanceof HTMLInputElement) focus.setSelectionRange(...kept.selection);
-  }
-  for (const row of document.querySelectorAll("[data-row]")) {
-    if (!kept.rows.has(row.id)) row.classList.add("arrived");
-  }
+  // Everybody's connection ends when a server is restarted: they must not all come back in the same moment.
+  const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** tries) * (0.5 + Math.random() / 2);
+  tries += 1;
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(connect, wait);
+}
+
+function connect() {
+  clearTimeout(retryTimer);
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const mine = new WebSocket(`${scheme}//${location.host}${page.dataset.socket}`);
+  const old = socket;
+  socket = mine;
+  old?.close();
+  mine.addEventListener("open", () => opened(mine));
+  mine.addEventListener("message", (event) => mine === socket && patch(event.data));
+  mine.addEventListener("close", (event) => closed(mine, event.code));
+}
+
+/** Keep the page fresh that is there now; again after a filter has replaced it. */
+function follow() {
+  const found = document.querySelector("[data-live]");
+  if (!found || found === page) return;
+  page = found;
+  tries = 0;
+  connect();
 }
 
 export function startLive() {
-  document.addEventListener("htmx:wsOpen", (event) => {
-    clearTimeout(awayTimer);
-    offline("");
-    state(true, "Live");
-    event.detail.socketWrapper.sendImmediately(JSON.stringify(hello()));
-  });
-  document.addEventListener("htmx:wsClose", (event) => {
-    if (event.target !== page()) return; // a filter replaced the page's socket by its own
-    const code = event.detail.event.code;
-    state(false, FINAL[code] ? "Not live" : "Reconnecting");
-    if (FINAL[code]) {
-      offline(FINAL[code]);
-      return;
-    }
-    clearTimeout(awayTimer);
-    awayTimer = setTimeout(
-      () => offline("The connection is gone; this page shows what was known then. It catches up by itself when it is back."),
-      AWAY_AFTER_MS,
-    );
-    if (!RETRIED_BY_HTMX.includes(code)) setTimeout(() => event.detail.socketWrapper.reconnect(), AWAY_AFTER_MS);
-  });
-  document.addEventListener("htmx:wsBeforeMessage", keep);
-  document.addEventListener("htmx:wsAfterMessage", () => {
-    restore();
-    showTimes();
-    title();
-  });
+  follow();
+  document.addEventListener("htmx:afterSettle", follow);
+  addEventListener("online", () => socket?.readyState === WebSocket.CLOSED && connect());
+  // A page that comes back out of the browser's own cache has lost its socket.
+  addEventListener("pageshow", (event) => event.persisted && connect());
   // A filter asked for after the session ended gets the login page, which belongs on a page of its own.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (new URL(event.detail.xhr.responseURL || location.href).pathname.startsWith("/login")) {
@@ -114,6 +127,8 @@ export function startLive() {
       location.reload();
     }
   });
-  document.addEventListener("htmx:afterSettle", title);
-  title();
+  for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => banner(words("failed")));
+  document.addEventListener("htmx:responseError", (event) =>
+    banner(words(event.detail.xhr.status === 403 ? "refused" : "failed")),
+  );
 }

@@ -1,3 +1,5 @@
+import { words } from "./words.js";
+
 // Local times, ages, countdowns and running clocks. The server's clock counts: the page says what it was.
 const SOON_SECONDS = 120;
 
@@ -25,6 +27,15 @@ function age(seconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
+const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || undefined, { style: "narrow" });
+
+function ago(seconds) {
+  if (seconds > -60) return relative.format(Math.min(0, Math.round(seconds)), "second");
+  if (seconds > -3600) return relative.format(Math.trunc(seconds / 60), "minute");
+  if (seconds > -86400) return relative.format(Math.trunc(seconds / 3600), "hour");
+  return relative.format(Math.trunc(seconds / 86400), "day");
+}
+
 const two = (number) => String(number).padStart(2, "0");
 
 function left(seconds) {
@@ -44,9 +55,12 @@ function showTime(element) {
     case "age":
       say(element, age((now() - at) / 1000));
       break;
+    case "ago":
+      say(element, ago((at - now()) / 1000));
+      break;
     case "countdown": {
       const seconds = (at - now()) / 1000;
-      say(element, seconds > 0 ? left(seconds) : "expired");
+      say(element, seconds > 0 ? left(seconds) : words("expired"));
       element.classList.toggle("soon", seconds < SOON_SECONDS);
       break;
     }
@@ -68,18 +82,40 @@ function showClock(element) {
   element.classList.toggle("clock-over", seconds > budget);
 }
 
-const moving = 'time[data-style="age"], time[data-style="countdown"]';
+const MOVING = 'time[data-style="age"], time[data-style="ago"], time[data-style="countdown"], .clock[data-since]';
 
 /** Bring what stands below `root` into the reader's terms: once for fixed times, again each second for others. */
 export function showTimes(root = document) {
   root.querySelectorAll("time[data-style]").forEach(showTime);
   root.querySelectorAll(".clock[data-since]").forEach(showClock);
+  root.querySelectorAll(MOVING).forEach((element) => watcher.observe(element));
+}
+
+// Of a thousand rows most are not on the screen: only those that are have to tick.
+const onScreen = new Set();
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) onScreen.add(entry.target);
+      else onScreen.delete(entry.target);
+    }
+  },
+  { rootMargin: "100px" },
+);
+
+function show(element) {
+  if (element.matches("time")) showTime(element);
+  else showClock(element);
 }
 
 function tick() {
-  if (!document.hidden) {
-    document.querySelectorAll(moving).forEach(showTime);
-    document.querySelectorAll(".clock[data-since]").forEach(showClock);
+  if (document.hidden) return;
+  for (const element of onScreen) {
+    if (element.isConnected) show(element);
+    else {
+      onScreen.delete(element);
+      watcher.unobserve(element);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
+import { words } from "./words.js";
+
 // Dark, light, as the system says: one button goes round.
 const NEXT = { system: "dark", dark: "light", light: "system" };
-const WORDS = { system: "follow the system", dark: "dark", light: "light" };
 
 const current = () => document.documentElement.dataset.theme ?? "system";
 
@@ -18,7 +19,7 @@ export function nextTheme() {
 }
 
 function label() {
-  const text = `Colours: ${WORDS[current()]}`;
+  const text = `${words("colours")} ${words(current())}`;
   for (const button of document.querySelectorAll("[data-theme-toggle]")) {
     button.setAttribute("aria-label", text);
     button.title = text;

@@ -79,7 +79,9 @@ def approver(name: str = "alice", password: str = "correct horse battery") -> Us
 
 
 def viewer(name: str = "vera", password: str = "correct horse battery") -> User:
-    return User.objects.create_user(name, password=password)
+    user = User.objects.create_user(name, password=password)
+    user.groups.add(Group.objects.get_or_create(name="viewer")[0])
+    return user
 
 
 def open_case(case: Case, now: datetime) -> HealingEvent:

@@ -38,8 +38,8 @@ def test_the_watcher() -> None:
     assert said("Watcher")[0] is False
     beat(lag_seconds=0.4)
     assert said("Watcher") == (True, "Watching 12 objects, 0.4 s behind.")
-    beat(problems={"Prometheus": "connection refused"})
-    assert said("Watcher") == (False, "Prometheus: connection refused")
+    beat(problems={"Lease": "forbidden"})
+    assert said("Watcher") == (False, "Lease: forbidden")
     beat(age_seconds=40)
     ok, says = said("Watcher")
     assert not ok
@@ -72,11 +72,11 @@ def test_of_many_clusters_only_trouble_is_spelled_out(settings: Settings) -> Non
             beat(cluster=name, answers=False, problems={"Lease": f"{name}: connection refused"})
         else:
             beat(cluster=name, lag_seconds=0.4)
-    beat(cluster="c", problems={"Prometheus": "connection refused"})
+    beat(cluster="c", problems={"Pod": "forbidden"})
     assert said("Watcher") == (
         False,
         (
-            "c: Prometheus: connection refused. away-0, away-1, away-2, away-3, away-4, 15 more: does not answer. "
+            "c: Pod: forbidden. away-0, away-1, away-2, away-3, away-4, 15 more: does not answer. "
             "Watching 24 objects in 2 of 23 clusters, 0.4 s behind."
         ),
     )
