@@ -35,6 +35,11 @@ def send_mirror(event_id: int) -> None:
     current_app.send_task("healing.tasks.mirror_event", args=[event_id], queue="healing", retry=False)
 
 
+def send_alerts() -> None:
+    """Ask a worker to look at alerts that were delivered. Beat asks too."""
+    current_app.send_task("healing.tasks.match_alerts", queue="healing", retry=False)
+
+
 def ring_doorbell(event_name: str, seq: int) -> None:
     """Tell the dashboards that an event has something newer. They read the database."""
     layer = get_channel_layer()

@@ -14,7 +14,7 @@ from django.utils import timezone
 from healing import containment, engine, mirror
 from healing.actions import known_states
 from healing.approvals import recovery, service as approvals, takeover
-from healing.detection import heartbeat
+from healing.detection import alert_matching, heartbeat
 from healing.exclusive import exclusive
 from healing.forecasting import acting, rounds
 from healing.handlers import HANDLERS
@@ -90,6 +90,20 @@ def remember_config_of(cluster: str) -> None:
     with exclusive(f"remember_config:{cluster}") as is_mine:
         if is_mine:
             known_states.remember_all(get_ports, cluster)
+
+
+@shared_task(name="healing.tasks.match_alerts", ignore_result=True)
+def match_alerts() -> None:
+    """Beat, every five seconds, and each delivery of Alertmanager: what the alerts are about."""
+    _each(match_alerts_in, alert_matching.clusters_with_alerts(), "healing", expires_seconds=5.0)
+
+
+@shared_task(name="healing.tasks.match_alerts_in", ignore_result=True)
+def match_alerts_in(cluster: str) -> None:
+    """`match_alerts` for one cluster."""
+    with exclusive(f"match_alerts:{cluster}") as is_mine:
+        if is_mine:
+            alert_matching.match_due(cluster, get_ports)
 
 
 @shared_task(name="healing.tasks.withdraw_recovered", ignore_result=True)

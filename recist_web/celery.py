@@ -44,6 +44,7 @@ app.conf.beat_schedule = {
     # Asks the cluster, so it must not stand before a containment.
     "withdraw_recovered": _every(5.0, "healing.tasks.withdraw_recovered", queue="healing"),
     "notify": _every(1.0, "healing.notifications.tasks.tick", queue="notifications"),
+    "match_alerts": _every(5.0, "healing.tasks.match_alerts", queue="healing"),
     "release_due": _every(5.0, "healing.tasks.release_due", queue="healing"),
     "remember_config": _every(30.0, "healing.tasks.remember_config", queue="knowledge"),
     "forecast": _every(30.0, "healing.tasks.forecast", queue="knowledge"),

@@ -106,7 +106,7 @@ class Grants:
 
 
 #: Attribute of a user whose request came by an API token: the capabilities its scopes allow.
-TOKEN_LIMIT = "token_capabilities"
+LIMIT_ATTRIBUTE = "limited_to"
 NOBODY = Grants((), signed_in=False)
 
 
@@ -115,7 +115,7 @@ def grants_of(user: AbstractBaseUser | AnonymousUser) -> Grants:
     if not isinstance(user, User) or not user.is_active:
         return NOBODY
     grants = []
-    only: frozenset[Capability] | None = getattr(user, TOKEN_LIMIT, None)
+    only: frozenset[Capability] | None = getattr(user, LIMIT_ATTRIBUTE, None)
     if user.is_superuser:
         return Grants((Grant(Role.ADMIN),), only=only)
     if user.is_staff:

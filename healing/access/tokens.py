@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from healing import audit
-from healing.access.roles import TOKEN_LIMIT, Capability
+from healing.access.roles import LIMIT_ATTRIBUTE, Capability
 from healing.audit import Actor
 from healing.models import ApiToken, Scope
 
@@ -106,7 +106,7 @@ def user_of(token: ApiToken) -> User:
     """The owner, limited to the token's scopes wherever `healing.access` is asked."""
     user: User = token.owner
     capabilities = frozenset().union(*(_CAPABILITIES.get(scope, frozenset()) for scope in token.scopes))
-    setattr(user, TOKEN_LIMIT, capabilities)
+    setattr(user, LIMIT_ATTRIBUTE, capabilities)
     return user
 
 

@@ -7,7 +7,20 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from healing.api import approvals, brakes, errors, events, health, policies, tokens
+from healing.api import (
+    approvals,
+    audit,
+    autonomy,
+    brakes,
+    errors,
+    events,
+    hands,
+    health,
+    policies,
+    tokens,
+    warnings,
+    webhooks,
+)
 from healing.api.auth import Basic, Bearer, Session
 from healing.api.limits import PerPerson
 
@@ -37,8 +50,13 @@ api = Api(
 )
 errors.install(api)
 api.add_router("/events", events.router)
+api.add_router("/events", hands.router)
 api.add_router("/approvals", approvals.router)
+api.add_router("/autonomy", autonomy.router)
+api.add_router("/audit", audit.router)
 api.add_router("/policies", policies.router)
 api.add_router("/brakes", brakes.router)
+api.add_router("/warnings", warnings.router)
 api.add_router("/health", health.router)
 api.add_router("/tokens", tokens.router)
+api.add_router("/webhooks", webhooks.router)

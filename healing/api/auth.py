@@ -14,7 +14,7 @@ from ninja.security import HttpBasicAuth, HttpBearer
 from ninja.security.session import SessionAuth
 
 from healing.access import Capability, tokens, why_not, why_not_anywhere
-from healing.access.roles import TOKEN_LIMIT
+from healing.access.roles import LIMIT_ATTRIBUTE
 from healing.api import limits
 from healing.api.errors import Problem
 from healing.models import ApiToken, Scope
@@ -111,7 +111,7 @@ def require_decider(user: User) -> None:
 def require_permission(user: User, permission: str, what: str) -> None:
     """Raise the problem for whoever lacks a Django permission; ``what`` completes "You may not …". By a token, its
     scopes have to allow it as well."""
-    limit: frozenset[Capability] | None = getattr(user, TOKEN_LIMIT, None)
+    limit: frozenset[Capability] | None = getattr(user, LIMIT_ATTRIBUTE, None)
     needed = _CAPABILITY_OF_PERMISSION.get(permission, Capability.ADMIN)
     if limit is not None and needed not in limit:
         raise Problem(

@@ -36,6 +36,9 @@ class ProblemBody(Schema):
     state: str | None = None
     decidedBy: str | None = None  # noqa: N815 - names of the wire format
     decidedAt: str | None = None  # noqa: N815
+    # Of a policy whose fields others have set, or that was changed since it was read:
+    conflicts: list[dict[str, Any]] | None = None
+    changes: list[dict[str, Any]] | None = None
 
 
 class Problem(Exception):
@@ -92,9 +95,12 @@ def install(api: NinjaAPI) -> None:
 
     @api.exception_handler(AuthenticationError)
     def _authentication(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-        detail = "Sign in, or send user name and password with HTTP Basic."
+        detail = "Sign in, or send an API token as a bearer, or user name and password with HTTP Basic."
         return response(
-            HTTPStatus.UNAUTHORIZED, "unauthenticated", detail, headers={"WWW-Authenticate": 'Basic realm="ReCiSt"'}
+            HTTPStatus.UNAUTHORIZED,
+            "unauthenticated",
+            detail,
+            headers={"WWW-Authenticate": 'Basic realm="ReCiSt", Bearer realm="ReCiSt"'},
         )
 
     @api.exception_handler(HttpError)

@@ -1,4 +1,4 @@
-"""API tokens: one's own, and for admins everybody's. A token's text is in the answer that makes it, and nowhere else."""
+"""API tokens: one's own, and for admins everybody's. Only the answer that makes a token has its text."""
 
 from __future__ import annotations
 
