@@ -6,22 +6,37 @@ nobody may do under this policy, what needs a person's approval, and what only h
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Max, Q
+from django.db import connection
 from django.utils import timezone
 
 from healing.actions import brakes, fresh_edits
 from healing.actions.base import Plan
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
-from healing.lifecycle import Phase
-from healing.models import ActionRun, HealingEvent, Policy
-from healing.policies.spec import CONTAINMENT_ACTIONS, SYSTEM_NAMESPACES, ActionName, PolicySpec
+from healing.actions.situation import Situation, current_policy, situation_of
+from healing.models import HealingEvent
+from healing.policies import first_day
+from healing.policies.spec import CONTAINMENT_ACTIONS, SYSTEM_NAMESPACES, ActionName
 from healing.ports.cluster import Cluster, ObjectRef
 from healing.ports.errors import NotFound
+
+__all__ = [
+    "LIMITS",
+    "Kind",
+    "Refusal",
+    "Refused",
+    "Situation",
+    "check",
+    "current_policy",
+    "gate",
+    "of_fresh_edits",
+    "situation_of",
+]
 
 #: These end something of ours: no limit on doing things may keep us from undoing them.
 _ENDS_OUR_OWN = frozenset({ActionName.RELEASE, ActionName.RESUME_ROLLOUT, ActionName.UNCORDON})
@@ -37,6 +52,8 @@ _RESTARTS_IN_PLACE = frozenset(
         ActionName.FIX_SCHEDULING,
     }
 )
+#: Taken in PostgreSQL by whoever is about to act, until that is written down.
+_LOCK = 0x4EC15701
 #: A cooldown that is over soon is waited for; for a longer one a person is asked.
 _WAITS_AT_MOST_SECONDS = 60.0
 
@@ -49,15 +66,43 @@ class Kind(StrEnum):
     WAIT = "wait"  # later
 
 
+#: Every limit there is, with what it bounds. docs/actions.md says of each how it is lifted.
+LIMITS: Mapping[str, str] = {
+    "halt": "the kill switch",
+    "freezeWindows": "times in which nothing is changed unasked",
+    "circuitBreakerFailures": "healings of a workload that failed one after another",
+    "stormFaults": "different faults in the cluster at once",
+    "policy": "a policy that is there and switched on",
+    "paused": "the policy's pause",
+    "autonomy": "whether the policy acts at all, and unasked",
+    "allowedActions": "which actions the policy allows",
+    "targetNamespaces": "the namespaces of the policy",
+    "targetLabels": "the labels of the policy",
+    "allowLastReplica": "the last ready replica",
+    "minHealthyPercent": "how many ready replicas remain",
+    "PodDisruptionBudget": "the cluster's own budgets",
+    "autoscaler": "replicas that belong to an autoscaler",
+    "gitops": "what Argo CD, Flux or an operator would put back",
+    "freshEdit": "what a person has just edited",
+    "maxActionsPerWorkloadAndHour": "strategies on one workload",
+    "cooldownSeconds": "time between two strategies on one workload",
+    "maxConcurrentHealings": "workloads being healed at the same time",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """``limit`` is the policy's field or a slug; ``lift`` says what to do about it."""
+    """``limit`` is one of `LIMITS`; ``lift`` says what to do about it."""
 
     limit: str
     kind: Kind
     message: str
     lift: str
     wait_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.limit not in LIMITS:
+            raise ValueError(f"{self.limit!r} is not in LIMITS: every limit is listed there.")
 
     def as_json(self) -> dict[str, Any]:
         """For the timeline."""
@@ -75,77 +120,25 @@ class Refused(Exception):
         self.refusals = refusals
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the limits need to know besides the plan; read from the database once (see `situation_of`)."""
+def gate(event: HealingEvent, plan: Plan, *, is_approved: bool) -> None:
+    """Called in the transaction that writes down that the plan is sent now. Raises `Refused`.
 
-    #: as it is now, which may be stricter or laxer than when the event was opened
-    policy: PolicySpec
-    #: why there is no policy any more; empty: there is
-    policy_problem: str
-    event_namespace: str
-    #: events of the policy that are being healed before this one
-    healings_before: int
-    #: strategies carried out for this workload in the last hour
-    actions_last_hour: int
-    #: since an action of another event on this workload
-    seconds_since_action: float | None
-    is_approved: bool = False
-    is_containment: bool = False
-    cluster: str = ""
-    #: the freeze window that it is in, and when it ends
-    frozen: tuple[str, datetime] | None = None
-    #: healings of this workload that failed one after another
-    failed_healings: int = 0
-    #: different faults in the cluster at the same time
-    faults_at_once: int = 0
+    Workers of one cluster pass one after another, and each reads what those before it have written: two of them never
+    pass the same limit. What was thrown in since the plan was checked (the kill switch, a pause, another policy) holds
+    here too, for every step of a strategy."""
+    _wait_for_turn(event.cluster)
+    situation = situation_of(event, timezone.now(), is_approved=is_approved, target=plan.target)
+    found = [*_of_brakes(situation), *_of_policy(plan, situation), *_of_frequency(situation)]
+    refusals = [r for r in found if not (r.kind is Kind.ASK and is_approved)]
+    if refusals:
+        raise Refused(refusals)
 
 
-def situation_of(
-    event: HealingEvent, now: datetime, *, is_approved: bool = False, is_containment: bool = False
-) -> Situation:
-    """Read what the limits need to know."""
-    policy, problem = current_policy(event)
-    on_workload = ActionRun.objects.filter(
-        event__cluster=event.cluster,
-        event__target_kind=event.target_kind,
-        event__target_namespace=event.target_namespace,
-        event__target_name=event.target_name,
-        strategy__isnull=False,
-        applied_at__isnull=False,
-    )
-    last = on_workload.exclude(event=event).aggregate(last=Max("applied_at"))["last"]
-    # The oldest of those that are about to act goes first, so that they do not all wait for each other.
-    before = HealingEvent.objects.filter(
-        Q(phase=Phase.VERIFYING) | Q(phase=Phase.HEALING, pk__lt=event.pk), cluster=event.cluster, policy=event.policy
-    ).exclude(pk=event.pk)
-    return Situation(
-        policy=policy,
-        policy_problem=problem,
-        event_namespace=event.target_namespace,
-        healings_before=before.count(),
-        actions_last_hour=on_workload.filter(applied_at__gte=now - timedelta(hours=1))
-        .exclude(event=event, strategy__attempt=event.attempt)
-        .values("strategy")
-        .distinct()
-        .count(),
-        seconds_since_action=(now - last).total_seconds() if last else None,
-        is_approved=is_approved,
-        is_containment=is_containment,
-        cluster=event.cluster,
-        frozen=brakes.frozen_until(policy, now),
-        failed_healings=0 if is_containment else brakes.failed_healings(event, now),
-        faults_at_once=0 if is_containment else brakes.faults_at_once(event, now),
-    )
-
-
-def current_policy(event: HealingEvent) -> tuple[PolicySpec, str]:
-    """The event's policy as it is now, and what is wrong with it (the snapshot stands in for one that is gone)."""
-    row = Policy.objects.filter(pk=event.policy_id).first() if event.policy_id else None
-    if row is None:
-        problem = f"policy {event.policy_name} was deleted" if event.policy_name else ""
-        return event.policy_spec, problem
-    return row.parsed(), "" if row.enabled else f"policy {row} is switched off"
+def _wait_for_turn(cluster: str) -> None:
+    # SQLite has one writer at a time (its transactions begin IMMEDIATE).
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, zlib.crc32(cluster.encode()) - 2**31])
 
 
 def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds: float) -> list[Refusal]:
@@ -194,7 +187,14 @@ def _of_policy(plan: Plan, situation: Situation) -> list[Refusal]:
     if policy.paused:
         found.append(Refusal("paused", Kind.FORBID, "The policy is paused.", "set paused to false"))
     if policy.autonomy == "observe":
-        found.append(Refusal("autonomy", Kind.FORBID, "The policy only observes.", "set autonomy to propose or heal"))
+        found.append(
+            Refusal(
+                "autonomy",
+                Kind.FORBID,
+                "ReCiSt only observes here: so the policy says, or it is the cluster's first day.",
+                "set the policy's autonomy to propose or heal",
+            )
+        )
     elif policy.autonomy == "propose":
         kind = Kind.FORBID if situation.is_containment else Kind.ASK
         found.append(Refusal("autonomy", kind, "The policy only proposes.", "approve it, or set autonomy to heal"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from django.db import transaction
 from django.utils import timezone
 
 from healing.actions import operations, permissions, registry
@@ -70,9 +71,19 @@ class Runner:
     check_still_mine: Callable[[], None]
 
     def apply(
-        self, event: HealingEvent, plan: Plan, *, key: str, strategy: Strategy | None = None, guard: Guard | None = None
+        self,
+        event: HealingEvent,
+        plan: Plan,
+        *,
+        key: str,
+        strategy: Strategy | None = None,
+        guard: Guard | None = None,
+        gate: Guard | None = None,
     ) -> ActionRun:
         """Do it, unless it is done already. ``key`` is the same however often this is called for this action.
+
+        ``guard`` may ask the cluster; ``gate`` is called in the transaction that writes down that it is sent now, and
+        decides where several workers would pass the same limit.
 
         Raises `StalePlan`, `ActionFailed`, `TryLater` or what ``guard`` and ``check_still_mine`` raise.
         """
@@ -95,9 +106,9 @@ class Runner:
             return row
         if row.state not in (ActionState.PLANNED, ActionState.APPLYING):
             raise ActionFailed(row.error or f"It was {row.get_state_display()} before.")
-        return self._apply(row, guard)
+        return self._apply(row, guard, gate)
 
-    def _apply(self, row: ActionRun, guard: Guard | None) -> ActionRun:
+    def _apply(self, row: ActionRun, guard: Guard | None, gate: Guard | None) -> ActionRun:
         action, plan = registry.get(row.action), stored_plan(row)
         for _ in range(_CONFLICTS):
             try:
@@ -109,7 +120,7 @@ class Runner:
                 if row.state == ActionState.PLANNED:
                     self._as_budgets_allow(partial(self._try_out, action, fresh))
                     self.check_still_mine()
-                    self._claim(row)
+                    self._claim(row, fresh, gate)
                 else:
                     self.check_still_mine()
                 return self._applied(row, self._as_budgets_allow(partial(self._send, action, fresh)))
@@ -199,9 +210,12 @@ class Runner:
     def _is_applied(self, action: Action[Any], plan: Plan) -> bool:
         return action.is_applied(self.cluster, plan, timeout_seconds=self._seconds())
 
-    def _claim(self, row: ActionRun) -> None:
+    def _claim(self, row: ActionRun, plan: Plan, gate: Guard | None) -> None:
         """From here on it counts as maybe sent. Compare-and-swap: of two workers, one goes on."""
-        changed = ActionRun.objects.filter(pk=row.pk, state=ActionState.PLANNED).update(state=ActionState.APPLYING)
+        with transaction.atomic():
+            if gate is not None:
+                gate(plan)
+            changed = ActionRun.objects.filter(pk=row.pk, state=ActionState.PLANNED).update(state=ActionState.APPLYING)
         if not changed:
             raise TryLater("Another worker is at it.")
         row.state = ActionState.APPLYING

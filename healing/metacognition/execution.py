@@ -122,12 +122,15 @@ def _carry_out(
         if refusals:
             raise guardrails.Refused(refusals)
 
+    def gate(plan: Plan) -> None:
+        guardrails.gate(event, plan, is_approved=situation.is_approved)
+
     for number, step in enumerate(strategy.steps):
         plan = Plan.from_json(step["plan"])
         key = f"{event.pk}/heal/{event.attempt}/{strategy.key}/{strategy.digest[:12]}/{number}"
         known = {row.key for row in strategy.actions.filter(state=ActionState.APPLIED)}
         try:
-            row = runner.apply(event, plan, key=key, strategy=strategy, guard=guard)
+            row = runner.apply(event, plan, key=key, strategy=strategy, guard=guard, gate=gate)
         except guardrails.Refused as refused:
             return _refused(context, runner, strategy, refused, is_first=number == 0)
         except StalePlan as stale:
