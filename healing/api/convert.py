@@ -13,12 +13,11 @@ from healing.api.schemas import (
     EventItem,
     ObjectName,
     PhaseItem,
-    PolicyItem,
     StrategyItem,
     TimelineItem,
 )
 from healing.dashboard.event_view import EventView
-from healing.models import Approval, HealingEvent, Policy
+from healing.models import Approval, HealingEvent
 
 
 def event_item(event: HealingEvent) -> EventItem:
@@ -71,12 +70,12 @@ def approval_item(approval: Approval) -> ApprovalItem:
         decided_at=approval.decided_at,
         decided_by=approval.decided_by_name,
         comment=approval.comment,
+        required=approval.required,
+        approved_by=[vote.name for vote in approval.votes.all()],
+        held_until=approval.held_until,
+        held_by=approval.held_by_name,
+        hold_reason=approval.hold_reason,
     )
-
-
-def policy_item(policy: Policy) -> PolicyItem:
-    """A policy with its spec as stored."""
-    return PolicyItem.model_validate(policy)
 
 
 def _common(event: HealingEvent) -> dict[str, Any]:

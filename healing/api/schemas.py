@@ -9,8 +9,6 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from healing.policies.spec import PolicySpec
-
 #: A cluster's name, or empty: all in a list, the default one elsewhere.
 CLUSTER = r"^([a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$"
 
@@ -112,6 +110,11 @@ class ApprovalItem(CamelSchema):
     decided_at: datetime | None
     decided_by: str
     comment: str
+    required: int = Field(description="Different people who have to agree.")
+    approved_by: list[str] = Field(description="Who has agreed so far.")
+    held_until: datetime | None
+    held_by: str
+    hold_reason: str
 
 
 class ActionItem(CamelSchema):
@@ -188,44 +191,7 @@ class Override(CamelSchema):
     comment: str = Field("", max_length=2000)
 
 
-class PolicyItem(CamelSchema):
-    """A policy; ``source`` cluster: owned by its SelfHealingPolicy resource and read-only here."""
-
-    id: int
-    cluster: str
-    namespace: str
-    name: str
-    enabled: bool
-    source: str
-    spec: dict[str, Any]
-    error: str
-    updated_at: datetime
-
-
-class PolicyList(CamelSchema):
-    """All policies."""
-
-    items: list[PolicyItem]
-
-
 NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-
-
-class NewPolicy(CamelSchema):
-    """A policy to make."""
-
-    name: str = Field(max_length=253, pattern=NAME)
-    namespace: str = Field("", max_length=63, pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")
-    enabled: bool = True
-    cluster: str = Field("", max_length=63, pattern=CLUSTER, description="Empty: the default cluster.")
-    spec: PolicySpec
-
-
-class PolicyChange(CamelSchema):
-    """The policy's new content, whole."""
-
-    enabled: bool = True
-    spec: PolicySpec
 
 
 class PartItem(CamelSchema):

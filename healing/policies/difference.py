@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,11 +56,11 @@ def put(spec: dict[str, Any], path: Path, value: Any) -> None:
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
-    """What differs, in the order of ``after``; a field that only one side has is None on the other."""
+    """What differs, by name; a field that only one side has is None on the other."""
     old, new = dict(leaves(before)), dict(leaves(after))
     return [
         FieldChange(".".join(path), old.get(path), new.get(path))
-        for path in _in_order(new, old)
+        for path in sorted({*old, *new})  # a database keeps no order
         if old.get(path, _MISSING) != new.get(path, _MISSING)
     ]
 
@@ -75,7 +75,3 @@ def merge(spec: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
             merge(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) and not is_whole else value
         )
     return merged
-
-
-def _in_order(first: Iterable[Path], second: Iterable[Path]) -> list[Path]:
-    return list(dict.fromkeys([*first, *second]))
