@@ -78,6 +78,20 @@ def release_due_in(cluster: str) -> None:
             containment.release_due(cluster, get_ports, engine.add_note)
 
 
+@shared_task(name="healing.tasks.release_strays", ignore_result=True)
+def release_strays() -> None:
+    """Beat, every minute: isolated pods that no row knows."""
+    _each(release_strays_in, containment.clusters_with_policies(), "healing", expires_seconds=60.0)
+
+
+@shared_task(name="healing.tasks.release_strays_in", ignore_result=True)
+def release_strays_in(cluster: str) -> None:
+    """`release_strays` for one cluster."""
+    with exclusive(f"release_strays:{cluster}") as is_mine:
+        if is_mine:
+            containment.release_strays(cluster, get_ports, engine.add_note)
+
+
 @shared_task(name="healing.tasks.remember_config", ignore_result=True)
 def remember_config() -> None:
     """Beat, twice a minute: what objects look like, so that what is changed or deleted can be put back."""

@@ -35,6 +35,10 @@ from healing.ports.cluster import Cluster, Object, ObjectRef
 from healing.ports.errors import Forbidden, NotFound
 
 
+#: How the names of our NetworkPolicies begin.
+POLICY_PREFIX = "recist-quarantine-"
+
+
 class IsolateParameters(Parameters):
     """``event`` names policy and label. ``detach``: let the ReplicaSet replace the pod. ``until``: when it ends by
     itself, in ISO 8601; written on the pod and its policy."""
@@ -52,7 +56,7 @@ class Isolate(Action[IsolateParameters]):
     title = "Isolate the pod"
     kinds = frozenset({"Pod"})
     permissions: ClassVar = (
-        *((verb, "NetworkPolicy") for verb in ("get", "create", "delete")),
+        *((verb, "NetworkPolicy") for verb in ("get", "list", "create", "delete")),
         *((verb, "Pod") for verb in ("get", "patch", "delete")),
         ("get", "ReplicaSet"),
         ("list", "Pod"),
@@ -148,7 +152,7 @@ def labels_taken(pod: Object) -> dict[str, str | None]:
 
 def policy_name(event: str, pod: str) -> str:
     """Of the NetworkPolicy made for a pod of an event: each pod has its own, so that each is released by itself."""
-    return f"recist-quarantine-{event}-{_short(pod)}"
+    return f"{POLICY_PREFIX}{event}-{_short(pod)}"
 
 
 def selecting_labels(pod: str, event: str) -> dict[str, str]:

@@ -183,6 +183,17 @@ def _follow(cluster: Cluster, service: Object | None) -> Object | None:
     return target if target is not service else None
 
 
+def enforces_policies(cluster: Cluster) -> bool:
+    """Who enforces NetworkPolicies is the network plugin. A cluster that shows none has one that does; one with Flannel
+    alone only connects pods, and its policies have no effect."""
+    agents = {agent["metadata"]["name"] for agent in cluster.list("daemonsets.apps")}
+    return not agents & _ONLY_CONNECT or bool(agents & _ENFORCE)
+
+
+_ONLY_CONNECT = frozenset({"kube-flannel-ds"})
+_ENFORCE = frozenset({"calico-node", "canal", "cilium", "kube-router"})
+
+
 def _passes(
     cluster: Cluster,
     direction: Literal["Ingress", "Egress"],
@@ -201,7 +212,7 @@ def _passes(
         if direction in _types(policy["spec"])
         and matches(policy["spec"].get("podSelector") or {}, subject["metadata"].get("labels") or {})
     ]
-    if not selecting:
+    if not selecting or not enforces_policies(cluster):
         return True
     rules, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
     return any(
