@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from healing.dashboard.views import brakes, decisions, demo, event, now, palette, policies, warnings
+from healing.dashboard.views import audit, brakes, bulk, decisions, demo, event, now, palette, policies, warnings
 
 app_name = "dashboard"
 urlpatterns = [
@@ -24,6 +24,10 @@ urlpatterns = [
     path("events/<slug:name>/take-over/", decisions.take_over, name="take-over"),
     path("events/<slug:name>/give-back/", decisions.give_back, name="give-back"),
     path("events/<slug:name>/fixed/", decisions.fixed, name="fixed"),
+    path("approvals/", bulk.groups, name="approvals"),
+    path("approvals/group/", bulk.group, name="approval-group"),
+    path("audit/", audit.entries, name="audit"),
+    path("audit/export.<str:kind>", audit.export, name="audit-export"),
     path("warnings/", warnings.warnings, name="warnings"),
     path("warnings/<int:warning_id>/prepare/", warnings.prepare, name="warning-prepare"),
     path("warnings/<int:warning_id>/dismiss/", warnings.dismiss, name="warning-dismiss"),

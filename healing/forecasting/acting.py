@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db import transaction
 
-from healing import engine
+from healing import audit, engine
+from healing.audit import Actor
 from healing.faults import Fault, Severity, SignalSource
 from healing.findings import FORESEEN
 from healing.models import HealingEvent, Policy, ProactiveWarning, WarningKind, WarningState
@@ -25,7 +26,7 @@ class CannotPrepare(Exception):
     """Why no fix can be prepared, for people."""
 
 
-def prepare(warning_id: int, *, by: str, now: datetime) -> HealingEvent:
+def prepare(warning_id: int, *, actor: Actor, now: datetime) -> HealingEvent:
     """Open an event for the warning (or give the one that it has). Raises `CannotPrepare`."""
     with transaction.atomic():
         row = ProactiveWarning.objects.select_for_update(of=("self",)).get(pk=warning_id)
@@ -38,12 +39,29 @@ def prepare(warning_id: int, *, by: str, now: datetime) -> HealingEvent:
         policy = next((p for p in Policy.objects.filter(cluster=row.cluster) if str(p) == row.policy_name), None)
         if policy is None or not policy.enabled:
             raise CannotPrepare("No policy covers this workload any more.")
-        event, is_new = engine.open_event(_fault(row, by, now), policy)
+        event, is_new = engine.open_event(_fault(row, actor.name, now), policy)
         if not is_new:
             raise CannotPrepare(f"{event.name} is about the same object already: decide about that one first.")
         row.event, row.state = event, WarningState.OPEN
         row.save(update_fields=["event", "state"])
+        _audit("warning.prepared", row, actor, {"event": event.name})
         return event
+
+
+def dismiss(warning_id: int, *, actor: Actor, reason: str, now: datetime) -> None:
+    """A person says that nothing is to be done. Raises `CannotPrepare`: it is over already."""
+    with transaction.atomic():
+        row = ProactiveWarning.objects.select_for_update(of=("self",)).get(pk=warning_id)
+        if row.closed_at is not None:
+            raise CannotPrepare(f"This warning is over already: {row.get_state_display()}.")
+        row.state, row.state_reason, row.closed_at, row.closed_by = WarningState.DISMISSED, reason, now, actor.name
+        row.save(update_fields=["state", "state_reason", "closed_at", "closed_by"])
+        _audit("warning.dismissed", row, actor, {"reason": reason})
+
+
+def _audit(action: str, row: ProactiveWarning, actor: Actor, data: dict[str, Any]) -> None:
+    data = {"warning": row.pk, **data}
+    audit.record(action, actor=actor, target=str(row), cluster=row.cluster, namespace=row.namespace, data=data)
 
 
 def _fault(row: ProactiveWarning, by: str, now: datetime) -> Fault:
@@ -97,7 +115,7 @@ def propose_due(cluster: str, now: datetime) -> int:
     count = 0
     for pk in rows.values_list("pk", flat=True):
         try:
-            prepare(pk, by="", now=now)
+            prepare(pk, actor=Actor("rule", "forecasts.act"), now=now)
         except CannotPrepare:
             continue
         count += 1

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
 
 from healing.forecasting.model import Foreseen
 from healing.forecasting.words import PROPOSALS, sentence
@@ -131,12 +130,3 @@ def _fault_of(row: ProactiveWarning) -> HealingEvent | None:
         cluster=row.cluster, target_namespace=row.namespace, detected_at__gte=row.opened_at
     ).exclude(source="forecast")
     return next((e for e in events.order_by("pk")[:50] if (e.target_kind, e.target_name) in names), None)
-
-
-def dismiss(warning_id: int, *, by: str, reason: str, now: datetime) -> bool:
-    """A person says that nothing is to be done. False: it was closed already."""
-    return bool(
-        ProactiveWarning.objects.filter(pk=warning_id, closed_at=None).update(
-            state=WarningState.DISMISSED, state_reason=reason, closed_at=now, closed_by=by, looks=F("looks")
-        )
-    )

@@ -1,0 +1,159 @@
+"""Warnings as people read them: what runs out, when, how that is known, and a drawing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import QuerySet
+
+from healing.access import Capability, Grants
+from healing.dashboard.charts import quantity
+from healing.models import ProactiveWarning, WarningKind, WarningState
+
+WIDTH, HEIGHT = 480, 120
+_PAD = 6
+#: Closed ones that are shown below the open ones.
+_CLOSED_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The drawing: what was, the limit, and the cone of what is foretold, in coordinates of `WIDTH` x `HEIGHT`."""
+
+    line: str
+    cone: str
+    ahead: str
+    limit_y: float
+    now_x: float
+    start: datetime
+    end: datetime
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A warning with its words."""
+
+    row: ProactiveWarning
+    level: str
+    limit: str
+    rate: str
+    basis: str
+    outlook: Outlook | None
+    may_prepare: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How warnings of the last 30 days ended."""
+
+    came_true: int
+    prevented: int
+    went_away: int
+    dismissed: int
+
+    @property
+    def closed(self) -> int:
+        return self.came_true + self.prevented + self.went_away + self.dismissed
+
+
+def open_warnings(grants: Grants, cluster: str = "") -> list[Shown]:
+    """Open ones, the most urgent first."""
+    rows = visible(grants).filter(state=WarningState.OPEN, closed_at=None).select_related("event")
+    if cluster:
+        rows = rows.filter(cluster=cluster)
+    return [show(row) for row in rows.order_by("breach_at", "pk")[:200]]
+
+
+def closed_warnings(grants: Grants) -> list[ProactiveWarning]:
+    """The newest that are over."""
+    rows = visible(grants).exclude(closed_at=None).exclude(state=WarningState.CLEARED, looks=1)
+    return list(rows.select_related("event").order_by("-closed_at")[:_CLOSED_SHOWN])
+
+
+def record(grants: Grants, now: datetime) -> Record:
+    """Counts of the last 30 days; what was seen once only was never shown and does not count."""
+    states = list(
+        visible(grants)
+        .filter(closed_at__gte=now - timedelta(days=30), looks__gt=1)
+        .values_list("state", flat=True)
+        .order_by()
+    )
+    return Record(*(states.count(s) for s in ("cameTrue", "prevented", "cleared", "dismissed")))
+
+
+def visible(grants: Grants) -> QuerySet[ProactiveWarning]:
+    """Warnings of places that the person may see."""
+    return ProactiveWarning.objects.filter(grants.places(Capability.VIEW, namespace="namespace"))
+
+
+def show(row: ProactiveWarning) -> Shown:
+    """Words and drawing of one warning."""
+    per, unit = (3600, "an hour") if row.kind != WarningKind.MEMORY else (60, "a minute")
+    unit_of_values = "" if row.unit == "of quota" else row.unit
+    return Shown(
+        row=row,
+        level=quantity(row.level, unit_of_values),
+        limit=quantity(row.limit, unit_of_values),
+        rate=f"{quantity(row.slope_per_second * per, unit_of_values)} {unit}" if row.slope_per_second else "",
+        basis=_basis(row),
+        outlook=_outlook(row),
+        may_prepare=bool(row.proposal) and row.event_id is None,
+    )
+
+
+def _basis(row: ProactiveWarning) -> str:
+    evidence = row.evidence
+    samples, span = evidence.get("samples"), evidence.get("spanSeconds")
+    parts = []
+    if samples and span:
+        parts.append(f"{samples} samples over {float(span) / 60:.0f} minutes")
+    if season := evidence.get("seasonSeconds"):
+        parts.append(f"a season of {float(season) / 60:.0f} minutes taken out")
+    parts.append(f"{row.confidence:.0%} sure")
+    return ", ".join(parts)
+
+
+def _outlook(row: ProactiveWarning) -> Outlook | None:
+    points = [(float(t), float(v)) for t, v in row.evidence.get("points") or ()]
+    if len(points) < 2 or row.kind == WarningKind.RESTARTS or row.limit <= 0:
+        return None
+    start, now = points[0][0], points[-1][0]
+    history = now - start or 1.0
+    due = row.breach_at.timestamp()
+    latest = row.breach_latest_at.timestamp() if row.breach_latest_at else due + 2 * (due - now)
+    # What is ahead gets at most twice the room of what is known.
+    end = min(max(latest, now + 0.2 * history), now + 2 * history)
+    high, low = 1.08 * max(row.limit, *(v for _, v in points)), 0.0
+
+    def x(at: float) -> float:
+        return round(_PAD + (at - start) / (end - start) * (WIDTH - 2 * _PAD), 1)
+
+    def y(value: float) -> float:
+        return round(HEIGHT - _PAD - (value - low) / (high - low) * (HEIGHT - 2 * _PAD), 1)
+
+    def toward(at: float) -> Sequence[float]:
+        """The point of the straight line from now to the limit at ``at``, where the drawing ends or the limit is."""
+        if at <= end:
+            return x(max(at, now)), y(row.limit)
+        share = (end - now) / (at - now)
+        return x(end), y(row.level + share * (row.limit - row.level))
+
+    here = (x(now), y(row.level))
+    early, late = toward(row.breach_earliest_at.timestamp()), toward(latest)
+    return Outlook(
+        line=_text([(x(t), y(v)) for t, v in points]),
+        cone=_text([here, early, late]),
+        ahead=_text([here, toward(due)]),
+        limit_y=y(row.limit),
+        now_x=x(now),
+        start=datetime.fromtimestamp(start, UTC),
+        end=datetime.fromtimestamp(end, UTC),
+    )
+
+
+def _text(points: Sequence[Sequence[float]]) -> str:
+    return " ".join(f"{px},{py}" for px, py in points)
