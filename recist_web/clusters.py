@@ -10,6 +10,7 @@ The file is YAML, a list (or a mapping with the key `clusters`) of::
       loki: http://...               # without, or `off`: logs come through the Kubernetes API alone
       lokiAccess: {headers: {X-Scope-OrgID: shop}}
       policyNamespaces: [platform]   # default: POLICY_NAMESPACES
+      watchNamespaces: [shop]        # default: WATCH_NAMESPACES; empty: all of them
 
 A kubeconfig that is not there (yet) is no error: it shows when the cluster is called.
 """
@@ -38,7 +39,8 @@ SINGLE = ("KUBECONFIG", "KUBE_CONTEXT", "PROMETHEUS_URL", "LOKI_URL", *source_se
 
 @dataclass(frozen=True, slots=True)
 class ClusterTarget:
-    """How to reach one cluster. A URL of None: there is no such server. `policy_namespaces`: empty for all."""
+    """How to reach one cluster. A URL of None: there is no such server. `policy_namespaces` and `watch_namespaces`:
+    empty for all."""
 
     name: str
     kubeconfig: Path | None = None
@@ -48,6 +50,7 @@ class ClusterTarget:
     policy_namespaces: tuple[str, ...] = ()
     prometheus_access: SourceAccess = field(default_factory=SourceAccess)
     loki_access: SourceAccess = field(default_factory=SourceAccess)
+    watch_namespaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,9 @@ class _Entry(BaseModel):
     policy_namespaces: Annotated[
         list[Annotated[str, AfterValidator(namespace)]] | None, BeforeValidator(comma_separated)
     ] = Field(None, alias="policyNamespaces")
+    watch_namespaces: Annotated[
+        list[Annotated[str, AfterValidator(namespace)]] | None, BeforeValidator(comma_separated)
+    ] = Field(None, alias="watchNamespaces")
     prometheus_access: AccessEntry = Field(AccessEntry(), alias="prometheusAccess")
     loki_access: AccessEntry = Field(AccessEntry(), alias="lokiAccess")
 
@@ -90,12 +96,15 @@ def of(environment: Environment) -> Clusters:
         tuple(environment.POLICY_NAMESPACES),
         source_settings.of_environment(environment, "PROMETHEUS"),
         source_settings.of_environment(environment, "LOKI"),
+        tuple(environment.WATCH_NAMESPACES),
     )
     alone = MappingProxyType({single.name: single})
     if environment.CLUSTERS_FILE is None:
         return Clusters(alone, single.name, source_settings.problems_of(environment))
     try:
-        found = read(environment.CLUSTERS_FILE, tuple(environment.POLICY_NAMESPACES))
+        found = read(
+            environment.CLUSTERS_FILE, tuple(environment.POLICY_NAMESPACES), tuple(environment.WATCH_NAMESPACES)
+        )
     except ClustersFileError as error:
         return Clusters(alone, single.name, (Problem(VARIABLE, str(error), _HINT),))
     if "CLUSTER_NAME" not in environment.model_fields_set:
@@ -107,8 +116,11 @@ def of(environment: Environment) -> Clusters:
     return Clusters(found, single.name)
 
 
-def read(path: Path, policy_namespaces: tuple[str, ...] = ()) -> Mapping[str, ClusterTarget]:
-    """The clusters a file lists, by name and in its order. Raises `ClustersFileError`."""
+def read(
+    path: Path, policy_namespaces: tuple[str, ...] = (), watch_namespaces: tuple[str, ...] = ()
+) -> Mapping[str, ClusterTarget]:
+    """The clusters a file lists, by name and in its order. The namespaces are those of entries that name none. Raises
+    `ClustersFileError`."""
     path = path.expanduser().absolute()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -120,7 +132,7 @@ def read(path: Path, policy_namespaces: tuple[str, ...] = ()) -> Mapping[str, Cl
         raise ClustersFileError(f"{VARIABLE} names {path}, which is not YAML: {reason}") from error
     targets: dict[str, ClusterTarget] = {}
     for number, raw in enumerate(_entries(content, path), start=1):
-        target = _target(raw, number, path, policy_namespaces)
+        target = _target(raw, number, path, policy_namespaces, watch_namespaces)
         if target.name in targets:
             raise ClustersFileError(f"{path}: entry {number}: there are two clusters of the name {target.name}")
         targets[target.name] = target
@@ -143,7 +155,9 @@ def _entries(content: Any, path: Path) -> list[Any]:
     return content
 
 
-def _target(raw: Any, number: int, path: Path, policy_namespaces: tuple[str, ...]) -> ClusterTarget:
+def _target(
+    raw: Any, number: int, path: Path, policy_namespaces: tuple[str, ...], watch_namespaces: tuple[str, ...]
+) -> ClusterTarget:
     if not isinstance(raw, dict):
         raise ClustersFileError(f"{path}: entry {number} is not a mapping with a name and a kubeconfig")
     where = f"{path}: entry {number}" + (f" ({raw['name']})" if isinstance(raw.get("name"), str) else "")
@@ -160,6 +174,7 @@ def _target(raw: Any, number: int, path: Path, policy_namespaces: tuple[str, ...
         loki = entry.loki_access.access(path.parent)
     except ValueError as error:
         raise ClustersFileError(f"{where}: {error}") from error
+    watched = watch_namespaces if entry.watch_namespaces is None else tuple(entry.watch_namespaces)
     return ClusterTarget(
-        entry.name, kubeconfig, entry.context, entry.prometheus, entry.loki, namespaces, prometheus, loki
+        entry.name, kubeconfig, entry.context, entry.prometheus, entry.loki, namespaces, prometheus, loki, watched
     )

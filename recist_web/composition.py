@@ -52,4 +52,5 @@ def _build(target: ClusterTarget) -> Ports:
         metrics=Prometheus(target.prometheus_url, target.prometheus_access) if target.prometheus_url else None,
         logs=Loki(target.loki_url, target.loki_access) if target.loki_url else None,
         language_model=LiteLlm(),
+        namespaces=target.watch_namespaces,
     )

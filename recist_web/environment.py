@@ -242,6 +242,7 @@ class Environment(BaseModel):
     KUBE_CONTEXT: str | None = None
     POD_NAMESPACE: str = Field(default="recist-system", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     POLICY_NAMESPACES: Annotated[list[Annotated[str, AfterValidator(namespace)]], BeforeValidator(comma_separated)] = []
+    WATCH_NAMESPACES: Annotated[list[Annotated[str, AfterValidator(namespace)]], BeforeValidator(comma_separated)] = []
     PROMETHEUS_URL: HttpUrlOrOff = "http://prometheus:9090"
     PROMETHEUS_USERNAME: str | None = None
     PROMETHEUS_PASSWORD: SecretStr | None = None

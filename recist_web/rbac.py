@@ -60,6 +60,22 @@ def cluster_wide() -> frozenset[Permission]:
     return frozenset(Permission.of(*pair) for pair in pairs)
 
 
+def uses_of(permission: Permission) -> frozenset[str]:
+    """What needs it, in words: actions by their names, else what is read for."""
+    found = {
+        str(name)
+        for name, action in registry.REGISTRY.items()
+        if any(Permission.of(*pair) == permission for pair in action.permissions)
+    }
+    if permission.verb in ("get", "list", "watch") and permission.kind in (*WATCHED_KINDS, POLICY):
+        found.add("detection")
+    if permission.verb in ("get", "list") and permission.kind in (*NAMESPACED, *CLUSTER_WIDE):
+        found.add("evidence of diagnoses")
+    if permission.kind == EVENT or (permission.kind == POLICY and permission.verb == "patch"):
+        found.add("what kubectl shows of events and policies")
+    return frozenset(found or {"evidence of diagnoses"})
+
+
 def own_namespace() -> frozenset[Permission]:
     """Needed in ReCiSt's own namespace only."""
     return frozenset(Permission.of(*pair) for pair in LEASE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ def from_status(status: Mapping[str, Any], call: str, *, code: int = 0, retry_af
         message += " " + "; ".join(_cause(cause) for cause in causes)
     wait_seconds = _seconds(retry_after) or _seconds(details.get("retryAfterSeconds"))
     error_type = _error_type(code, reason, message, {str(cause.get("reason")) for cause in causes})
-    return error_type(f"{call}: {message[:_MESSAGE_LENGTH]}", status=code, retry_after_seconds=wait_seconds)
+    message = message[:_MESSAGE_LENGTH] + (_what_to_grant(message) if error_type is Forbidden else "")
+    return error_type(f"{call}: {message}", status=code, retry_after_seconds=wait_seconds)
 
 
 def _error_type(code: int, reason: str, message: str, causes: set[str]) -> type[SourceError]:
@@ -74,6 +76,23 @@ _BY_CODE: Mapping[int, type[SourceError]] = {
     410: Expired,
     429: RateLimited,
 }
+
+
+#: How RBAC says no.
+_CANNOT = re.compile(
+    r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
+
+
+def _what_to_grant(message: str) -> str:
+    """Which verb somebody has to add, and where."""
+    found = _CANNOT.search(message)
+    if found is None:
+        return ""
+    where = f"a Role of that user in namespace {found['namespace']}" if found["namespace"] else "its ClusterRole"
+    group, resource, verb = found["group"], found["resource"], found["verb"]
+    return f'. To allow it, add to {where}: apiGroups ["{group}"], resources ["{resource}"], verbs ["{verb}"]'
 
 
 def _refused_by_admission(message: str) -> bool:

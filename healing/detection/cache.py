@@ -36,18 +36,17 @@ class ObjectCache:
         #: uid of an object -> keys of the Events about it
         self._events: dict[str, set[tuple[str, str]]] = defaultdict(set)
 
-    def replace(self, kind: str, items: Iterable[Object]) -> set[Key]:
-        """Take a whole list; returns the keys of all objects that are there now or were before."""
+    def replace(self, kind: str, items: Iterable[Object], namespace: str = "") -> set[Key]:
+        """Take a whole list, of one namespace or of all; returns the keys of all its objects, those of now and those of
+        before."""
         with self._lock:
-            before = set(self._objects[kind])
-            if kind == "Event":
-                self._events.clear()
-            for namespace, name in before:
-                self._places[kind, namespace].pop(name, None)
-            self._objects[kind] = {}
+            before = {key for key in self._objects[kind] if not namespace or key[0] == namespace}
+            for key in before:
+                self._drop(kind, key)
             for item in items:
                 self._put(kind, item)
-            return {(kind, namespace, name) for namespace, name in before | set(self._objects[kind])}
+            now = {key for key in self._objects[kind] if not namespace or key[0] == namespace}
+            return {(kind, *key) for key in before | now}
 
     def apply(self, event_type: str, obj: Object) -> Key:
         """Take one watch event (ADDED, MODIFIED, DELETED)."""

@@ -50,10 +50,13 @@ class Informer:
         stop: threading.Event,
         *,
         is_optional: bool = False,
+        namespace: str = "",
     ) -> None:
-        """``is_optional``: that the cluster does not have the kind, or does not show it to us, is no problem."""
+        """``is_optional``: that the cluster does not have the kind, or does not show it to us, is no problem.
+        ``namespace``: only what is in it (empty: all)."""
         self.kind = kind
-        self._is_optional = is_optional
+        self.namespace = namespace
+        self.is_optional = is_optional
         self.last_heard_at = 0.0
         self.problem = ""
         self._cluster = cluster
@@ -91,8 +94,8 @@ class Informer:
                 self._back_off()
 
     def _list(self) -> None:
-        listed = self._cluster.list(self.kind, timeout_seconds=LIST_TIMEOUT_SECONDS)
-        keys = self._cache.replace(self.kind, listed.items)
+        listed = self._cluster.list(self.kind, self.namespace, timeout_seconds=LIST_TIMEOUT_SECONDS)
+        keys = self._cache.replace(self.kind, listed.items, self.namespace)
         self._heard()
         self._sink.synced(self.kind, sorted(keys))
         self._version = listed.resource_version
@@ -100,6 +103,7 @@ class Informer:
     def _watch(self) -> None:
         stream = self._cluster.watch(
             self.kind,
+            self.namespace,
             resource_version=self._version,
             timeout_seconds=_random.uniform(*WATCH_SECONDS),
             stop=self._stop,
@@ -120,13 +124,13 @@ class Informer:
 
     def _absent(self, error: SourceError) -> None:
         """The kind is not there (yet), or not for us: go on without it."""
-        if self._is_optional:
+        if self.is_optional:
             self.problem = ""
             log.debug("kind cannot be watched", kind=self.kind, error=str(error))
         else:
             self._say("kind cannot be watched", error)
-        self._sink.synced(self.kind, sorted(self._cache.replace(self.kind, ())))
-        seconds = OPTIONAL_ABSENT_SECONDS if self._is_optional else ABSENT_SECONDS
+        self._sink.synced(self.kind, sorted(self._cache.replace(self.kind, (), self.namespace)))
+        seconds = OPTIONAL_ABSENT_SECONDS if self.is_optional else ABSENT_SECONDS
         self._pause(seconds * _random.uniform(0.8, 1.2))
 
     def _back_off(self) -> None:

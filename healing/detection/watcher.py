@@ -22,6 +22,7 @@ from healing.deadline import Deadline
 from healing.detection import heartbeat
 from healing.detection.cache import ObjectCache
 from healing.detection.evaluation import NEEDED_KINDS, OPTIONAL_KINDS, Evaluator
+from healing.detection.gathering import Gathering
 from healing.detection.informer import Informer, Sink
 from healing.detection.leader import LeaderElector, Timing
 from healing.detection.policies import PolicyBook
@@ -51,6 +52,7 @@ WATCHED_KINDS = (
     "Event",
     "Pod",
 )
+CLUSTER_SCOPED = frozenset({"Node"})
 STOP_SECONDS = 1.5
 
 
@@ -77,14 +79,15 @@ class Session:
         policies = PolicySync(
             ports.cluster_name, ports.cluster, self.cache, book, self._stop, options.policy_namespaces
         )
-        self.informers = [self._informer(kind, ports, self.evaluator) for kind in WATCHED_KINDS]
-        self.informers.append(self._informer(POLICY_KIND, ports, policies))
+        self.informers = [i for kind in WATCHED_KINDS for i in self._informers(kind, ports, self.evaluator)]
+        self.informers += self._informers(POLICY_KIND, ports, policies)
         self.poller = (
             MetricsPoller(ports.metrics, self.cache, self.tracker, book, self.evaluator.poke, self._stop)
             if ports.metrics is not None
             else None
         )
-        runs = [*((f"watch-{i.kind}", i.run) for i in self.informers), ("evaluate", self.evaluator.run)]
+        runs = [*((f"watch-{i.kind}{i.namespace and '-'}{i.namespace}", i.run) for i in self.informers)]
+        runs.append(("evaluate", self.evaluator.run))
         runs.append(("policies", policies.run))
         if self.poller is not None:
             runs.append(("metrics", self.poller.run))
@@ -116,14 +119,19 @@ class Session:
 
     def problems(self) -> dict[str, str]:
         """What cannot be reached right now."""
-        found = {informer.kind: informer.problem for informer in self.informers if informer.problem}
+        found = {
+            f"{informer.kind} in {informer.namespace}" if informer.namespace else informer.kind: informer.problem
+            for informer in self.informers
+            if informer.problem
+        }
         if self.poller is not None and self.poller.problem:
             found["Prometheus"] = self.poller.problem
         return found
 
     def is_synced(self) -> bool:
         """Whether the cluster has been read as a whole."""
-        return all(informer.last_heard_at > 0 for informer in self.informers if informer.kind in NEEDED_KINDS)
+        needed = [i for i in self.informers if i.kind in NEEDED_KINDS and not i.is_optional]
+        return all(informer.last_heard_at > 0 for informer in needed)
 
     def objects(self) -> int:
         """How many objects are in the cache."""
@@ -133,9 +141,17 @@ class Session:
         with bound_contextvars(cluster=self._cluster_name):
             run()
 
-    def _informer(self, kind: str, ports: Ports, sink: Sink) -> Informer:
-        is_optional = kind in OPTIONAL_KINDS
-        return Informer(kind, ports.cluster, self.cache, sink, self._stop, is_optional=is_optional)
+    def _informers(self, kind: str, ports: Ports, sink: Sink) -> list[Informer]:
+        """One, or one for each namespace that we are limited to; then what has no namespace may well be hidden."""
+        optional = kind in OPTIONAL_KINDS
+        if not ports.namespaces or kind in CLUSTER_SCOPED:
+            optional = optional or bool(ports.namespaces)
+            return [Informer(kind, ports.cluster, self.cache, sink, self._stop, is_optional=optional)]
+        parts = Gathering(sink, ports.namespaces)
+        return [
+            Informer(kind, ports.cluster, self.cache, parts.of(name), self._stop, is_optional=optional, namespace=name)
+            for name in ports.namespaces
+        ]
 
 
 class Watcher:

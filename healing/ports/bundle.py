@@ -23,6 +23,8 @@ class Ports:
     metrics: Metrics | None = None
     logs: Logs | None = None
     language_model: LanguageModel | None = None
+    #: we may look into these namespaces only; empty: into all
+    namespaces: tuple[str, ...] = ()
 
 
 def get_ports(cluster_name: str) -> Ports:

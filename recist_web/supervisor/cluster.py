@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -13,21 +13,17 @@ from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import Forbidden, NotFound, SourceError, Unauthorized
-from recist_web import rbac
 from recist_web.supervisor.errors import CannotStartError
+from recist_web.supervisor.rights import TIMEOUT_SECONDS, Asking, Rights
 
 DEMO_OBJECTS = Path(__file__).with_name("demo.yaml")
-TIMEOUT_SECONDS = 10.0
-# Without these nothing would ever be found.
-_VITAL = frozenset({("pods", "list"), ("pods", "watch"), ("pods", "get")})
-_QUESTIONS_AT_ONCE = 8
 
 
 class PreparedCluster:
     """The cluster of `kubeconfig` and `context` (or its current one). All methods raise `CannotStartError`."""
 
     def __init__(self, kubeconfig: Path, context: str | None = None) -> None:
-        self.context = _context(kubeconfig, context)
+        self.context, self._namespace = _context(kubeconfig, context)
         self._where = f"context {self.context!r} in {kubeconfig}"
         self._try_it = f"kubectl --kubeconfig {kubeconfig} --context {self.context}"
         try:
@@ -71,36 +67,21 @@ class PreparedCluster:
         except SourceError as error:
             raise CannotStartError(f"What {self._where} serves cannot be read: {error}") from error
 
-    def check_permissions(self, namespace: str) -> list[str]:
-        """What the context's user lacks of the shipped Role; `namespace` is ours. CannotStartError when it lacks what
-        nothing works without: to see pods, and to hold the Lease in that namespace."""
+    def rights(self, lease_namespace: str, namespaces: Sequence[str] = ()) -> Rights:
+        """What the context's user may do, everywhere or in those namespaces; `lease_namespace` is ours.
+        CannotStartError when it lacks what nothing works without: to see pods, and to hold the Lease."""
         try:
-            has_namespace = self._has_namespace(namespace)
-            with ThreadPoolExecutor(max_workers=_QUESTIONS_AT_ONCE) as pool:
-                asked = [(needed, "") for needed in sorted(rbac.cluster_wide())]
-                asked += [(needed, namespace) for needed in sorted(rbac.own_namespace())]
-                answers = list(pool.map(lambda question: self._may(*question), asked))
+            has_namespace = self._has_namespace(lease_namespace)
+            rights = Asking(self._cluster, self._where).find(lease_namespace, namespaces, self._namespace)
         except SourceError as error:
             raise CannotStartError(f"What the user of {self._where} may do cannot be asked: {error}") from error
-        lacking = [(needed, where) for (needed, where), may in zip(asked, answers, strict=True) if not may]
-        vital = [str(needed) for needed, where in lacking if not where and (needed.resource, needed.verb) in _VITAL]
-        vital += [f"{needed} in {where}" for needed, where in lacking if where]
-        if vital:
+        if rights.lease_namespace == lease_namespace and not has_namespace:
             raise CannotStartError(
-                f"The user of {self._where} may not: {', '.join(vital)}.\n"
-                "Give it the shipped roles, helm/recist/templates/rbac.yaml (docs/security.md says how)."
+                f"The namespace {lease_namespace}, for the watchers' Lease, does not exist, and the user of "
+                f"{self._where} may not create it. Create it (kubectl create namespace {lease_namespace}), or set "
+                "POD_NAMESPACE to another."
             )
-        if not has_namespace:
-            raise CannotStartError(
-                f"The namespace {namespace}, for the watchers' Lease, does not exist, and the user of {self._where} "
-                f"may not create it. Create it (kubectl create namespace {namespace}), or set POD_NAMESPACE to another."
-            )
-        return [str(needed) for needed, _ in lacking]
-
-    def _may(self, needed: rbac.Permission, namespace: str) -> bool:
-        return self._cluster.can_i(
-            needed.verb, needed.kind, namespace, subresource=needed.subresource, timeout_seconds=TIMEOUT_SECONDS
-        )
+        return rights
 
     def _has_namespace(self, name: str) -> bool:
         """Also when the watcher may create it."""
@@ -138,7 +119,8 @@ class PreparedCluster:
         self._cluster.close()
 
 
-def _context(kubeconfig: Path, wanted: str | None) -> str:
+def _context(kubeconfig: Path, wanted: str | None) -> tuple[str, str]:
+    """The context's name, and its namespace."""
     if kubeconfig.is_dir():
         raise CannotStartError(f"{kubeconfig} is a directory. Name the kubeconfig file with --kubeconfig PATH.")
     try:
@@ -163,4 +145,7 @@ def _context(kubeconfig: Path, wanted: str | None) -> str:
         raise CannotStartError(
             f"{kubeconfig} has no context {chosen!r}. Name one of these with --context: {', '.join(names)}"
         )
-    return chosen
+    entry = next(e for e in entries or () if isinstance(e, dict) and str(e.get("name")) == chosen)
+    context = entry.get("context")
+    namespace = context.get("namespace") if isinstance(context, dict) else None
+    return chosen, str(namespace or "default")

@@ -133,6 +133,8 @@ class Tree:
             cluster = PreparedCluster(wanted.kubeconfig)
             cluster.prepare_demo()
             cluster.close()
+            # Nobody has to get to know an embedded cluster first.
+            self._environment.setdefault("AUTONOMY_FIRST_DAY", "off")
             # The dashboard's panel that breaks something; an empty one of the caller's stays empty.
             self._environment.setdefault("DEMO_CONTROL_URL", f"{urls['api']}/sandbox/v1")
             return Target("sandbox", wanted.kubeconfig, None, urls["prometheus"], urls["loki"])

@@ -18,6 +18,7 @@ from recist_web.supervisor.cluster import PreparedCluster
 from recist_web.supervisor.database import keep_in, migrate
 from recist_web.supervisor.errors import CannotStartError, StoppedError
 from recist_web.supervisor.launch import Target, Tree
+from recist_web.supervisor.rights import Rights, grant, left_out
 from recist_web.supervisor.sources import unreachable
 
 
@@ -30,6 +31,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the cluster")
         parser.add_argument("--context", help="a context of the kubeconfig (default: its current one)")
+        parser.add_argument(
+            "--namespace",
+            action="append",
+            metavar="NAME",
+            help="look into this namespace only (repeat it for more); default: WATCH_NAMESPACES, else all, or, where "
+            "that is not allowed, the context's namespace",
+        )
         parser.add_argument("--prometheus", metavar="URL", type=_url, help="without it no metrics are watched")
         parser.add_argument("--loki", metavar="URL", type=_url, help="without it logs are read from the cluster")
         parser.add_argument("--apply-crds", action="store_true", help="create or update ReCiSt's CRDs first")
@@ -42,11 +50,21 @@ class Command(BaseCommand):
             cluster = PreparedCluster(kubeconfig, options["context"])
             # Each cluster has its own events, memory and people; the demo's passwords are known to everybody.
             var = settings.VAR_DIR / "clusters" / cluster.identity()
-            target = Target(cluster.name, kubeconfig, cluster.context, options["prometheus"], options["loki"])
             with Tree(var, environment.PORT, self.say, echo=options["echo"]) as tree:
                 tree.supervisor.stop_on_signals()
                 self.say(f"ReCiSt is starting on {cluster.context} (Kubernetes {cluster.version}) ...")
-                self._prepare(cluster, environment.POD_NAMESPACE, apply_crds=options["apply_crds"])
+                self._prepare(cluster, apply_crds=options["apply_crds"])
+                rights = cluster.rights(environment.POD_NAMESPACE, options["namespace"] or environment.WATCH_NAMESPACES)
+                self._tell(rights, environment.POD_NAMESPACE)
+                target = Target(
+                    cluster.name,
+                    kubeconfig,
+                    cluster.context,
+                    options["prometheus"],
+                    options["loki"],
+                    rights.namespaces,
+                    rights.lease_namespace,
+                )
                 accesses = (of_environment(environment, source) for source in SOURCES)
                 for line in unreachable(target, *accesses):
                     self.say(line)
@@ -63,7 +81,7 @@ class Command(BaseCommand):
         except CannotStartError as error:
             raise CommandError(str(error)) from error
 
-    def _prepare(self, cluster: PreparedCluster, namespace: str, *, apply_crds: bool) -> None:
+    def _prepare(self, cluster: PreparedCluster, *, apply_crds: bool) -> None:
         if apply_crds:
             self.say(f"Applied {', '.join(cluster.apply_crds())}.")
         elif missing := cluster.missing_crds():
@@ -72,10 +90,20 @@ class Command(BaseCommand):
                 "the admin site only.\n  To have them, start with --apply-crds, or run: kubectl apply -f "
                 "helm/recist/crds/"
             )
-        if lacking := cluster.check_permissions(namespace):
+
+    def _tell(self, rights: Rights, wanted_lease: str) -> None:
+        if rights.namespaces:
             self.say(
-                f"The cluster's user may not: {', '.join(lacking)}. What needs that is left out.\n"
-                "  The roles that suffice are in helm/recist/templates/rbac.yaml (docs/security.md)."
+                f"Looking into {', '.join(rights.namespaces)} only. Others: --namespace NAME, where it is allowed."
+            )
+        if rights.lease_namespace != wanted_lease:
+            self.say(f"The watchers' Lease is held in {rights.lease_namespace}: in {wanted_lease} it is not allowed.")
+        if rights.lacking:
+            self.say("The cluster's user lacks some rights, and what needs them is left out. It")
+            for line in left_out(rights.lacking):
+                self.say(f"  {line}")
+            self.say(
+                f"{grant(rights.lacking)}\n  All that suffices: helm/recist/templates/rbac.yaml (docs/security.md)."
             )
 
     def say(self, line: str) -> None:
