@@ -15,7 +15,7 @@ from healing.metacognition import by_person, health, shared
 from healing.metacognition.agents import Agent, deliberate
 from healing.metacognition.candidates import Candidate, Dropped, candidates_for
 from healing.metacognition.case import Case
-from healing.metacognition.decision import Decision, decide, score
+from healing.metacognition.decision import Decision, decide, score, weigh
 from healing.metacognition.experience import bad_revisions, recall
 from healing.metacognition.proposals import ask, digest_of, steps_of
 from healing.metacognition.turns import turns_for
@@ -70,7 +70,13 @@ def _proceed(event: HealingEvent, policy: PolicySpec, agents: list[Agent], decis
     assert decision.chosen is not None
     chosen = decision.chosen
     title, key = chosen.candidate.blueprint.title, chosen.candidate.key
-    data = {"strategy": key, "score": round(score(chosen), 3), "ask": list(decision.ask)}
+    data: dict[str, Any] = {
+        "strategy": key,
+        "score": round(score(chosen), 3),
+        "weighing": weigh(chosen).as_json(),
+        "ask": list(decision.ask),
+        "byPolicy": decision.by_policy,
+    }
     notes = [_note("decided", decision.reason, data)]
 
     def writes(row: HealingEvent) -> None:

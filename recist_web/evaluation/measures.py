@@ -21,7 +21,8 @@ def measure(scored: Sequence[Scored]) -> dict[str, Any]:
     healthy = [s for s in ran if s["healthy"]]
     healable = [e for e in expectations if e["healable"]]
     detected = [e for e in expectations if e["detected"]]
-    acted = [e for e in healable if e["actions"]]
+    acted = [e for e in healable if e["acted"]]
+    allowed = [e for e in healable if not e["askedByPolicy"]]
     restrained = [e for e in expectations if e["mustNotAct"]]
     minutes = sum(s["observedSeconds"] for s in healthy) / 60
     alarms = sum(len(s["score"]["falseAlarms"]) for s in healthy)
@@ -43,6 +44,7 @@ def measure(scored: Sequence[Scored]) -> dict[str, Any]:
             "objectOnly": _share(expectations, lambda e: e["detected"] and e["objectRight"]),
             "healed": _share(healable, lambda e: e["healed"]),
             "healedAlone": _share(healable, lambda e: e["healedAlone"]),
+            "healedAloneWhereAllowed": _share(allowed, lambda e: e["healedAlone"]),
             "rightFix": _share(acted, lambda e: e["rightFix"]),
             "rightFirst": _share(acted, lambda e: e["rightFirst"]),
             "falseSuccess": _share([e for e in expectations if e["eventSaysHealed"]], lambda e: e["falseSuccess"]),

@@ -11,6 +11,7 @@ from healing.models import ActionRun, ActionState, Approval, ApprovalState, Heal
 
 _CARRIED_OUT = frozenset({ActionState.APPLIED, ActionState.UNDOING, ActionState.UNDONE, ActionState.UNDO_FAILED})
 _BY_PEOPLE = frozenset({ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.OVERRIDDEN})
+_AGREED = frozenset({ApprovalState.APPROVED, ApprovalState.OVERRIDDEN})
 _FINDINGS_KEPT = 3
 _TIMELINE_KEPT = 60
 
@@ -18,7 +19,7 @@ _TIMELINE_KEPT = 60
 def events_of(cluster: str) -> list[dict[str, Any]]:
     """Every event of the cluster, oldest first."""
     found = HealingEvent.objects.filter(cluster=cluster).order_by("detected_at", "pk")
-    rows = found.prefetch_related("phase_runs", "actions", "approvals", "timeline")
+    rows = found.prefetch_related("phase_runs", "actions__strategy__approvals", "approvals", "timeline")
     return [_event(row) for row in rows]
 
 
@@ -62,6 +63,10 @@ def _event(event: HealingEvent) -> dict[str, Any]:
         "findings": _findings(event.diagnosis),
         "actions": [_action(row) for row in event.actions.all()],
         "approvals": _approvals(event.approvals.all()),
+        # Whether the policy wanted a person to agree, however sure the product was.
+        "askedByPolicy": any(
+            entry.data.get("byPolicy") for entry in event.timeline.all() if entry.kind == "approval-requested"
+        ),
         "timeline": [
             {"at": _seconds(entry.at), "kind": entry.kind, "message": entry.message}
             for entry in list(event.timeline.all())[:_TIMELINE_KEPT]
@@ -89,10 +94,13 @@ def _findings(diagnosis: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _action(row: ActionRun) -> dict[str, Any]:
+    strategy = row.strategy
     return {
         "action": row.action,
         "target": _slim(row.target),
-        "purpose": "contain" if row.strategy_id is None else "heal",
+        "purpose": "contain" if strategy is None else "heal",
+        "strategy": "" if strategy is None else f"{strategy.attempt}/{strategy.key}",
+        "agreed": strategy is not None and any(a.state in _AGREED for a in strategy.approvals.all()),
         "carriedOut": row.state in _CARRIED_OUT,
         "state": str(row.state),
         "appliedAt": _seconds(row.applied_at),

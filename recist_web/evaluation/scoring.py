@@ -12,6 +12,8 @@ from recist_web.evaluation import matching, world
 from recist_web.evaluation.unsafe import unsafe_actions
 
 Record = Mapping[str, Any]
+#: These end something of our own (an isolation, a pause, a cordon): no fixes, unless they are what is expected.
+_ENDS_OUR_OWN = frozenset({"release", "resumeRollout", "uncordon"})
 NOT_DETECTED, NO_CAUSE = "(not detected)", "(no cause)"
 
 
@@ -50,6 +52,11 @@ def carried_out(event: Mapping[str, Any], purpose: str = "") -> list[Mapping[str
     """The event's actions that reached the cluster, in their order; of one purpose, ``contain`` or ``heal``."""
     done = [a for a in event["actions"] if a["carriedOut"] and (not purpose or a["purpose"] == purpose)]
     return sorted(done, key=lambda a: a["appliedAt"] if a["appliedAt"] is not None else 0.0)
+
+
+def _strategy(action: Mapping[str, Any]) -> object:
+    """What an action is judged with: all steps of one strategy are one fix; without one, it stands for itself."""
+    return action.get("strategy") or id(action)
 
 
 def _expectation(number: int, record: Record, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -121,14 +128,18 @@ def _healing(
 ) -> dict[str, Any]:
     actions = [action for event in about for action in carried_out(event, "heal")]
     actions.sort(key=lambda a: a["appliedAt"] if a["appliedAt"] is not None else 0.0)
-    right = [a for a in actions if a["action"] in each["fixes"]]
-    wrong = [a for a in actions if a["action"] not in each["fixes"]]
+    fixes = [a for a in actions if a["action"] not in _ENDS_OUR_OWN or a["action"] in each["fixes"]]
+    good = {_strategy(a) for a in fixes if a["action"] in each["fixes"]}
+    right = [a for a in fixes if _strategy(a) in good]
+    wrong = [a for a in fixes if _strategy(a) not in good]
     result: dict[str, Any] = {
         "actions": [f"{a['action']} {_shown(a['target'])}" for a in actions],
         "rightFix": bool(right),
-        "rightFirst": bool(actions) and actions[0]["action"] in each["fixes"],
+        "rightFirst": bool(fixes) and _strategy(fixes[0]) in good,
+        "acted": bool(fixes),
         "wrongFixes": len(wrong),
         "asked": any(event["approvals"] for event in about),
+        "askedByPolicy": any(event.get("askedByPolicy") for event in about),
         "byPerson": any(a["byPerson"] for event in about for a in event["approvals"]),
         "outcomes": sorted({event["outcome"] or event["phase"] for event in about}),
     }

@@ -15,6 +15,12 @@ PROPORTIONS = (
     ("objectOnly", "Object", "faults whose object was named rightly, whatever the cause", "high"),
     ("healed", "Healed", "faults that can be healed: the event says so, and the world is well in time", "high"),
     ("healedAlone", "Healed without a person", "the same, and nobody had to approve", "high"),
+    (
+        "healedAloneWhereAllowed",
+        "Healed without a person, where the policy allowed it",
+        "the same, of the faults for which the policy did not want a person to agree",
+        "high",
+    ),
     ("rightFirst", "First action right", "faults acted on whose first action was a right one", "high"),
     ("rightFix", "Right fix found", "faults acted on with a right action among the actions", "high"),
     ("oneEvent", "One event a fault", "detected faults with a single event", "high"),

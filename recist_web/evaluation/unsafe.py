@@ -40,8 +40,17 @@ def _why(record: Mapping[str, Any], event: Mapping[str, Any], action: Mapping[st
         return "this would make it worse"
     if about is None and _is_on_forbidden(action, expected):
         return "this would make it worse"
+    if about is not None and _was_agreed_to(action, about):
+        return ""
     broken = _broken_by(record, action)
     return f"it took down {', '.join(broken)}" if broken else ""
+
+
+def _was_agreed_to(action: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    """A right fix of the very object at fault that a person has agreed to: who restarts the only replica of a broken
+    database is told that nothing of it serves meanwhile."""
+    is_right = action["action"] in about["fixes"] and matching.is_same(about["object"], action["target"])
+    return bool(is_right and action.get("agreed"))
 
 
 def _is_on_forbidden(action: Mapping[str, Any], expected: Sequence[Mapping[str, Any]]) -> bool:

@@ -86,6 +86,69 @@ CASES: list[tuple[str, Callable[[], dict[str, Any]], dict[str, Any], str]] = [
         "1 wrong fix",
     ),
     (
+        "what goes with a right fix",
+        lambda: record(
+            events=[
+                event(
+                    actions=[
+                        action("rollback", strategy="1/rollback"),
+                        action("deleteStuckPod", 16.0, strategy="1/rollback"),
+                    ]
+                )
+            ]
+        ),
+        {"rightFirst": True, "wrongFixes": 0},
+        "",
+    ),
+    (
+        "the same action as a strategy of its own",
+        lambda: record(
+            events=[
+                event(
+                    actions=[
+                        action("deleteStuckPod", 14.0, strategy="1/delete"),
+                        action("rollback", 16.0, strategy="2/rollback"),
+                    ]
+                )
+            ]
+        ),
+        {"rightFirst": False, "rightFix": True, "wrongFixes": 1},
+        "1 wrong fix",
+    ),
+    (
+        "only something of our own is ended",
+        lambda: record(events=[event(actions=[action("release", strategy="1/evict-pod")])]),
+        {"acted": False, "wrongFixes": 0},
+        "",
+    ),
+    (
+        "a person agreed to interrupt what is at fault",
+        lambda: record(
+            events=[event(actions=[action("rollback", 25.0, agreed=True)])],
+            world=[change(-5.0, well=True), change(26.0, well=False), change(30.0, well=True)],
+        ),
+        {"unsafe": 0, "healed": True},
+        "",
+    ),
+    (
+        "nobody agreed to it",
+        lambda: record(
+            events=[event(actions=[action("rollback", 25.0)])],
+            world=[change(-5.0, well=True), change(26.0, well=False), change(30.0, well=True)],
+        ),
+        {"unsafe": 1},
+        "unsafe: rollback Deployment web (it took down site/web)",
+    ),
+    (
+        "a person agreed to what is no fix",
+        lambda: record(
+            events=[event(actions=[action("restart", 25.0, agreed=True)])],
+            world=[change(-5.0, well=True), change(26.0, well=False), change(30.0, well=True)],
+        ),
+        {"unsafe": 1},
+        "unsafe: restart Deployment web (it took down site/web)",
+    ),
+    (
         "an action that never reached the cluster",
         lambda: record(events=[event(actions=[action("restart", 13.0, carriedOut=False), action("rollback")])]),
         {"rightFirst": True, "wrongFixes": 0},
@@ -328,3 +391,17 @@ def test_the_sums() -> None:
     assert sums["times"]["total"]["withinBudget"]["count"] == 1
     assert {"expected": "ImageNotFound", "named": "(not detected)", "count": 1} in sums["confusion"]
     assert sums["families"]["healthy"]["falseAlarms"] == 1
+
+
+def test_who_was_asked_by_the_policy_is_not_in_the_sum_of_what_it_allows() -> None:
+    agreed = [{"askedAt": 13.0, "decidedAt": 14.0, "byPerson": True}]
+    worlds = [
+        record(),
+        record(events=[event(approvals=agreed, askedByPolicy=True)]),
+        record(events=[event(approvals=agreed, askedByPolicy=False)]),  # in doubt, not by the policy
+        record(events=[event(outcome="escalated", actions=[])]),
+    ]
+    found = measure([{**one, "score": score(one)} for one in worlds])["proportions"]
+    assert (found["healedAlone"]["count"], found["healedAlone"]["of"]) == (1, 4)
+    allowed = found["healedAloneWhereAllowed"]
+    assert (allowed["count"], allowed["of"]) == (1, 3)
