@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes import config as kube_config
 from kubernetes.client import Configuration
 from yaml import YAMLError
@@ -45,7 +46,30 @@ class ClusterConfig:
             ) from error
         except (OSError, YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable(f"The kubeconfig {self.kubeconfig or ''} cannot be read: {error!r}") from error
+        if plugin := self._silent_plugin(configuration):
+            # The client only logs that; without credentials the cluster would call us anonymous.
+            raise Unauthorized(
+                f"The kubeconfig's plug-in for credentials gave none: {plugin}. Run that by hand to see why "
+                "(signed out, not installed?)."
+            )
         return configuration
+
+    def __str__(self) -> str:
+        return f"the kubeconfig {self.kubeconfig}" if self.kubeconfig else "the ServiceAccount or default kubeconfig"
+
+    def _silent_plugin(self, configuration: Configuration) -> str:
+        """The command that should have given credentials and did not; empty: there are some, or there is none."""
+        if configuration.api_key or configuration.cert_file or configuration.username:
+            return ""
+        path = self.kubeconfig or Path(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser()
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            chosen = self.context or content["current-context"]
+            user = next(c["context"]["user"] for c in content["contexts"] if c["name"] == chosen)
+            plugin = next(u["user"] for u in content["users"] if u["name"] == user)["exec"]
+            return " ".join(str(part) for part in (plugin["command"], *(plugin.get("args") or ())))
+        except (OSError, YAMLError, ValueError, TypeError, KeyError, StopIteration):
+            return ""
 
     @property
     def changed_at(self) -> float:

@@ -85,7 +85,7 @@ class KubernetesCluster:
         if label_selector:
             query["labelSelector"] = label_selector
         path = resource.path(namespace)
-        response = self._transport.open("GET", path, query=query, deadline=deadline)
+        response = self._transport.stream(path, query=query, deadline=deadline)
         try:
             with watching.INTERRUPTER.guard(response, stop, deadline.remaining_seconds()) as entry:
                 for event in watching.events(response, entry, f"watch of {path}"):

@@ -44,6 +44,7 @@ class Transport:
         self._client: Any = None
         self._loaded_at = 0.0
         self._changed_at = 0.0
+        self._failure: Unauthorized | None = None
         #: no connection came about for all the attempts of a call, and none has since
         self._is_away = False
 
@@ -69,10 +70,10 @@ class Transport:
             try:
                 response = self.open(method, path, query=query, body=body, content_type=content_type, deadline=deadline)
                 return _read(response, deadline, f"{method} {path}")
-            except Unauthorized:
+            except Unauthorized as error:
                 # Perhaps only our copy of the credentials is old.
-                if reloaded or not self._reload():
-                    raise
+                if reloaded or not self.renew():
+                    raise self._refused(error) from error
                 reloaded = True
             except SourceError as error:
                 if not error.retryable or not (is_read or isinstance(error, Unsent | RateLimited)):
@@ -95,6 +96,18 @@ class Transport:
         if not isinstance(value, dict):
             raise BadResponse(f"{method} {path}: the answer is not an object.")
         return value
+
+    def stream(self, path: str, *, query: Query, deadline: Deadline) -> BaseHTTPResponse:
+        """An answer that goes on and on, its body unread. Old credentials are read anew once."""
+        try:
+            return self.open("GET", path, query=query, deadline=deadline)
+        except Unauthorized as error:
+            if not self.renew():
+                raise self._refused(error) from error
+        try:
+            return self.open("GET", path, query=query, deadline=deadline)
+        except Unauthorized as error:
+            raise self._refused(error) from error
 
     def open(
         self,
@@ -136,7 +149,7 @@ class Transport:
         except (HTTPError, OSError) as error:
             raise Unavailable(f"{call}: the connection broke ({error}).") from error
         except ApiException as error:  # how the client passes on TLS errors
-            raise Unavailable(f"{call}: {error.reason}") from error
+            raise Unavailable(f"{call}: {_in_words(str(error.reason))}") from error
         self._is_away = False
         if 200 <= response.status < 300:
             return response
@@ -149,23 +162,56 @@ class Transport:
                 self._client.close()
                 self._client = None
 
+    def _refused(self, error: Unauthorized) -> Unauthorized:
+        return Unauthorized(
+            f"{error}. The credentials of {self._config} are refused, and reading them anew did not help: they have "
+            "run out or are wrong. Renew them there; they are read again by themselves.",
+            status=error.status,
+        )
+
     def _current(self) -> Any:
         with self._lock:
             changed_at = self._config.changed_at
             if self._client is None or changed_at != self._changed_at:
+                if self._failure is not None and changed_at == self._changed_at and not self._may_load():
+                    raise self._failure  # a plug-in that fails is not run for each of many calls
                 self.close()
-                # The official client has no types.
-                self._client = ApiClient(self._config.load())
                 self._loaded_at, self._changed_at = time.monotonic(), changed_at
+                try:
+                    # The official client has no types.
+                    self._client = ApiClient(self._config.load())
+                except Unauthorized as error:
+                    self._failure = error
+                    raise
+                self._failure = None
             return self._client
 
-    def _reload(self) -> bool:
+    def _may_load(self) -> bool:
+        return time.monotonic() - self._loaded_at >= _RELOAD_AT_MOST_EVERY_SECONDS
+
+    def renew(self) -> bool:
         """Read the configuration anew, unless that has just been done."""
         with self._lock:
-            if time.monotonic() - self._loaded_at < _RELOAD_AT_MOST_EVERY_SECONDS:
+            if not self._may_load():
                 return False
             self.close()
             return True
+
+
+def _in_words(reason: str) -> str:
+    """A TLS error, with what to do about it."""
+    reason = " ".join(reason.split())
+    if "hostname mismatch" in reason.lower() or "not valid for" in reason:
+        return (
+            f"the server's certificate is for another name ({reason}). Use that name as the server in the kubeconfig, "
+            "or say it with tls-server-name."
+        )
+    if "certificate verify failed" in reason.lower():
+        return (
+            f"the server's certificate is not trusted ({reason}). Is certificate-authority(-data) in the kubeconfig "
+            "that of this cluster?"
+        )
+    return reason
 
 
 def set_read_timeout(response: BaseHTTPResponse, seconds: float) -> None:
