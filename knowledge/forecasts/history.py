@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 240
 #: A fall between two samples by so much of the whole range is a reset (a restart, a clean-up), not noise.
 _RESET = 0.3
+#: No byte count, time or share is as large: such a sample is broken.
+_ABSURD = 1e30
 #: ... and by so much of the value itself.
 _RESET_OF_VALUE = 0.1
 _RESET_OF_NOISE = 6.0
@@ -27,7 +29,8 @@ def prepare(points: Sequence[Point]) -> tuple[Floats, Floats]:
     import numpy as np  # noqa: PLC0415
 
     array = np.asarray(points, dtype=float).reshape(-1, 2)
-    array = array[np.isfinite(array).all(axis=1)]
+    array = array[np.isfinite(array).all(axis=1) & (np.abs(array[:, 1]) < _ABSURD)]
+    array[:, 0] = array[:, 0].round(3)  # milliseconds, as metrics servers have them
     if not len(array):
         return array[:, 0], array[:, 1]
     array = array[np.argsort(array[:, 0], kind="stable")]

@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 LEAST_SAMPLES = 12
 _INTERVAL = 0.9
+#: Quantile of the normal distribution for that interval, and the part that the newest samples have in the level.
+_Z, _NEWEST_SAYS = 1.645, 0.06
 _NOISE_OF_RISE = 0.35
 _GOES_ON = 0.8
 _AHEAD_OF_SPAN = 2.0
+_ENOUGH_FOR_QUARTERS, _OF_THE_STEEPEST = 24, 0.7
+_LEVELS_OFF = "its rise is slowing down: it levels off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class _Trend:
     low: float
     high: float
     level: float
+    #: half the width of the level's own interval
+    level_error: float
     residuals: Floats
 
 
@@ -100,8 +106,16 @@ def _line(times: Floats, values: Floats) -> _Trend:
         slope - (slope - float(fit.low_slope)) * wider,
         slope + (float(fit.high_slope) - slope) * wider,
         float(fit.intercept) + slope * float(times[-1]) + float(np.median(residuals[-5:])) / 2,
+        _Z * wider * _noise(residuals) * math.sqrt(1 / len(times) + _NEWEST_SAYS),
         residuals,
     )
+
+
+def _noise(residuals: Floats) -> float:
+    """Standard deviation, by the median of what is left over: spikes do not count."""
+    import numpy as np  # noqa: PLC0415
+
+    return float(np.median(np.abs(residuals))) * 1.4826
 
 
 def _widening(residuals: Floats) -> float:
@@ -125,20 +139,28 @@ def _doubt(times: Floats, values: Floats, trend: _Trend, least_rise: float) -> s
         return "it does not rise"
     if trend.low <= 0:
         return "it may as well be level: the interval of its slope contains zero"
-    noise = float(np.median(np.abs(trend.residuals))) * 1.4826
+    noise = _noise(trend.residuals)
     if noise > _NOISE_OF_RISE * rise:
         return "it goes up and down more than it rises"
     third = len(times) - max(4, len(times) // 3)
     newest = _line(times[third:], values[third:])
     if newest.high < _GOES_ON * trend.slope or newest.slope < 0.5 * _GOES_ON * trend.slope:
-        return "its rise is slowing down: it levels off"
+        return _LEVELS_OFF
+    quarters = [_line(t, v) for t, v in zip(np.array_split(times, 4), np.array_split(values, 4), strict=True)]
+    if len(times) >= _ENOUGH_FOR_QUARTERS and quarters[3].high < _OF_THE_STEEPEST * max(q.slope for q in quarters):
+        return _LEVELS_OFF  # the flank of something that comes and goes
     return ""
 
 
 def _breach(room: float, trend: _Trend) -> Breach:
     if room <= 0:
         return Breach(0.0, 0.0, 0.0)
-    return Breach(room / trend.slope, room / trend.high, room / trend.low if trend.low > 0 else None)
+    error = trend.level_error
+    return Breach(
+        room / trend.slope,
+        max(0.0, room - error) / trend.high,
+        (room + error) / trend.low if trend.low > 0 else None,
+    )
 
 
 def _confidence(trend: _Trend, times: Floats, n: int) -> float:
