@@ -48,7 +48,7 @@ def worlds(seeds: int) -> Iterator[World]:
         for build in _BUILDERS:
             yield build(random.Random(f"{build.__name__}/{seed}"), seed)  # noqa: S311 - a simulated world, no secrets
     for path in sorted((BUNDLED / "evaluation").glob("healthy-*.yaml")):
-        yield World(path.stem, path, 1500.0)
+        yield World(path.stem, path, 900.0)
 
 
 def _leak(rng: random.Random, seed: int) -> World:
