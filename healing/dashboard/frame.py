@@ -20,6 +20,7 @@ from healing.access import Capability, Grants, grants_of
 from healing.access.roles import refusal
 from healing.dashboard import navigation, parts
 from healing.dashboard.banners import Banner, banners
+from healing.dashboard.warnings_view import open_warning_count
 from healing.lifecycle import Phase
 from healing.models import HealingEvent
 
@@ -103,7 +104,11 @@ def read_counts(grants: Grants) -> dict[str, int]:
     seen = HealingEvent.objects.filter(grants.places(Capability.VIEW), finished_at=None)
     waiting = seen.filter(phase=Phase.AWAITING_APPROVAL)
     mine = waiting.filter(grants.places(Capability.DECIDE)) if grants.may_somewhere(Capability.DECIDE) else waiting
-    return {"waiting": mine.count(), "live": seen.exclude(phase=Phase.AWAITING_APPROVAL).count()}
+    return {
+        "waiting": mine.count(),
+        "live": seen.exclude(phase=Phase.AWAITING_APPROVAL).count(),
+        "warnings": open_warning_count(grants),
+    }
 
 
 def _region(name: str, around: Surroundings, *, oob: bool) -> FrameRegion:

@@ -68,6 +68,11 @@ def open_warnings(grants: Grants, cluster: str = "") -> list[Shown]:
     return [show(row) for row in rows.order_by("breach_at", "pk")[:200]]
 
 
+def open_warning_count(grants: Grants) -> int:
+    """What the navigation's badge says."""
+    return visible(grants).filter(state=WarningState.OPEN, closed_at=None).count()
+
+
 def closed_warnings(grants: Grants) -> list[ProactiveWarning]:
     """The newest that are over."""
     rows = visible(grants).exclude(closed_at=None).exclude(state=WarningState.CLEARED, looks=1)
