@@ -8,3 +8,9 @@ class HealingConfig(AppConfig):
 
     name = "healing"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect what writes the audit trail of people and roles."""
+        from healing.audit import hooks  # noqa: PLC0415 - models are ready only now
+
+        hooks.connect()

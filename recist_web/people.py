@@ -10,11 +10,11 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import Q
 
-from healing.approvals.permissions import APPROVER_GROUP
+from healing.models import Role
 
 DEMO_PASSWORD = "recist-demo"  # noqa: S105 - printed on the screen; the demo listens on this machine alone
-OPERATORS = "operator"
-APPROVERS = APPROVER_GROUP
+OPERATORS = str(Role.OPERATOR)
+APPROVERS = str(Role.APPROVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,22 @@ class Login:
 
 @transaction.atomic
 def ensure_roles() -> dict[str, Group]:
-    """Operators see everything; approvers also decide approvals. Idempotent."""
+    """A group for each role, which counts everywhere (`healing.access`); what they may read or change in the admin
+    site follows from it. Idempotent."""
     ours = Q(content_type__app_label__in=("healing", "knowledge"))
     view = set(Permission.objects.filter(ours, codename__startswith="view_"))
     decide = set(Permission.objects.filter(content_type__app_label="healing", codename="change_approval"))
+    change = set(Permission.objects.filter(ours | Q(content_type__app_label="auth")))
+    halt = set(Permission.objects.filter(content_type__app_label="healing", codename="add_halt"))
     groups = {}
-    for name, permissions in ((OPERATORS, view), (APPROVERS, view | decide)):
-        groups[name], _ = Group.objects.get_or_create(name=name)
-        groups[name].permissions.set(permissions)
+    for role, permissions in (
+        (Role.VIEWER, view),
+        (Role.OPERATOR, view | halt),
+        (Role.APPROVER, view | halt | decide),
+        (Role.ADMIN, change),
+    ):
+        groups[str(role)], _ = Group.objects.get_or_create(name=role)
+        groups[str(role)].permissions.set(permissions)
     return groups
 
 
@@ -44,8 +52,10 @@ def ensure_demo_people() -> list[Login]:
     groups = ensure_roles()
     people = (
         ("admin", "everything, also the admin site", None),
-        ("operator", "watch", groups[OPERATORS]),
-        ("approver", "watch, approve, reject, override", groups[APPROVERS]),
+        ("operator", "watch, hold, take over, halt", groups[OPERATORS]),
+        ("approver", "that, and approve, reject, override", groups[APPROVERS]),
+        ("second-approver", "the same: what is dangerous needs two different people", groups[APPROVERS]),
+        ("viewer", "only watch", groups[str(Role.VIEWER)]),
     )
     user_model = get_user_model()
     for name, _, group in people:

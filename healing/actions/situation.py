@@ -10,6 +10,7 @@ from django.db.models import F, Max, Q, QuerySet
 from healing.actions import brakes
 from healing.lifecycle import Phase
 from healing.models import ActionRun, ActionState, HealingEvent, Policy
+from healing.policies import first_day
 from healing.policies.spec import PolicySpec
 from healing.ports.cluster import ObjectRef
 
@@ -120,4 +121,4 @@ def current_policy(event: HealingEvent) -> tuple[PolicySpec, str]:
     if row is None:
         problem = f"policy {event.policy_name} was deleted" if event.policy_name else ""
         return event.policy_spec, problem
-    return row.parsed(), "" if row.enabled else f"policy {row} is switched off"
+    return first_day.effective(row, row.parsed()), "" if row.enabled else f"policy {row} is switched off"

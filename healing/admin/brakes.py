@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
+from healing.access import Capability, why_not, why_not_anywhere
+from healing.audit import Actor, record
 from healing.models import CircuitReset, Halt
 
 
@@ -28,8 +31,16 @@ class HaltAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         if not change:
             obj.created_by = request.user.get_username()
         super().save_model(request, obj, form, change)
+        after = {"cluster": obj.cluster, "reason": obj.reason}
+        actor = Actor.of_request(request)
+        record("halt.set", actor=actor, target=f"halt {obj.pk}", cluster=obj.cluster, after=after)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return not why_not_anywhere(request.user, Capability.OPERATE)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if why_not_anywhere(request.user, Capability.ADMIN):
+            return False
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -37,7 +48,18 @@ class HaltAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     @admin.action(description="Lift: automation goes on", permissions=["change"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Halt]) -> None:
-        count = queryset.filter(lifted_at=None).update(lifted_at=timezone.now(), lifted_by=request.user.get_username())
+        count = 0
+        with transaction.atomic():
+            for halt in queryset.select_for_update().filter(lifted_at=None):
+                if refusal := why_not(request.user, Capability.ADMIN, cluster=halt.cluster):
+                    self.message_user(request, refusal, messages.ERROR)
+                    continue
+                halt.lifted_at, halt.lifted_by = timezone.now(), request.user.get_username()
+                halt.save(update_fields=["lifted_at", "lifted_by"])
+                before = {"cluster": halt.cluster, "reason": halt.reason, "since": halt.created_at}
+                actor = Actor.of_request(request)
+                record("halt.lifted", actor=actor, target=f"halt {halt.pk}", cluster=halt.cluster, before=before)
+                count += 1
         self.message_user(request, f"{count} halt(s) lifted.")
 
 
@@ -60,6 +82,11 @@ class CircuitResetAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no type
     ) -> None:
         obj.by = request.user.get_username()
         super().save_model(request, obj, form, change)
+        actor = Actor.of_request(request)
+        record("circuit.reset", actor=actor, target=str(obj), cluster=obj.cluster, namespace=obj.namespace)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return not why_not_anywhere(request.user, Capability.ADMIN)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -12,9 +12,11 @@ from ninja import Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
-from healing.api.auth import ApiRequest, require_permission
+from healing.access import Capability
+from healing.api.auth import ApiRequest, require
 from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared
+from healing.audit import Actor, record
 from healing.models import CircuitReset, Halt
 
 router = Router(tags=["brakes"])
@@ -57,11 +59,13 @@ def list_halts(request: ApiRequest) -> list[Halt]:
 @router.post("/halts", response={201: HaltItem, **declared(400, 401, 403, 409, 422, 429)})
 def halt(request: ApiRequest, new: NewHalt) -> Status[Halt]:
     """Nothing is done any more, not even what is queued or approved, until it is lifted."""
-    require_permission(request.auth, "healing.add_halt", "halt automation")
     cluster = known_cluster(new.cluster) if new.cluster else ""
+    require(request.auth, Capability.OPERATE, cluster=cluster)
     try:
         with transaction.atomic():
             row = Halt.objects.create(cluster=cluster, reason=new.reason, created_by=request.auth.get_username())
+            after = {"cluster": cluster, "reason": new.reason}
+            record("halt.set", actor=Actor.of_request(request), target=f"halt {row.pk}", cluster=cluster, after=after)
     except IntegrityError as error:
         raise Problem(HTTPStatus.CONFLICT, "halted", "It is halted already.") from error
     return Status(HTTPStatus.CREATED, row)
@@ -70,22 +74,33 @@ def halt(request: ApiRequest, new: NewHalt) -> Status[Halt]:
 @router.delete("/halts/{halt_id}", response={204: None, **declared(401, 403, 404, 429)})
 def lift(request: ApiRequest, halt_id: int) -> Status[None]:
     """Automation goes on."""
-    require_permission(request.auth, "healing.change_halt", "let automation go on")
+    row = Halt.objects.filter(pk=halt_id, lifted_at=None).first() if 0 < halt_id < 2**63 else None
+    require(request.auth, Capability.ADMIN, cluster=row.cluster if row else "")
     by = request.auth.get_username()
-    if not Halt.objects.filter(pk=halt_id, lifted_at=None).update(lifted_at=timezone.now(), lifted_by=by):
-        raise Problem(HTTPStatus.NOT_FOUND, "not-found", "There is no such halt, or it is lifted already.")
+    with transaction.atomic():
+        if row is None or not Halt.objects.filter(pk=row.pk, lifted_at=None).update(
+            lifted_at=timezone.now(), lifted_by=by
+        ):
+            raise Problem(HTTPStatus.NOT_FOUND, "not-found", "There is no such halt, or it is lifted already.")
+        before = {"cluster": row.cluster, "reason": row.reason, "since": row.created_at}
+        actor = Actor.of_request(request)
+        record("halt.lifted", actor=actor, target=f"halt {row.pk}", cluster=row.cluster, before=before)
     return Status(HTTPStatus.NO_CONTENT, None)
 
 
 @router.post("/circuit-resets", response={204: None, **declared(400, 401, 403, 422, 429)})
 def reset(request: ApiRequest, workload: Workload) -> Status[None]:
     """Healings of this workload that failed until now do not count any more."""
-    require_permission(request.auth, "healing.add_circuitreset", "reset circuit breakers")
-    CircuitReset.objects.create(
-        cluster=known_cluster(workload.cluster),
-        kind=workload.kind,
-        namespace=workload.namespace,
-        name=workload.name,
-        by=request.auth.get_username(),
-    )
+    cluster = known_cluster(workload.cluster)
+    require(request.auth, Capability.ADMIN, cluster=cluster, namespace=workload.namespace)
+    with transaction.atomic():
+        row = CircuitReset.objects.create(
+            cluster=cluster,
+            kind=workload.kind,
+            namespace=workload.namespace,
+            name=workload.name,
+            by=request.auth.get_username(),
+        )
+        actor = Actor.of_request(request)
+        record("circuit.reset", actor=actor, target=str(row), cluster=cluster, namespace=workload.namespace)
     return Status(HTTPStatus.NO_CONTENT, None)

@@ -7,14 +7,16 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from django.conf import settings
+from django.db import transaction
 from django.http import Http404
 from ninja import Query, Router
 from ninja.responses import Status
 from pydantic import ValidationError
 
-from healing import engine
+from healing import audit, engine
+from healing.access import Capability, grants_of
 from healing.api import convert
-from healing.api.auth import ApiRequest, require_decider
+from healing.api.auth import ApiRequest, require
 from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared
 from healing.api.paging import MAX_LIMIT, page
@@ -55,7 +57,11 @@ def list_events(
     except BadFilter as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)) from error
     events, following = page(
-        filters.apply(HealingEvent.objects.defer("diagnosis", "signals", "policy_snapshot")),
+        filters.apply(
+            HealingEvent.objects.filter(grants_of(request.auth).places(Capability.VIEW)).defer(
+                "diagnosis", "signals", "policy_snapshot"
+            )
+        ),
         "detected_at",
         cursor,
         limit,
@@ -75,9 +81,9 @@ def get_event(request: ApiRequest, name: str) -> EventDetail:
 @router.post("", response={201: EventItem, 200: EventItem, **declared(400, 401, 403, 404, 413, 422, 429, 503)})
 def report_fault(request: ApiRequest, report: Report) -> Status[EventItem]:
     """Report a fault that a person has seen. 201: a new event; 200: it was added to the event that is open."""
-    require_decider(request.auth)
     _check_target(report)
     cluster = known_cluster(report.cluster)
+    require(request.auth, Capability.OPERATE, cluster=cluster, namespace=report.target.namespace)
     try:
         target, labels = _look_up(report, cluster)
         policy = _policy_for(target, labels, cluster)
@@ -101,7 +107,16 @@ def report_fault(request: ApiRequest, report: Report) -> Status[EventItem]:
         observed_at=datetime.now(UTC),
         data={"reportedBy": request.auth.get_username()},
     )
-    event, is_new = engine.open_event(fault, policy)
+    with transaction.atomic():
+        event, is_new = engine.open_event(fault, policy)
+        audit.record(
+            "event.reported",
+            actor=audit.Actor.of_request(request),
+            target=event.name,
+            cluster=cluster,
+            namespace=target.namespace,
+            data={"target": str(target), "message": report.message, "new": is_new},
+        )
     return Status(HTTPStatus.CREATED if is_new else HTTPStatus.OK, convert.event_item(event))
 
 

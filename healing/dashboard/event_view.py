@@ -217,7 +217,8 @@ def load_event(name: str, user: User) -> EventView | None:
         return None
     if not grants_of(user).may(Capability.VIEW, cluster=event.cluster, namespace=event.target_namespace):
         return None
-    now, approvals = timezone.now(), list(event.approvals.select_related("strategy", "chosen"))
+    now = timezone.now()
+    approvals = list(event.approvals.select_related("strategy", "chosen").prefetch_related("votes"))
     strategies: list[Strategy] = list(event.strategies.all())
     return EventView(
         event=event,

@@ -15,6 +15,7 @@ from healing.detection.cache import Key, ObjectCache
 from healing.detection.policies import PolicyBook
 from healing.lifecycle import Outcome
 from healing.models import HealingEvent, Policy
+from healing.policies import first_day
 from healing.policy_changes import rows as policy_rows
 from healing.policy_changes.resource import KIND
 from healing.policy_changes.status import Tally, desired_status
@@ -70,11 +71,14 @@ class PolicySync:
 
     def run(self) -> None:
         """Until ``stop`` is set."""
-        next_status_at = 0.0
+        next_status_at, is_known = 0.0, False
         try:
             while not self._stop.is_set():
                 try:
                     close_old_connections()
+                    if not is_known:
+                        first_day.see(self._cluster_name)
+                        is_known = True
                     if self.write_rows() or time.monotonic() >= next_status_at:
                         next_status_at = time.monotonic() + STATUS_EVERY_SECONDS
                         self.write_statuses()

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 import httpx
 
 from healing.models import HealingEvent
-from recist_web.environment import PROJECT_DIR
+from recist_web.environment import PROJECT_DIR, variables
 from recist_web.evaluation.machine import Load
 from recist_web.evaluation.selection import Chosen
 from recist_web.people import Login, ensure_demo_people
@@ -76,7 +76,13 @@ class Evaluation:
         )
         try:
             self._tree = self._stack.enter_context(
-                Tree(directory, self._options.port, self._say, echo=self._options.echo)
+                Tree(
+                    directory,
+                    self._options.port,
+                    self._say,
+                    echo=self._options.echo,
+                    environment={**variables(), "AUTONOMY_FIRST_DAY": "off"},  # healing is what is measured
+                )
             )
         except BaseException:
             self._stack.close()

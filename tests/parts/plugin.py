@@ -81,6 +81,8 @@ class Parts:
             "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
             "HTTPS_ONLY": "off",
             "LOG_FORMAT": "console",
+            # Tests of healing need it from the first minute; tests/approvals/test_first_day.py turns the rule on.
+            "AUTONOMY_FIRST_DAY": "off",
             # Nothing listens there: a test that forgets to name its server fails at once.
             "PROMETHEUS_URL": "http://127.0.0.1:9",
             "LOKI_URL": "http://127.0.0.1:9",
