@@ -114,9 +114,11 @@ def _basis(row: ProactiveWarning) -> str:
     evidence = row.evidence
     samples, span = evidence.get("samples"), evidence.get("spanSeconds")
     parts = []
-    if samples and span:
+    if row.kind == WarningKind.RESTARTS:
+        parts.append(f"{samples} restarts so far")
+    elif samples and span:
         parts.append(f"{samples} samples over {float(span) / 60:.0f} minutes")
-    if season := evidence.get("seasonSeconds"):
+    if row.kind != WarningKind.RESTARTS and (season := evidence.get("seasonSeconds")):
         parts.append(f"a season of {float(season) / 60:.0f} minutes taken out")
     parts.append(f"{row.confidence:.0%} sure")
     return ", ".join(parts)
@@ -132,7 +134,9 @@ def _outlook(row: ProactiveWarning) -> Outlook | None:
     latest = row.breach_latest_at.timestamp() if row.breach_latest_at else due + 2 * (due - now)
     # What is ahead gets at most twice the room of what is known.
     end = min(max(latest, now + 0.2 * history), now + 2 * history)
-    high, low = 1.08 * max(row.limit, *(v for _, v in points)), 0.0
+    highest, lowest = max(row.limit, *(v for _, v in points)), min(v for _, v in points)
+    low = max(0.0, lowest - 0.5 * (highest - lowest))
+    high = highest + 0.08 * (highest - low)
 
     def x(at: float) -> float:
         return round(_PAD + (at - start) / (end - start) * (WIDTH - 2 * _PAD), 1)
