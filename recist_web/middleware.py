@@ -1,10 +1,13 @@
 """Middleware of the whole site."""
 
+import ipaddress
 from collections.abc import Callable, Mapping
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from healing.api import errors
 from recist_web.health import livez, readyz
 from recist_web.metrics import metrics
 
@@ -42,3 +45,65 @@ class AdminContentSecurityPolicy:
             # csp.middleware reads this attribute, as its own decorators set it.
             setattr(response, "_csp_replace", _ADMIN)  # noqa: B010 - not an attribute of HttpResponse
         return response
+
+
+class ClientAddress:
+    """Makes REMOTE_ADDR the caller's own address where proxies of ours (TRUSTED_PROXIES) stand in between.
+
+    Each of them adds to X-Forwarded-For who came to it, so the entry that far from the end is the first that the caller
+    could not have written. Limits, lock-outs and the audit trail read REMOTE_ADDR.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.TRUSTED_PROXIES:
+            passed = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+            if len(passed) >= settings.TRUSTED_PROXIES:
+                request.META["REMOTE_ADDR"] = _address(passed[-settings.TRUSTED_PROXIES])
+        return self.get_response(request)
+
+
+def address_of(request: HttpRequest) -> str:
+    """For django-axes: the address that `ClientAddress` has found."""
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def _address(text: str) -> str:
+    """Without the port that some proxies add; what is no address counts as one that nobody has."""
+    candidates = (text, text.rpartition(":")[0], text.strip("[]"), text.rpartition(":")[0].strip("[]"))
+    for candidate in candidates:
+        try:
+            return str(ipaddress.ip_address(candidate))
+        except ValueError:
+            continue
+    return "0.0.0.0"  # noqa: S104 - no address to bind to
+
+
+class ApiProblems:
+    """Below /api/ every error is problem+json, also one that Django itself answers with: no such address, a method
+    that an address does not have, a host that is not ours, a bug."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.path.startswith("/api/") or response.status_code < 400:
+            return response
+        if response.headers.get("Content-Type", "").startswith(errors.CONTENT_TYPE):
+            return response
+        slug, detail = _PROBLEMS.get(response.status_code, ("error", "The request cannot be answered."))
+        kept = {name: response.headers[name] for name in ("Allow", "Retry-After") if name in response.headers}
+        return errors.response(response.status_code, slug, detail, headers=kept)
+
+
+_PROBLEMS = {
+    400: ("unreadable", "The request cannot be read. Is the host one of ALLOWED_HOSTS?"),
+    403: ("forbidden", "A change from a browser needs its CSRF token."),
+    404: ("not-found", "There is nothing at this address. GET /api/v1/openapi.json lists what there is."),
+    405: ("method-not-allowed", "This address does not take that method; the header Allow names those it takes."),
+    413: ("too-large", "The request's body is too large."),
+    500: ("internal", "Something went wrong here; the log says what. Nothing is known to have been changed."),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from ninja import NinjaAPI
@@ -16,6 +17,8 @@ from healing.api import (
     events,
     hands,
     health,
+    idempotency,
+    knowledge,
     policies,
     tokens,
     warnings,
@@ -31,11 +34,32 @@ class Api(NinjaAPI):
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
         for path in schema["paths"].values():
-            for operation in path.values():
+            for method, operation in path.items():
+                if method in ("post", "put", "patch", "delete"):
+                    _can_be_repeated(operation)
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400 and "content" in answer:
                         answer["content"] = {errors.CONTENT_TYPE: answer["content"].pop("application/json")}
         return schema
+
+
+def _can_be_repeated(operation: dict[str, Any]) -> None:
+    """Every change takes an `Idempotency-Key`, and can be refused for it."""
+    key = {
+        "name": idempotency.HEADER,
+        "in": "header",
+        "required": False,
+        "description": "The same key again: the same answer again, and nothing is done twice. Kept for a day.",
+        # A space at an end is no part of a header's value.
+        "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+    }
+    operation.setdefault("parameters", []).append(key)
+    problem = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
+    for status in (409, 422):
+        known = {int(code) for code in operation["responses"]}
+        if status not in known:
+            answer = {"description": HTTPStatus(status).phrase, "content": {"application/json": problem}}
+            operation["responses"][status] = answer
 
 
 api = Api(
@@ -49,6 +73,8 @@ api = Api(
     urls_namespace="api",
 )
 errors.install(api)
+api.add_decorator(idempotency.known_callers, mode="operation")
+api.add_decorator(idempotency.answers, mode="view")
 api.add_router("/events", events.router)
 api.add_router("/events", hands.router)
 api.add_router("/approvals", approvals.router)
@@ -57,6 +83,7 @@ api.add_router("/audit", audit.router)
 api.add_router("/policies", policies.router)
 api.add_router("/brakes", brakes.router)
 api.add_router("/warnings", warnings.router)
+api.add_router("/knowledge", knowledge.router)
 api.add_router("/health", health.router)
 api.add_router("/tokens", tokens.router)
 api.add_router("/webhooks", webhooks.router)

@@ -77,7 +77,10 @@ class Gone:
 
 def recovered(event: HealingEvent, ports: Ports, now: datetime, *, timeout_seconds: float) -> Gone | None:
     """Why there is nothing left to heal; None: there is, or nobody can say."""
-    if event.source not in (SignalSource.WATCH, SignalSource.METRICS):
+    if event.source == SignalSource.ALERT:
+        if not event.alerts.exists() or event.alerts.filter(is_firing=True).exists():
+            return None  # Alertmanager says that it goes on
+    elif event.source not in (SignalSource.WATCH, SignalSource.METRICS):
         return None  # whoever reported it knows more than we can see
     if event.isolations.filter(released_at=None).exists():
         return None  # the workload may be well, but only because a pod of it is kept from traffic
@@ -128,6 +131,8 @@ def examine(
             health.unknown.append(f"{ref}: {error}")
     if target.kind in WORKLOAD_KINDS:
         _numbers(event, policy, ports, target, health, timeout_seconds=timeout_seconds)
+    for alert in event.alerts.filter(is_firing=False)[:5]:
+        health.good.append(f"alert {alert.name} is resolved")
     if applied_at is not None and (room := prevention.judge(event, ports, timeout_seconds=timeout_seconds)):
         (health.unknown if room.ok is None else health.good if room.ok else health.problems).append(room.text)
     return health

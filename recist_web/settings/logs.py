@@ -47,6 +47,8 @@ LOGGING = {
         "kubernetes": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
+        # The audit trail tells of sign-ins.
+        "axes": {"level": "WARNING"},
         # Beat reports each tick of the sweeper, once a second.
         "celery.beat": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},
         "celery.app.trace": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},

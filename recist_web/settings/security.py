@@ -28,6 +28,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True
+# With the prefix a browser takes the cookie from this host over HTTPS alone: no neighbour in the domain can set it.
+SESSION_COOKIE_NAME = "__Host-recist-session" if _HTTPS else "sessionid"
+SESSION_COOKIE_AGE = _ENV.SESSION_HOURS * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"
