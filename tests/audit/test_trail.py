@@ -141,9 +141,9 @@ def test_concurrent_writers_make_one_chain() -> None:
 
 
 def test_what_is_rolled_back_leaves_no_gap(three: list[AuditEntry]) -> None:
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         record("thing.undone", actor=SYSTEM)
-        _ = 1 / 0
+        transaction.set_rollback(True)
     record("thing.done", actor=SYSTEM)
     assert broken() is None
 
@@ -249,5 +249,11 @@ def test_exports_hold_everything_the_seal_needs_and_no_formulas(admin: Client) -
 def test_the_trail_is_for_admins(client: Client, db: None) -> None:
     for name, role, namespace in (("v", "viewer", ""), ("a", "approver", ""), ("n", "admin", "shop")):
         client.force_login(person(name, role, namespace=namespace))
-        for path in ("/audit/", "/audit/export.csv", "/api/v1/audit", "/api/v1/audit/verify", "/api/v1/audit/export.csv"):
+        for path in (
+            "/audit/",
+            "/audit/export.csv",
+            "/api/v1/audit",
+            "/api/v1/audit/verify",
+            "/api/v1/audit/export.csv",
+        ):
             assert client.get(path).status_code == 403, (name, path)
