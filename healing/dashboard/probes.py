@@ -66,6 +66,7 @@ def _ask(url: str) -> str:
     except httpx.TimeoutException:
         return f"does not answer within {time.monotonic() - started:.0f} s"
     except httpx.HTTPError as error:
-        return f"cannot be reached ({type(error).__name__})"
+        log.debug("not reached", url=url, error=str(error))
+        return "cannot be reached: nothing answers at its address"
     # Whatever stands before it may hide the address of readiness; then it answers all the same.
     return f"answers with an error ({status})" if status >= httpx.codes.INTERNAL_SERVER_ERROR else ""

@@ -4,7 +4,7 @@ import { words } from "./words.js";
 const KEY = "notify";
 let known = null;
 
-const counts = () => document.getElementById("counts-now")?.dataset ?? {};
+const count = (key) => Number(document.getElementById("counts-now")?.getAttribute(`data-count-${key}`) ?? 0);
 const wanted = () => {
   try {
     return localStorage.getItem(KEY) === "on";
@@ -14,13 +14,15 @@ const wanted = () => {
 };
 
 function show() {
-  const now = counts();
   for (const badge of document.querySelectorAll("[data-badge]")) {
-    const count = Number(now[badge.dataset.badge] ?? 0);
-    if (badge.textContent !== String(count)) badge.textContent = String(count);
-    badge.hidden = count === 0;
+    const number = count(badge.dataset.badge);
+    if (badge.textContent !== String(number)) badge.textContent = String(number);
+    badge.hidden = number === 0;
   }
-  const waiting = Number(now.waiting ?? 0);
+  // Who has agreed already waits like everybody else.
+  const mine = document.body.dataset.user;
+  const agreed = [...document.querySelectorAll("[data-voters]")].filter((row) => row.dataset.voters.split(" ").includes(mine));
+  const waiting = Math.max(0, count("waiting") - agreed.length);
   const plain = document.title.replace(/^\(\d+\) /, "");
   const title = waiting ? `(${waiting}) ${plain}` : plain;
   if (document.title !== title) document.title = title;

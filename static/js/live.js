@@ -107,7 +107,7 @@ function connect() {
 
 /** Keep the page fresh that is there now; again after a filter has replaced it. */
 function follow() {
-  const found = document.querySelector("[data-live]");
+  const found = document.querySelector("[data-socket]");
   if (!found || found === page) return;
   page = found;
   tries = 0;

@@ -133,6 +133,10 @@ def take(directory: Path, url: str, pages: dict[str, str], shots: Sequence[Shot]
             freshen()
             page.goto(url + pages[shot.page])
             page.wait_for_timeout(500)
+            if shot.full:  # what is not on the screen is not drawn: make it all fit
+                height = page.evaluate("document.documentElement.scrollHeight")
+                page.set_viewport_size({"width": width, "height": height})
+                page.wait_for_timeout(300)
             target = page.locator(shot.element) if shot.element else page
             target.screenshot(path=directory / shot.file, **({"full_page": True} if shot.full else {}))
             context.close()
