@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from healing.admin.policies import PolicyForm
+from healing.admin.policy_form import PolicyForm
 from healing.admin.spec_fields import form_fields, leaves, to_data, to_initial
 from healing.models import HealingEvent, Policy
 from healing.policies.spec import PolicySpec
@@ -109,13 +109,15 @@ def test_a_name_that_is_taken_is_said_to_be(admin: Client) -> None:
     assert "already" in " ".join(response.context["adminform"].form.errors["name"])
 
 
-def test_a_policy_of_the_cluster_is_read_only_and_says_why(admin: Client) -> None:
+def test_what_a_gitops_tool_owns_is_read_only_and_says_why(admin: Client) -> None:
     policy = story.policy()
-    Policy.objects.filter(pk=policy.pk).update(source=Policy.Source.CLUSTER)
+    Policy.objects.filter(pk=policy.pk).update(source=Policy.Source.CLUSTER, managed_by="Argo CD payments")
     change = reverse("admin:healing_policy_change", args=[policy.pk])
     page = admin.get(change).content.decode()
-    assert "kubectl edit shp shop -n shop" in page
+    assert "managed by Argo CD payments" in page
+    assert "Change it in the repository" in page
     assert 'name="_save"' not in page
+    assert "_tryout" not in page
     assert admin.post(change, filled()).status_code == 403
     assert admin.post(reverse("admin:healing_policy_delete", args=[policy.pk]), {"post": "yes"}).status_code == 403
     admin.post("/admin/healing/policy/", {"action": "delete_selected", "_selected_action": [policy.pk], "post": "yes"})
