@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import datetime
+
+from cryptography import x509
 
 from healing.sandbox.ports import Object
 from healing.sandbox.signals.collect_nodes import memory
@@ -162,7 +165,29 @@ def limit_range(emit: Emit, found: Object) -> None:
                 emit("kube_limitrange", memory(text), **base, **labels)
 
 
+def certificate(emit: Emit, found: Object) -> None:
+    """As x509-certificate-exporter tells of Secrets of the type kubernetes.io/tls."""
+    text = (found.get("data") or {}).get("tls.crt")
+    if found.get("type") != "kubernetes.io/tls" or not text:
+        return
+    try:
+        parsed = x509.load_pem_x509_certificate(base64.b64decode(text))
+    except ValueError:
+        return  # the exporter counts it as a read error
+    meta = found["metadata"]
+    names = parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    base = {
+        "secret_namespace": meta.get("namespace", ""),
+        "secret_name": meta["name"],
+        "secret_key": "tls.crt",
+        "subject_CN": str(names[0].value) if names else "",
+    }
+    emit("x509_cert_not_before", parsed.not_valid_before_utc.timestamp(), **base)
+    emit("x509_cert_not_after", parsed.not_valid_after_utc.timestamp(), **base)
+
+
 MORE_COLLECTORS: dict[str, Callable[[Emit, Object], None]] = {
+    "secrets": certificate,
     "persistentvolumeclaims": claim,
     "persistentvolumes": volume,
     "cronjobs.batch": cron_job,

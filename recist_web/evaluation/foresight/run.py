@@ -123,7 +123,7 @@ class _Watch:
     """The product's looks, and what really is."""
 
     def __init__(self, sandbox: Sandbox, seen: Seen) -> None:
-        self._metrics = _Metrics(sandbox)
+        self._metrics = WorldMetrics(sandbox)
         self._cluster = cast("Cluster", _Cluster(sandbox))
         self._seen = seen
         self._looks: dict[Key, int] = {}
@@ -240,7 +240,7 @@ def _judge(world: World, key: Key, warned: Warned, seen: Seen, scores: Scores) -
     scores.misses.append(f"{world.name}: {' '.join(key)} was foretold and did not happen")
 
 
-class _Metrics:
+class WorldMetrics:
     """The world's Prometheus without HTTP."""
 
     def __init__(self, sandbox: Sandbox) -> None:
