@@ -37,8 +37,8 @@ check: install-dev ## lint, types, import layers, migrations, resource definitio
 	env ENV_FILE=/dev/null $$(sed -n 's/^\([A-Z_]*=.*\)/\1/p' tests/wiring/production.env) $(PY) manage.py check --deploy --fail-level WARNING
 	$(PY) -m pytest -q tests/wiring/test_docs.py
 
-bench: install-dev ## measure: time per phase, throughput, memory
-	BENCH=1 $(PY) -m pytest -q tests/bench $(ARGS)
+bench: install-dev ## measure how fast it is and what it costs; writes docs/benchmarks.md (ARGS="--only SECTION")
+	@mkdir -p docs/bench; exec $(PY) manage.py bench --json docs/bench/results.json --markdown docs/benchmarks.md $(ARGS)
 
 evaluate: install-dev ## run the scenarios through the whole product and report how well it heals (ARGS="--only NAME")
 	@mkdir -p docs/evaluation; exec $(PY) manage.py evaluate --json docs/evaluation/results.json.gz --html docs/evaluation/report.html --markdown docs/evaluation-results.md $(ARGS)
