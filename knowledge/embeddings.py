@@ -92,7 +92,7 @@ class HybridEmbedder:
 
     name = "hybrid-wordllama-words"
     #: share of the words in the squared norm
-    WORDS_SHARE = 0.5
+    WORDS_SHARE = 0.35
 
     def __init__(self, words_share: float = WORDS_SHARE, words_dims: int = 256) -> None:
         self._meaning = WordLlamaEmbedder()

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from healing.dashboard.views import audit, brakes, bulk, decisions, demo, event, now, palette, policies, warnings
+from healing.dashboard.views import (
+    audit,
+    brakes,
+    bulk,
+    decisions,
+    demo,
+    event,
+    knowledge,
+    now,
+    palette,
+    policies,
+    postmortem,
+    tokens,
+    warnings,
+)
 
 app_name = "dashboard"
 urlpatterns = [
@@ -31,6 +45,20 @@ urlpatterns = [
     path("warnings/", warnings.warnings, name="warnings"),
     path("warnings/<int:warning_id>/prepare/", warnings.prepare, name="warning-prepare"),
     path("warnings/<int:warning_id>/dismiss/", warnings.dismiss, name="warning-dismiss"),
+    path("events/<slug:name>/postmortem/", postmortem.postmortem, name="postmortem"),
+    path("events/<slug:name>/postmortem.md", postmortem.download, name="postmortem-file"),
+    path("knowledge/", knowledge.knowledge, name="knowledge"),
+    path("knowledge/topics/", knowledge.topics, name="knowledge-topics"),
+    path("knowledge/topics/<int:topic_id>/rename/", knowledge.rename_topic, name="knowledge-topic-rename"),
+    path("knowledge/learned/", knowledge.learned, name="knowledge-learned"),
+    path("knowledge/notes/new/", knowledge.new_note, name="knowledge-note-new"),
+    path("knowledge/notices/<int:notice_id>/dismiss/", knowledge.dismiss_notice, name="knowledge-notice-dismiss"),
+    path("knowledge/<slug:ref>/", knowledge.entry, name="knowledge-entry"),
+    path("knowledge/<slug:ref>/teach/", knowledge.teach, name="knowledge-teach"),
+    path("knowledge/<slug:ref>/edit/", knowledge.edit_note, name="knowledge-note-edit"),
+    path("knowledge/<slug:ref>/remove/", knowledge.remove_note, name="knowledge-note-remove"),
     path("policies/", policies.policy_list, name="policies"),
     path("policies/<int:policy_id>/", policies.policy_detail, name="policy"),
+    path("tokens/", tokens.token_list, name="tokens"),
+    path("tokens/<int:token_id>/revoke/", tokens.revoke, name="token-revoke"),
 ]

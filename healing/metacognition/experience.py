@@ -28,6 +28,8 @@ _REMEMBERED = timedelta(days=180)
 _AT_MOST = 500
 #: Of the log-odds of the statistics, what an argument weighs; never more than the most.
 _FACTOR, _MOST = 1.2, 1.8
+#: What was in vain on this very workload the last time it was tried speaks against itself once more.
+_LAST_TIME_IN_VAIN = -0.8
 #: A strategy whose posterior on this workload is above it, and that healed last time, is what memory recommends.
 _PROVEN = 0.6
 #: Beside it, so many rivals are still argued about.
@@ -72,7 +74,14 @@ class Record:
     @property
     def weight(self) -> float:
         """For (positive) or against it, in log-odds, bounded: memory is one argument among others."""
-        return max(-_MOST, min(_MOST, _FACTOR * self.count.log_odds))
+        last_time = _LAST_TIME_IN_VAIN if self.was_in_vain_here else 0.0
+        return max(-_MOST, min(_MOST, _FACTOR * self.count.log_odds + last_time))
+
+    @property
+    def was_in_vain_here(self) -> bool:
+        """The last time it was tried on this workload it did not help."""
+        failed, healed = self.last_failed_here, self.last_healed_here
+        return failed is not None and (healed is None or failed > healed)
 
     @property
     def is_proven_here(self) -> bool:
@@ -92,7 +101,7 @@ class Record:
             best = self.events[0]
             took = f" in {best.duration_seconds:.0f} s" if best.duration_seconds is not None else ""
             text += f". It healed {best.event_ref}, {best.similarity:.0%} like this one,{took}".rstrip(",")
-        return f"{text}."
+        return f"{text}." + (" The last time here it did not help." if self.was_in_vain_here else "")
 
 
 @dataclass(frozen=True, slots=True)

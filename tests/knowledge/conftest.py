@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from knowledge import index as index_module, search, tasks
+from knowledge import forgetting, index as index_module, search, tasks
 from knowledge.index import Index
 from knowledge.memory import Experience, TriedStrategy
+from tests.actions.live import live, ns
+
+__all__ = ["experience", "live", "ns"]
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def use_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Index], Ind
 
     def use(index: Index) -> Index:
         opened.append(index)
-        for module in (index_module, search, tasks):
+        for module in (index_module, search, tasks, forgetting):
             monkeypatch.setattr(module, "default_index", lambda: index)
         return index
 
