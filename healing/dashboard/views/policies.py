@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Max, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -13,8 +14,13 @@ from pydantic import ValidationError
 from healing.dashboard import parts
 from healing.dashboard.policy_view import groups_of
 from healing.dashboard.views.now import PageRequest
+from healing.lifecycle import Outcome
 from healing.models import HealingEvent, Policy
 from healing.policies.spec import PolicySpec
+from healing.policy_changes import service
+from healing.policy_changes.rights import why_not_change
+
+_REVISIONS = 20
 
 
 @never_cache
@@ -39,11 +45,23 @@ def policy_detail(request: PageRequest, policy_id: int) -> HttpResponse:
         "spec": spec,
         "groups": groups_of(spec) if spec else [],
         "events": HealingEvent.objects.filter(policy=policy).defer("diagnosis")[:10],
-        "may_edit": request.user.has_perm("healing.change_policy"),
+        "read_only_because": service.read_only_because(policy),
+        "may_edit": request.user.is_staff and not why_not_change(request.user, policy.cluster, _namespaces(policy)),
+        "tally": HealingEvent.objects.filter(policy=policy).aggregate(
+            active=Count("pk", filter=Q(finished_at__isnull=True)),
+            healed=Count("pk", filter=Q(outcome=Outcome.HEALED)),
+            ended=Count("pk", filter=Q(finished_at__isnull=False)),
+            last=Max("finished_at"),
+        ),
+        "revisions": policy.revisions.all()[:_REVISIONS],
         "parts": parts.parts(),
         "server_now": timezone.now(),
     }
     return render(request, "dashboard/policies/detail.html", context)
+
+
+def _namespaces(policy: Policy) -> list[str]:
+    return list(policy.spec.get("targetNamespaces") or ())
 
 
 def _spec(policy: Policy) -> PolicySpec | None:
