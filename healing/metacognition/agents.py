@@ -86,8 +86,8 @@ Turn = Callable[[Case, Agent, list[Agent]], list[Argument]]
 
 
 def first_confidence(candidate: Candidate, case: Case) -> float:
-    """How likely it heals before anything is argued: less so where the diagnosis is unsure."""
-    prior = candidate.prior * (0.4 + 0.6 * case.finding.confidence)
+    """How likely it heals before anything is argued: less so where it builds on a diagnosis that is unsure."""
+    prior = candidate.prior * (0.4 + 0.6 * case.finding.confidence) if candidate.for_cause else candidate.prior
     return min(max(prior, 0.02), 0.97)
 
 

@@ -28,12 +28,14 @@ _FROM_MEMORY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A strategy to be argued about. ``prior``: how likely it heals, before anything is known of this case."""
+    """A strategy to be argued about. ``prior``: how likely it heals, before anything is known of this case; if the
+    cause is right, unless not ``for_cause``: then whatever the cause is."""
 
     key: str
     origin: str
     prior: float
     blueprint: Blueprint
+    for_cause: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
     finding = case.finding
     elsewhere = _failed_elsewhere(case)
     is_own = (finding.object.kind, finding.object.name) == (case.target.kind, case.target.name)
-    fixes = fixes_for(finding.cause, finding.suggested_actions, is_own=is_own)
+    fixes = fixes_for(finding.cause, finding.suggested_actions, is_own=is_own, is_known=case.is_cause_known)
     wanted = {key: ("causes", prior) for key, prior in fixes}
     for key in case.experience.proven:
         origin, prior = wanted.get(key, ("memory", _FROM_MEMORY))
@@ -75,10 +77,13 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
                 if _only_treats_who_suffers(case, blueprint):
                     dropped.append(Dropped(key, f"{case.target} only suffers; the cause is {finding.object}"))
                     continue
-                found.append(Candidate(key, origin, prior, completed(case, blueprint)))
+                found.append(Candidate(key, origin, prior, completed(case, blueprint), for_cause=case.is_cause_known))
             except (CannotPlan, NotFound) as error:
                 dropped.append(Dropped(key, str(error)))
-    return _without_twins(found)[:_AT_MOST], dropped
+    found = _without_twins(found)[:_AT_MOST]
+    needless = case.experience.narrow([candidate.key for candidate in found])
+    dropped += [Dropped(key, reason) for key, reason in needless.items()]
+    return [candidate for candidate in found if candidate.key not in needless], dropped
 
 
 def _failed_elsewhere(case: Case) -> dict[str, str]:

@@ -70,8 +70,17 @@ def score(agent: Agent) -> float:
     return weigh(agent).worth
 
 
-def decide(case: Case, agents: Iterable[Agent], policy: PolicySpec) -> Decision:
-    """The best strategy that can be carried out, and whether a person has to be asked first."""
+def best_of(agents: Iterable[Agent]) -> Agent | None:
+    """The strategy that is worth most; None: none can be carried out."""
+    return max((agent for agent in agents if not agent.problem), key=score, default=None)
+
+
+def decide(
+    case: Case, agents: Iterable[Agent], policy: PolicySpec, *, first_before_critique: Agent | None = None
+) -> Decision:
+    """The best strategy that can be carried out, and whether a person has to be asked first.
+
+    ``first_before_critique``: the best one before a language model was heard, which may hold back and not choose."""
     feasible = sorted((a for a in agents if not a.problem), key=score, reverse=True)
     if not feasible:
         return Decision(None, (), "No strategy can be carried out.")
@@ -80,6 +89,9 @@ def decide(case: Case, agents: Iterable[Agent], policy: PolicySpec) -> Decision:
         title, least = best.candidate.blueprint.title, f"{score(best):.2f}; below {FLOOR:g} nothing is even proposed"
         return Decision(None, (), f"No strategy is likely enough to help: the best, '{title}', is worth {least}.")
     by_policy, by_doubt = asked_by_policy(best, policy), asked_by_doubt(best, case, policy)
+    if first_before_critique is not None and first_before_critique is not best:
+        title = first_before_critique.candidate.blueprint.title
+        by_doubt.append(f"Without the language model's objections '{title}' would come first.")
     weighing = weigh(best)
     text = f"'{best.candidate.blueprint.title}' is worth {weighing.worth:.2f}: {weighing.words}"
     if len(feasible) > 1:

@@ -11,11 +11,11 @@ from healing.actions import guardrails
 from healing.actions.planning_cluster import PlanningCluster
 from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import by_person, health, shared
+from healing.metacognition import by_person, critique, health, shared
 from healing.metacognition.agents import Agent, deliberate
 from healing.metacognition.candidates import Candidate, Dropped, candidates_for
 from healing.metacognition.case import Case
-from healing.metacognition.decision import Decision, decide, score, weigh
+from healing.metacognition.decision import Decision, best_of, decide, score, weigh
 from healing.metacognition.experience import bad_revisions, recall
 from healing.metacognition.proposals import ask, digest_of, steps_of
 from healing.metacognition.turns import turns_for
@@ -60,7 +60,14 @@ def plan(context: PhaseContext) -> PhaseResult:
 
     turns = turns_for(guardrails.situation_of(event, now))
     agents = deliberate(case, candidates, turns, policy.max_reasoning_depth, on_turn)
-    decision = decide(case, agents, policy)
+    first = best_of(agents)
+    heard = critique.ask(context, case, agents)
+    objected = [agent for agent in agents if not agent.problem and heard.of(agent)]
+    for agent in objected:
+        agent.hear(heard.of(agent))
+    if objected:
+        on_turn(max(agent.turns for agent in objected), objected)
+    decision = decide(case, agents, policy, first_before_critique=first)
     if decision.chosen is None:
         return _nothing_to_do(decision, agents, dropped, policy)
     return _proceed(event, policy, agents, decision)

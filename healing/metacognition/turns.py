@@ -1,15 +1,16 @@
 """What micro-agents look at, turn by turn.
 
 1. can it be done: plan, limits, the API server's dry run;
-2. does it fit: what changed before the fault, and does the strategy touch what is at fault;
+2. does it fit: what changed before the fault and since the last good state, does the strategy touch what is at fault;
+   what else has a say: room in quota and on nodes, disruption budgets, autoscalers;
 3. what does memory say, and what would it cost to be wrong;
-4. the rivals: is there a surer way.
+4. where a language model is configured: what it says against them;
+5. the rivals: is there a surer way.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from healing.actions import guardrails, registry, revisions
 from healing.actions.base import CannotPlan, Plan
 from healing.actions.planning_cluster import PlanningCluster
 from healing.actions.reading import WORKLOAD_KINDS, Workload
+from healing.metacognition import surroundings
 from healing.metacognition.agents import Agent, Argument, Turn
 from healing.metacognition.case import Case
 from healing.policies.spec import ActionName
@@ -119,20 +121,26 @@ def _limits(case: Case, cluster: PlanningCluster, agent: Agent, situation: guard
 
 def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
     age = _seconds_since_change(case, _changed_workload(case, agent))
-    found = [_restores(agent, age), *_what_it_takes_back(agent)]
+    found = [_restores(agent, age), *_what_it_takes_back(agent), *surroundings.takes_back(case, agent)]
     found += [argument for plan in agent.plans if (argument := _serving(plan))]
     found += [
         argument
         for argument in (_last_change(case, agent, age), _outlier(case, agent), _more_load(case, agent))
         if argument
     ]
+    return [*found, _diagnosis(case), *surroundings.room(case, agent), *surroundings.others(agent)]
+
+
+def _diagnosis(case: Case) -> Argument:
+    """How sure the cause is has its part in the first confidence already: doubt is not counted twice."""
+    if not case.is_cause_known:
+        return Argument("diagnosis", "The cause is not known: this is what may help whatever it is.")
+    shown = f"The cause {case.finding.cause} is"
     if case.finding.confidence < case.policy.confidence_threshold:
-        text = f"The cause {case.finding.cause} is not certain ({case.finding.confidence:.0%})."
-        found.append(Argument("diagnosis", text, -0.3))
-    else:
-        text = f"The cause {case.finding.cause} is established ({case.finding.confidence:.0%})."
-        found.append(Argument("diagnosis", text, 0.1))
-    return found
+        return Argument(
+            "diagnosis", f"{shown} not certain ({case.finding.confidence:.0%}): it began with less for that."
+        )
+    return Argument("diagnosis", f"{shown} established ({case.finding.confidence:.0%}).", 0.1)
 
 
 def _restores(agent: Agent, age: float | None) -> Argument:
@@ -253,15 +261,13 @@ def _experience_and_cost(case: Case, agent: Agent, agents: list[Agent]) -> list[
 
 def _memory(case: Case, agent: Agent) -> Argument:
     record = case.experience.of(agent.candidate.key)
-    if not record.healed + record.failed:
-        return Argument("memory", f"It has not been tried against {case.finding.cause} before.")
-    good, bad = record.healed + record.healed_here, record.failed + record.failed_here
-    weight = max(-1.5, min(1.5, 0.6 * math.log((good + 1) / (bad + 1))))
-    text = (
-        f"Against {case.finding.cause} it healed {record.healed} of {record.healed + record.failed} times"
-        f" ({record.healed_here} of {record.healed_here + record.failed_here} on this workload)."
-    )
-    return Argument("memory", text, weight, {"healed": record.healed, "failed": record.failed})
+    data = {
+        "healed": record.healed,
+        "failed": record.failed,
+        "probability": round(record.count.probability, 3),
+        "events": [one.event_ref for one in record.events[:3]],
+    }
+    return Argument("memory", record.says(case.finding.cause or "this"), record.weight, data)
 
 
 def _came_back(case: Case, agent: Agent) -> list[Argument]:

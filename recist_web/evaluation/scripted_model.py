@@ -35,6 +35,8 @@ def mood_of(prompt: str) -> str:
 def answer(prompt: str, mood: str) -> str:
     """The text of its answer in one of the moods that answer."""
     document = json.loads(prompt[prompt.index("{") :])
+    if "strategies" in document:
+        return _critique(document, mood)
     findings, objects = document["findings of the rules"], document["objects"]
     evidence = [item["id"] for item in document["evidence"]]
     if mood == "rambles" or not (objects and evidence):
@@ -45,6 +47,20 @@ def answer(prompt: str, mood: str) -> str:
     if mood == "lies":
         said = {"cause": "DiskFull", "object": objects[-1], "confidence": 1.0, "evidence": [evidence[-1], "e-invented"]}
     return json.dumps({**said, "explanation": "As the evidence shows.", "would_settle": ""})
+
+
+def _critique(document: dict[str, Any], mood: str) -> str:
+    """What it says against strategies: mostly little; at its worst, that none but the last may be done."""
+    if mood == "rambles":
+        return "I would rather not touch production on a Friday."
+    keys = [strategy["key"] for strategy in document["strategies"]]
+    gravities = dict.fromkeys(keys, 0.1)
+    if mood == "prefers":
+        gravities[keys[0]] = 0.5
+    if mood == "lies":
+        gravities = {**dict.fromkeys(keys, 1.0), keys[-1]: 0.0, "format-all-disks": 0.0}
+    said = [{"strategy": k, "objection": "It may not be the cause.", "gravity": g} for k, g in gravities.items()]
+    return json.dumps({"objections": said})
 
 
 @contextmanager

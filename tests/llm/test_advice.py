@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from healing.asking import clean
 from healing.diagnosis.advice import digest as digests, opinion as opinions
 from healing.diagnosis.advice.opinion import Opinion
-from healing.diagnosis.advice.untrusted import clean
 from healing.diagnosis.advice.weigh import ALONE, SURE, weigh
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.reasoner import diagnose

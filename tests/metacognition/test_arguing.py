@@ -14,7 +14,7 @@ from healing.deadline import Deadline
 from healing.diagnosis.catalogue import CAUSES
 from healing.findings import DOUBTED, Finding
 from healing.metacognition import causes, decision
-from healing.metacognition.agents import Agent, Argument, Turn, deliberate
+from healing.metacognition.agents import Agent, Argument, Turn, deliberate, first_confidence
 from healing.metacognition.candidates import Candidate
 from healing.metacognition.case import Case
 from healing.metacognition.strategies import STRATEGIES, Blueprint
@@ -30,7 +30,8 @@ def policy(**spec: Any) -> PolicySpec:
 
 def case(confidence: float = 0.9, seconds: float = 10, facts: dict[str, Any] | None = None, **spec: Any) -> Case:
     finding = Finding("BadRollout", TARGET, confidence, "", facts=facts or {})
-    made = SimpleNamespace(finding=finding, policy=policy(**spec), deadline=Deadline.after(seconds))
+    event = SimpleNamespace(source="watch")
+    made = SimpleNamespace(event=event, finding=finding, policy=policy(**spec), deadline=Deadline.after(seconds))
     return cast("Case", made)
 
 
@@ -176,6 +177,31 @@ def test_every_cause_that_can_be_acted_on_has_candidates(code: str) -> None:
 
 def test_an_unknown_cause_gets_what_may_always_be_tried() -> None:
     assert {key for key, _ in causes.fixes_for("Novel", ())} >= {"rollback", "restart"}
+
+
+def test_an_unknown_cause_is_not_doubted_twice() -> None:
+    """What may help whatever the cause is, is no less likely to because the cause is not known."""
+    for key, prior in causes.fixes_for("Unknown", (), is_known=False):
+        generic = Candidate(key, "causes", prior, Blueprint(key, "", (), restores=False, seconds=20), for_cause=False)
+        assert first_confidence(generic, case(confidence=0.2)) == prior
+        assert first_confidence(candidate(key, prior), case(confidence=0.2)) < prior
+    best = max(prior for _, prior in causes.UNKNOWN)
+    assert decision.score(agent(best, Risk.MEDIUM)) > decision.FLOOR
+
+
+def test_a_decision_says_what_it_weighs_in_numbers_and_words() -> None:
+    found = decision.weigh(agent(0.8, Risk.MEDIUM))
+    assert found.worth == pytest.approx(found.benefit - found.harm - found.delay)
+    shown = decision.decide(case(), [agent(0.8, Risk.MEDIUM), agent(0.3, key="restart")], policy()).reason
+    for part in ("benefit 0.80", "for being wrong (risk medium, can be undone)", "20 s until it shows", "next is"):
+        assert part in shown
+
+
+def test_a_decision_knows_whether_the_policy_or_doubt_asks() -> None:
+    assert decision.decide(case(), [agent(0.97, Risk.MEDIUM)], policy()).by_policy
+    doubtful = decision.decide(case(confidence=0.3), [agent(0.97)], policy())
+    assert doubtful.ask
+    assert not doubtful.by_policy
 
 
 def test_what_the_target_is_itself_needs_no_dependency() -> None:

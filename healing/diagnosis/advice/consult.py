@@ -7,17 +7,13 @@ so.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import structlog
-from django.conf import settings
-from django.db.models import F, Sum
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from healing import dispatch
-from healing.diagnosis.advice import choice as model_choice, digest as digests, opinion as opinions, prompt
-from healing.diagnosis.advice.untrusted import clean
+from healing import asking
+from healing.asking import clean
+from healing.diagnosis.advice import digest as digests, opinion as opinions, prompt
 from healing.diagnosis.advice.weigh import SURE, Verdict, weigh
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.scene import Scene
@@ -26,7 +22,7 @@ from healing.models import ActorKind, LlmCall, LlmCallState
 from healing.phase import Note, PhaseContext
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import SourceError
-from healing.ports.language_model import Answer, LanguageModel, ModelChoice, Question
+from healing.ports.language_model import Question
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +30,6 @@ log = structlog.get_logger(__name__)
 _LEAST_SECONDS = 2.0
 #: What weighing and the commit need afterwards.
 _RESERVE_SECONDS = 1.0
-_MOST_ANSWER = 40_000
 
 _VERDICTS: dict[Verdict, str] = {
     "agrees": "agrees with the rules",
@@ -55,12 +50,12 @@ def advise(
         return diagnosis
     seconds = context.deadline.remaining_seconds() - _RESERVE_SECONDS
     try:
-        choice = model_choice.choose(context, timeout_seconds=max(0.1, min(2.0, seconds)))
+        choice = asking.choose(context, timeout_seconds=max(0.1, min(2.0, seconds)))
     except SourceError as error:
         return _not_asked(context, diagnosis, config.model or config.provider, str(error))
     if choice is None:
         return diagnosis
-    if (why := over_budget(timezone.now())) or (
+    if (why := asking.over_budget(timezone.now())) or (
         why := "" if seconds >= _LEAST_SECONDS else "The phase's time is nearly over."
     ):
         return _not_asked(context, diagnosis, choice.model, why)
@@ -71,7 +66,7 @@ def advise(
         schema=opinions.schema(digest),
         timeout_seconds=seconds,
     )
-    call = _Call(context, choice, question)
+    call = asking.Call(context, choice, question, source="diagnosis", what="its opinion")
     try:
         answer = call.ask(model)
     except SourceError as error:
@@ -88,69 +83,6 @@ def advise(
     call.close(LlmCallState.USED, answer, remarks=remarks, verdict=weighed.verdict)
     _tell_opinion(context, choice.model, reading.opinion, weighed.verdict, diagnosis, weighed.diagnosis)
     return weighed.diagnosis
-
-
-def over_budget(now: datetime) -> str:
-    """Why nothing may be asked any more today (UTC), or empty. Calls of unknown price count by their tokens."""
-    today = LlmCall.objects.filter(asked_at__gte=now.replace(hour=0, minute=0, second=0, microsecond=0))
-    spent = today.aggregate(
-        usd=Coalesce(Sum("cost_usd"), 0.0), tokens=Coalesce(Sum(F("prompt_tokens") + F("completion_tokens")), 0)
-    )
-    usd, tokens = settings.LLM_DAILY_SPEND_LIMIT_USD, settings.LLM_DAILY_TOKEN_LIMIT
-    if usd is not None and spent["usd"] >= usd:
-        return (
-            f"Today's spend limit of {usd:g} USD is reached (LLM_DAILY_SPEND_LIMIT_USD); rules only until midnight UTC."
-        )
-    if tokens is not None and spent["tokens"] >= tokens:
-        return f"Today's limit of {tokens:,} tokens is reached (LLM_DAILY_TOKEN_LIMIT); rules only until midnight UTC."
-    return ""
-
-
-class _Call:
-    """One row of the ledger, from before the question is sent."""
-
-    def __init__(self, context: PhaseContext, choice: ModelChoice, question: Question) -> None:
-        self._context, self._choice, self._question = context, choice, question
-        # An earlier run of this phase was killed while it waited.
-        lost = LlmCall.objects.filter(event=context.event, state=LlmCallState.ASKED)
-        lost.update(state=LlmCallState.FAILED, remarks=["The worker that asked was stopped before the answer came."])
-        self._row = LlmCall.objects.create(
-            event=context.event, model=choice.model, system=question.system, prompt=question.prompt
-        )
-        context.report(
-            Note(
-                "llm-asked",
-                f"{choice.model} is asked for its opinion; it has {question.timeout_seconds:.0f} s.",
-                data={"call": self._row.pk},
-                actor_kind=ActorKind.LLM,
-                actor=choice.model,
-                source="diagnosis",
-            )
-        )
-
-    def ask(self, model: LanguageModel) -> Answer:
-        return model.ask(self._choice, self._question, on_text=self._so_far)
-
-    def _so_far(self, text: str) -> None:
-        """What it has written by now, for the page. A lost doorbell costs a moment."""
-        LlmCall.objects.filter(pk=self._row.pk).update(answer=clean(text, limit=_MOST_ANSWER))
-        try:
-            dispatch.ring_doorbell(self._context.event.name, self._context.event.seq)
-        except Exception:
-            log.info("doorbell not rung", event_name=self._context.event.name, exc_info=True)
-
-    def close(
-        self, state: LlmCallState, answer: Answer | None = None, *, remarks: list[str], verdict: str = ""
-    ) -> None:
-        row = self._row
-        row.state, row.remarks, row.verdict = state, remarks, verdict
-        fields = ["state", "remarks", "verdict"]
-        if answer is not None:
-            row.answer = clean(answer.text, limit=_MOST_ANSWER)
-            row.prompt_tokens, row.completion_tokens = answer.prompt_tokens, answer.completion_tokens
-            row.cost_usd, row.seconds = answer.cost_usd, answer.seconds
-            fields += ["answer", "prompt_tokens", "completion_tokens", "cost_usd", "seconds"]
-        row.save(update_fields=fields)
 
 
 def _not_asked(context: PhaseContext, diagnosis: Diagnosis, model: str, why: str) -> Diagnosis:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from healing.asking import clean
 from healing.diagnosis import logs, reading as r
-from healing.diagnosis.advice.untrusted import clean
 from healing.diagnosis.hypothesis import bare, evidence, of_event
 from healing.diagnosis.scene import Scene
 from healing.findings import Diagnosis, Evidence

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from healing.asking import clean
 from healing.diagnosis.advice.digest import Digest
-from healing.diagnosis.advice.untrusted import clean
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.hypothesis import bare
 from healing.ports.cluster import ObjectRef
