@@ -161,7 +161,7 @@ class NowConsumer(SharedConsumer):
 
     def board_key(self, grants: Grants, query: QueryDict) -> board.Key:
         cap = feed.ALL_ROWS_SHOWN if query.get("show") == "all" else feed.ROWS_SHOWN
-        return board.Key(grants, EventFilter.parse(query.dict()), cap)
+        return board.Key(grants, EventFilter.parse({key: query.get(key) or "" for key in query}), cap)
 
 
 class EventConsumer(PageConsumer):

@@ -18,8 +18,9 @@ from django.utils.safestring import SafeString
 
 from healing.access import Capability, Grants, grants_of
 from healing.access.roles import refusal
-from healing.dashboard import navigation, parts
+from healing.dashboard import navigation
 from healing.dashboard.banners import Banner, banners
+from healing.dashboard.parts import Part, parts
 from healing.dashboard.warnings_view import open_warning_count
 from healing.lifecycle import Phase
 from healing.models import HealingEvent
@@ -47,7 +48,7 @@ class Surroundings:
     """What changes while a page is open."""
 
     banners: list[Banner]
-    parts: list[parts.Part]
+    parts: list[Part]
     counts: dict[str, int]
 
     @property
@@ -55,7 +56,7 @@ class Surroundings:
         return [banner for banner in self.banners if banner.kind == "halt"]
 
     @property
-    def troubled(self) -> list[parts.Part]:
+    def troubled(self) -> list[Part]:
         return [part for part in self.parts if not part.ok]
 
     def render(self, *, oob: bool = False) -> list[FrameRegion]:
@@ -79,7 +80,7 @@ class Frame:
 
 def surroundings(grants: Grants) -> Surroundings:
     """For who has these grants."""
-    return Surroundings(banners(grants, timezone.now()), parts.parts(), read_counts(grants))
+    return Surroundings(banners(grants, timezone.now()), parts(), read_counts(grants))
 
 
 def frame_of(request: HttpRequest) -> Frame:

@@ -41,7 +41,7 @@ NAVIGATION: Sequence[Entry] = (
     Entry("warnings", _("Warnings"), "alert", "dashboard:warnings", "w", badge="warnings"),
     Entry("knowledge", _("Knowledge"), "book", "dashboard:knowledge", "k"),
     Entry("policies", _("Policies"), "shield", "dashboard:policies", "p", starts_group=True),
-    Entry("audit", _("Audit"), "log", "dashboard:audit", "u"),
+    Entry("audit", _("Audit"), "log", "dashboard:audit", "u", capability=Capability.ADMIN),
     Entry("notifications", _("Notifications"), "bell", "dashboard:notifications", "o"),
     Entry("tokens", _("Tokens"), "key", "dashboard:tokens", "t"),
     Entry("settings", _("Settings"), "gear", "dashboard:settings", "s"),

@@ -101,7 +101,9 @@ def test_halting_and_letting_go_on(person: Person, web: Web) -> None:
     expect(other.locator(".banner-halt")).to_have_count(0)
     halt.refresh_from_db()
     assert halt.lifted_by == "root"
-    assert list(AuditEntry.objects.filter(action__startswith="halt.").order_by("seq").values_list("action", flat=True)) == [
+    assert list(
+        AuditEntry.objects.filter(action__startswith="halt.").order_by("seq").values_list("action", flat=True)
+    ) == [
         "halt.set",
         "halt.lifted",
     ]
@@ -132,7 +134,7 @@ def test_chords_go_to_every_place_of_the_rail(person: Person, web: Web) -> None:
     User.objects.create_superuser("root", password="correct horse battery")
     page = person("root")
     places = page.evaluate(
-        "[...document.querySelectorAll('[data-chord]')].map((link) => [link.dataset.chord, new URL(link.href).pathname])"
+        "[...document.querySelectorAll('[data-chord]')].map((a) => [a.dataset.chord, new URL(a.href).pathname])"
     )
     assert len(places) >= 4
     assert len({chord for chord, _ in places}) == len(places), "each key leads to one place"

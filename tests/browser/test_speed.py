@@ -1,0 +1,168 @@
+"""What a page weighs, how soon there is something to read, and that a flood of changes never makes it stutter."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from django.db.models import F
+
+from healing.dispatch import ring_doorbell
+from healing.lifecycle import Phase, Status
+from healing.models import HealingEvent, PhaseRun, TimelineEntry
+from tests.browser.conftest import eventually, live
+from tests.browser.pages import all_pages
+from tests.browser.web import Web
+from tests.dashboard import story
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Response
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+
+MAX_PAGE_BYTES = 250_000
+FIRST_PAINT_SECONDS = 1.0
+EVENTS, UPDATES_A_SECOND, SECONDS = 1000, 300, 6
+LONG_TASK_SECONDS = 0.1
+
+Person = Callable[..., "Page"]
+
+OBSERVE = """() => {
+  window.longTasks = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) window.longTasks.push(entry.duration);
+  }).observe({ type: "longtask" });
+}"""
+
+
+def crowding() -> float:
+    """How many processes want each processor, at least 1: times are wall-clock times, and grow with the crowd."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_every_page_is_light_and_soon_there(person: Person, web: Web, says: Callable[[str], None]) -> None:
+    told = story.tell_all(datetime.now(UTC), story.approver("alice"))
+    page = person("alice")
+    heaviest, slowest = (0, ""), (0.0, "")
+    for path in all_pages(told):
+        if path.startswith("/halt"):
+            continue
+        bodies: list[Response] = []
+
+        def listen(response: Response, found: list[Response] = bodies) -> None:
+            found.append(response)
+
+        page.on("response", listen)
+        page.goto(web.url + path)
+        page.wait_for_load_state("networkidle")
+        page.remove_listener("response", listen)
+        weight = sum(len(gzip.compress(response.body(), 6)) for response in bodies if response.status == 200)
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0") / 1000
+        heaviest, slowest = max(heaviest, (weight, path)), max(slowest, (paint, path))
+    says(f"heaviest page: {heaviest[0] / 1000:.0f} kB gzipped ({heaviest[1]}); slowest first paint: {slowest[0]:.2f} s")
+    assert heaviest[0] < MAX_PAGE_BYTES, heaviest
+    assert slowest[0] < FIRST_PAINT_SECONDS * crowding(), slowest
+
+
+def events(count: int) -> list[HealingEvent]:
+    """Events that are being diagnosed, without playing each through the engine."""
+    now = datetime.now(UTC)
+    made = HealingEvent.objects.bulk_create(
+        HealingEvent(
+            fingerprint=uuid.uuid4().hex,
+            target_kind="Deployment",
+            target_namespace=f"team-{number % 40}",
+            target_name=f"service-{number}",
+            symptom="CrashLoopBackOff",
+            severity="high",
+            source="watch",
+            phase=Phase.DIAGNOSING,
+            status=Status.RUNNING,
+            seq=1,
+            detected_at=now - timedelta(seconds=number % 60),
+            last_seen_at=now,
+            lease_expires_at=now + timedelta(hours=1),
+        )
+        for number in range(count)
+    )
+    phase = Phase.DIAGNOSING
+    PhaseRun.objects.bulk_create(PhaseRun(event=event, phase=phase, number=1, started_at=now) for event in made)
+    TimelineEntry.objects.bulk_create(
+        TimelineEntry(event=event, seq=1, at=now, phase=phase, kind="seen", message="Reading logs") for event in made
+    )
+    return made
+
+
+def change(made: list[HealingEvent], until: float, rate: int) -> int:
+    """Changes of rows at this rate, as workers commit them, each with its doorbell; how many there were."""
+    changed, started = 0, time.monotonic()
+    while (now := time.monotonic()) < until:
+        due = int((now - started) * rate) - changed
+        batch = [made[(changed + offset) % len(made)] for offset in range(max(0, due))]
+        if batch:
+            HealingEvent.objects.filter(pk__in=[event.pk for event in batch]).update(seq=F("seq") + 1)
+            TimelineEntry.objects.bulk_create(
+                [
+                    TimelineEntry(
+                        event=event,
+                        seq=2 + changed + offset,
+                        at=datetime.now(UTC),
+                        phase=Phase.DIAGNOSING,
+                        kind="evidence",
+                        message=f"Look {changed + offset}: read status, events, logs and 3 metrics",
+                    )
+                    for offset, event in enumerate(batch)
+                ]
+            )
+            for event in batch:
+                ring_doorbell(event.name, 0)
+            changed += len(batch)
+        time.sleep(0.02)
+    connection.close()
+    return changed
+
+
+def test_a_thousand_events_and_hundreds_of_changes_a_second_stay_smooth(
+    person: Person, web: Web, says: Callable[[str], None]
+) -> None:
+    made = events(EVENTS)
+    page = person("alice")
+    assert page.locator("#rows-live > li").count() == 100, "a long list is cut, and says so"
+    page.set_default_timeout(60_000)
+    page.get_by_role("link", name="Show more").click()
+    live(page)
+    assert page.locator("#rows-live > li").count() == EVENTS
+    page.wait_for_timeout(500)
+    page.evaluate(OBSERVE)
+    counts: list[int] = []
+    thread = threading.Thread(
+        target=lambda: counts.append(change(made, time.monotonic() + SECONDS, UPDATES_A_SECOND)), daemon=True
+    )
+    thread.start()
+    while thread.is_alive():  # somebody works meanwhile
+        page.keyboard.press("j")
+        page.mouse.wheel(0, 300)
+        page.wait_for_timeout(100)
+    last = HealingEvent.objects.order_by("-seq", "-pk").values_list("name", "seq").first()
+    assert last is not None
+    name, seq = last
+    wanted = f"live {seq}.Diagnosing.running"
+    eventually(
+        lambda: page.locator(f"#event-{name}").get_attribute("data-label") == wanted, "the last change is shown", 20
+    )
+    tasks = [duration / 1000 for duration in page.evaluate("window.longTasks")]
+    longest = max(tasks, default=0.0)
+    says(
+        f"{EVENTS} rows, {counts[0] / SECONDS:.0f} changes/s for {SECONDS} s: longest task {longest * 1000:.0f} ms, "
+        f"{len(tasks)} over 50 ms"
+    )
+    assert counts[0] >= UPDATES_A_SECOND * SECONDS * 0.5, "the test itself was too slow to say anything"
+    assert longest < LONG_TASK_SECONDS * crowding()
