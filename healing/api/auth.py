@@ -13,7 +13,8 @@ from ninja.errors import HttpError
 from ninja.security import HttpBasicAuth, HttpBearer
 from ninja.security.session import SessionAuth
 
-from healing.access import Capability, tokens, why_not, why_not_anywhere
+from healing import api_tokens as tokens
+from healing.access import Capability, why_not, why_not_anywhere
 from healing.access.roles import LIMIT_ATTRIBUTE
 from healing.api import limits
 from healing.api.errors import Problem

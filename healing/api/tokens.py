@@ -11,7 +11,8 @@ from ninja import Query, Router
 from ninja.responses import Status
 from pydantic import Field
 
-from healing.access import Capability, tokens, why_not
+from healing import api_tokens as tokens
+from healing.access import Capability, why_not
 from healing.api.auth import ApiRequest
 from healing.api.errors import Problem, declared
 from healing.api.paging import MAX_LIMIT, page

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from healing.access import tokens
+from healing import api_tokens as tokens
 from healing.audit import Actor
 from healing.models import ApiToken
 
@@ -57,12 +57,12 @@ def test_what_is_missing_is_said_and_what_was_written_stays(browser: Client, cha
 
 def test_strangers_and_other_people(browser: Client, alice: User) -> None:
     bob, root = User.objects.create_user("bob"), User.objects.create_superuser("root")
-    row, _ = tokens.create(bob, name="his", scopes=["read"], expires_at=None, actor=Actor.system("t"))
+    row, _ = tokens.create(bob, name="bobs-own", scopes=["read"], expires_at=None, actor=Actor.system("t"))
     assert Client().get("/tokens/").status_code == 302
-    assert b"his" not in browser.get("/tokens/").content
+    assert b"bobs-own" not in browser.get("/tokens/").content
     assert browser.post(f"/tokens/{row.pk}/revoke/").status_code == 404
     browser.force_login(root)
-    assert b"his" in browser.get("/tokens/").content
+    assert b"bobs-own" in browser.get("/tokens/").content
     assert browser.post(f"/tokens/{row.pk}/revoke/").status_code == 302
     row.refresh_from_db()
     assert row.revoked_by == "root"

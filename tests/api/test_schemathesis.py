@@ -17,7 +17,8 @@ import schemathesis
 from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
+from django.test import override_settings
 from hypothesis import HealthCheck, Phase, given, settings as hypothesis_settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -28,6 +29,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from healing.api import api, limits
+from healing.ports import Ports
+from healing.ports.errors import Unavailable
 from tests.dashboard import story
 
 CHECKS = (
@@ -37,27 +40,55 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
 PASSWORD = "correct horse battery"
 
 schema = schemathesis.openapi.from_dict(api.get_openapi_schema())
 OPERATIONS = [result.ok() for result in schema.get_all_operations()]
 
 
-@pytest.fixture
-def root(settings: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Headers of an admin, who sees a story."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    monkeypatch.setattr(limits, "REQUESTS_A_MINUTE", 1_000_000)
-    monkeypatch.setattr(limits, "WEBHOOKS_A_MINUTE", 1_000_000)
-    user = User.objects.create_superuser("root", password=PASSWORD)
-    story.tell_all(datetime.now(UTC), user)
+class Away:
+    """A cluster that does not answer: what asks it has to say so, at once."""
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: Any, **__: Any) -> Any:
+            raise Unavailable("connection refused")
+
+        return call
+
+
+def away(cluster_name: str) -> Ports:
+    """Setting HEALING_PORTS_FACTORY."""
+    return Ports(cluster_name, Away())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def told(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, str]]:
+    """Headers of an admin, who sees a story. Told once, and taken back in the end."""
+    changed = override_settings(
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        HEALING_PORTS_FACTORY="tests.api.test_schemathesis.away",
+    )
     # The test's transaction is in this connection: as Django's test client does, nothing may close it.
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
-    yield {"Authorization": "Basic " + b64encode(f"root:{PASSWORD}".encode()).decode()}
+    with pytest.MonkeyPatch.context() as patch, changed, django_db_blocker.unblock(), transaction.atomic():
+        patch.setattr(limits, "REQUESTS_A_MINUTE", 1_000_000)
+        patch.setattr(limits, "WEBHOOKS_A_MINUTE", 1_000_000)
+        user = User.objects.create_superuser("root", password=PASSWORD)
+        story.tell_all(datetime.now(UTC), user)
+        yield {"Authorization": "Basic " + b64encode(f"root:{PASSWORD}".encode()).decode()}
+        transaction.set_rollback(True)
     request_started.connect(close_old_connections)
     request_finished.connect(close_old_connections)
+
+
+@pytest.fixture
+def root(told: dict[str, str]) -> Iterator[dict[str, str]]:
+    """As `told`; what one operation changes, the next does not see."""
+    with transaction.atomic():
+        yield told
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)

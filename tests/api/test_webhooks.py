@@ -15,7 +15,7 @@ from django.test import Client
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from pydantic import ValidationError
 
-from healing.access import tokens
+from healing import api_tokens as tokens
 from healing.api import limits
 from healing.audit import Actor
 from healing.detection import alert_matching, alertmanager

@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from healing.access import Capability, tokens, why_not
+from healing import api_tokens as tokens
+from healing.access import Capability, why_not
 from healing.audit import Actor
 from healing.dashboard.requests import PageRequest
 from healing.models import ApiToken, Scope
