@@ -149,7 +149,7 @@ class _Cluster:
     def _event(self, pod: Object) -> None:
         meta = pod["metadata"]
         about = {"kind": "Pod", "namespace": NAMESPACE, "name": meta["name"], "uid": meta["uid"]}
-        times = {"firstTimestamp": _ago(7000), "lastTimestamp": _ago(7000), "count": 1}
+        times: Object = {"firstTimestamp": _ago(7000), "lastTimestamp": _ago(7000), "count": 1}
         self.add(
             "Event", f"{meta['name']}.started", involvedObject=about, reason="Started", type="Normal",
             message="Started container app", **times,

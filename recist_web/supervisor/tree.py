@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ class Worker:
     name: str
     queues: tuple[str, ...]
     threads: int
+    #: how far it steps back where processors are scarce (POSIX nice)
+    nice: int = 0
 
 
-# Containment has a process of its own, so that nothing slow can stand before it.
+# Containment has a process of its own, so that nothing slow can stand before it; and where many things break at once on
+# few processors, weighing their causes steps back for it.
 WORKERS = (
     Worker("worker-fast", ("containment", "default"), threads=4),
-    Worker("worker", ("diagnosis", "healing", "knowledge", "notifications"), threads=12),
+    Worker("worker", ("diagnosis", "healing", "knowledge", "notifications"), threads=12, nice=5),
 )
 
 
@@ -57,6 +61,8 @@ def product(
         command += ["-c", str((threads or {}).get(worker.name, worker.threads)), "-Q", ",".join(worker.queues)]
         # Gossip, mingle and heartbeat talk to other workers, for features nobody uses here.
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        if worker.nice and shutil.which("nice"):
+            command = ["nice", "-n", str(worker.nice), *command]
         specs.append(_spec(worker.name, command, environment))
     specs.append(_spec("beat", python("-m", "celery", "-A", "recist_web", "beat", "--pidfile="), environment))
     for number, clusters in enumerate(watched, start=1):
