@@ -1,0 +1,110 @@
+"""Autonomy is earned: the first day is for watching, and the record says when a step up is justified."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from healing.actions import guardrails
+from healing.approvals.agreement import advice, agreements, lower_bound
+from healing.lifecycle import Outcome
+from healing.models import Approval, ApprovalState, ClusterSeen, HealingEvent, Policy, Strategy
+from healing.policies import first_day
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def on(settings: Any) -> None:
+    settings.AUTONOMY_FIRST_DAY = True
+
+
+def policy(**spec: Any) -> Policy:
+    return Policy.objects.create(name="shop", spec={"targetNamespaces": ["shop"], **spec})
+
+
+def event(
+    row: Policy, name: str = "web", *, cause: str = "ImageNotFound", outcome: str = "", at: datetime | None = None
+) -> HealingEvent:
+    now = at or timezone.now()
+    return HealingEvent.objects.create(
+        fingerprint=f"{name}-{now.timestamp()}", target_kind="Deployment", target_namespace="shop", target_name=name,
+        symptom="x", severity="low", source="watch", last_seen_at=now, detected_at=now, policy=row, cause=cause,
+        policy_snapshot=row.spec, outcome=outcome, finished_at=now if outcome else None,
+    )  # fmt: skip
+
+
+def test_a_new_cluster_is_only_watched_for_a_day() -> None:
+    row = policy()
+    assert guardrails.current_policy(event(row))[0].autonomy == "observe"
+    until = first_day.ends_at(row)
+    assert until is not None
+    assert timedelta(hours=23, minutes=59) < until - timezone.now() <= timedelta(hours=24)
+    ClusterSeen.objects.update(first_seen_at=timezone.now() - timedelta(hours=25))
+    assert guardrails.current_policy(event(row, "api"))[0].autonomy == "heal"
+    assert first_day.ends_at(row) is None
+
+
+def test_a_policy_that_says_so_itself_is_done_as_it_says() -> None:
+    assert guardrails.current_policy(event(policy(autonomy="heal")))[0].autonomy == "heal"
+
+
+def test_an_installation_that_had_events_knows_its_cluster_longer() -> None:
+    row = policy()
+    event(row, "old", at=timezone.now() - timedelta(days=30))
+    assert first_day.ends_at(row) is None
+
+
+def test_the_rule_can_be_switched_off(settings: Any) -> None:
+    settings.AUTONOMY_FIRST_DAY = False
+    assert guardrails.current_policy(event(policy()))[0].autonomy == "heal"
+
+
+def decided(
+    row: Policy, state: str, *, healed: bool = True, risk: str = "medium", cause: str = "ImageNotFound"
+) -> None:
+    number = HealingEvent.objects.count()
+    about = event(row, f"w{number}", cause=cause, outcome=Outcome.HEALED if healed else Outcome.ESCALATED)
+    strategy = Strategy.objects.create(event=about, attempt=1, key="rollback", title="Roll back", origin="causes")
+    now = timezone.now()
+    Approval.objects.create(
+        event=about, strategy=strategy, digest="d", risk=risk, state=state, created_at=now, decided_at=now,
+        expires_at=now,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "bound"), [(0, 0, 0.0), (10, 10, 0.7225), (95, 100, 0.8882), (0, 5, 0.0)]
+)
+def test_the_lower_bound_is_wilsons(successes: int, trials: int, bound: float) -> None:
+    assert lower_bound(successes, trials) == pytest.approx(bound, abs=1e-4)
+
+
+def test_a_step_up_is_justified_by_enough_agreement_only() -> None:
+    row = policy(autonomy="propose")
+    assert "Nobody has decided" in advice(row, agreements(row))
+    for _ in range(10):
+        decided(row, ApprovalState.APPROVED)
+    assert "too little to say" in advice(row, agreements(row))
+    for _ in range(15):
+        decided(row, ApprovalState.APPROVED)
+    record = agreements(row)[0]
+    assert (record.agreed, record.cases, record.is_justified) == (25, 25, True)
+    assert "set autonomy to heal" in advice(row, [record])
+    for _ in range(6):
+        decided(row, ApprovalState.REJECTED)
+    record = agreements(row)[0]
+    assert not record.is_justified
+    assert "does not justify a step up" in advice(row, [record])
+    decided(row, ApprovalState.EXPIRED)
+    assert agreements(row)[0].cases == 31, "what nobody answered says nothing"
+
+
+def test_agreement_with_what_did_not_heal_is_no_merit() -> None:
+    row = policy(autonomy="propose")
+    for _ in range(30):
+        decided(row, ApprovalState.APPROVED, healed=False)
+    assert "too few of them healed" in advice(row, agreements(row))
