@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from knowledge.embeddings import Matrix
     from knowledge.index import Point
 
-#: Rows are searched in blocks of this many, so that other threads get the processor in between.
-_BLOCK = 32_768
 _FIRST_CAPACITY = 1024
 
 Load = Callable[[str, int], Iterable["Sequence[Point]"]]
@@ -119,20 +117,14 @@ class _Collection:
         if not self.count or limit < 1:
             return []
         rows = self._passing(where)
-        if rows is None:
-            scores = np.concatenate(
-                [self._vectors[at : min(at + _BLOCK, self.count)] @ vector for at in range(0, self.count, _BLOCK)]
-            )
-        else:
-            scores = self._vectors[rows] @ vector if len(rows) < self.count // 4 else self._all(vector)[rows]
+        few = rows is not None and len(rows) < self.count // 4
+        scores = self._vectors[rows] @ vector if few else self._vectors[: self.count] @ vector
+        if rows is not None and not few:
+            scores = scores[rows]
         best = np.argpartition(scores, -limit)[-limit:] if len(scores) > limit else np.arange(len(scores))
         best = best[np.argsort(-scores[best], kind="stable")]
         keys = self._keys[best] if rows is None else self._keys[rows[best]]
         return [(int(key), float(score)) for key, score in zip(keys, scores[best], strict=True)]
-
-    def _all(self, vector: Matrix) -> Matrix:
-        found: Matrix = self._vectors[: self.count] @ vector
-        return found
 
     def _passing(self, where: Mapping[str, str]) -> NDArray[np.int64] | None:
         """Rows that have all values; None: every row."""
