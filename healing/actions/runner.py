@@ -64,11 +64,14 @@ Guard = Callable[[Plan], None]
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Of one run of one phase. ``check_still_mine`` raises when another worker has taken over."""
+    """Of one run of one phase. ``check_still_mine`` raises when another worker has taken over. ``least_seconds``: an
+    action gets that long even where all that came before it has used the run's time up: on an API server that takes
+    seconds for an answer nothing would ever be sent otherwise."""
 
     cluster: Cluster
     deadline: Deadline
     check_still_mine: Callable[[], None]
+    least_seconds: float = 12.0
 
     def apply(
         self,
@@ -106,7 +109,14 @@ class Runner:
             return row
         if row.state not in (ActionState.PLANNED, ActionState.APPLYING):
             raise ActionFailed(row.error or f"It was {row.get_state_display()} before.")
-        return self._apply(row, guard, gate)
+        return self._with_time()._apply(row, guard, gate)  # noqa: SLF001 -- another of its own kind
+
+    def _with_time(self) -> Runner:
+        """The same with the least time that an action needs; asking whether the run is ours says that we are alive."""
+        if self.deadline.remaining_seconds() >= self.least_seconds:
+            return self
+        self.check_still_mine()
+        return replace(self, deadline=Deadline.after(self.least_seconds))
 
     def _apply(self, row: ActionRun, guard: Guard | None, gate: Guard | None) -> ActionRun:
         action, plan = registry.get(row.action), stored_plan(row)
@@ -166,7 +176,7 @@ class Runner:
         ActionRun.objects.filter(pk=row.pk).update(state=ActionState.UNDOING)
         row.state = ActionState.UNDOING
         try:
-            text = self._put_back(action, plan, row.result)
+            text = self._with_time()._put_back(action, plan, row.result)  # noqa: SLF001 -- the same
         except (UndoRefused, SourceError) as error:
             self._save(row, ActionState.UNDO_FAILED, error=str(error))
             raise UndoFailed(str(error)) from error

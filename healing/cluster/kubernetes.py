@@ -222,7 +222,8 @@ class KubernetesCluster:
     # --- small parts ---------------------------------------------------------------------------------------
 
     def _seconds(self, timeout_seconds: float | None) -> float:
-        return self._default_timeout_seconds if timeout_seconds is None else timeout_seconds
+        asked = self._default_timeout_seconds if timeout_seconds is None else timeout_seconds
+        return self._transport.pace.patience(asked)
 
     def _begin(self, kind: str, timeout_seconds: float | None) -> tuple[Resource, Deadline]:
         deadline = Deadline.after(self._seconds(timeout_seconds))

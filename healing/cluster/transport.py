@@ -17,6 +17,7 @@ from urllib3.response import BaseHTTPResponse
 from healing.cluster import errors
 from healing.cluster.backoff import wait_seconds
 from healing.cluster.config import ClusterConfig, authorization_headers
+from healing.cluster.pace import Pace
 from healing.deadline import Deadline
 from healing.ports.errors import BadResponse, RateLimited, SourceError, Unauthorized, Unavailable
 
@@ -45,6 +46,7 @@ class Transport:
         self._loaded_at = 0.0
         self._changed_at = 0.0
         self._failure: Unauthorized | None = None
+        self.pace = Pace()
         #: no connection came about for all the attempts of a call, and none has since
         self._is_away = False
 
@@ -137,6 +139,7 @@ class Transport:
         with self._lock:
             headers.update(authorization_headers(client.configuration))
         timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), remaining)
+        started = time.monotonic()
         try:
             rest: Any = client.rest_client
             response: BaseHTTPResponse = rest.request(
@@ -145,12 +148,14 @@ class Transport:
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise Unsent(f"{call}: the cluster cannot be reached ({error}).") from error
         except ReadTimeoutError as error:
+            self.pace.gave_up(time.monotonic() - started)
             raise Unavailable(f"{call}: no answer within {remaining:.1f} s.") from error
         except (HTTPError, OSError) as error:
             raise Unavailable(f"{call}: the connection broke ({error}).") from error
         except ApiException as error:  # how the client passes on TLS errors
             raise Unavailable(f"{call}: {_in_words(str(error.reason))}") from error
         self._is_away = False
+        self.pace.answered(time.monotonic() - started)
         if 200 <= response.status < 300:
             return response
         raise errors.from_answer(response.status, _read(response, deadline, call), response.headers, call)

@@ -66,6 +66,8 @@ class LeaderElector:
         self._renewed_at: float | None = None
         self._seen: object = None
         self._seen_at = 0.0
+        #: the Lease as we wrote it last
+        self._own: Object | None = None
         self.holder = ""
         self.problem = ""
         #: whether the cluster could be talked to at the last try
@@ -122,6 +124,12 @@ class LeaderElector:
         # What counts is when the renewal was *sent*: the others may see it that early.
         sent_at = self._clock()
         timeout_seconds = max(0.5, self._timing.renew_within_seconds / 2)
+        if (
+            self._renewed_at is not None
+            and self._own is not None
+            and self._renewed(self._own, sent_at, timeout_seconds)
+        ):
+            return
         try:
             lease = self._cluster.get("Lease", self._namespace, self._name, timeout_seconds=timeout_seconds)
         except NotFound:
@@ -134,11 +142,22 @@ class LeaderElector:
             self._renewed_at = None
             return
         try:
-            self._take(lease, timeout_seconds)
+            self._own = self._take(lease, timeout_seconds)
         except Conflict:  # somebody was faster: see next round who
             self._renewed_at = None
             return
         self._won(sent_at)
+
+    def _renewed(self, lease: Object, sent_at: float, timeout_seconds: float) -> bool:
+        """Renew what we wrote last, without reading it first: where answers take seconds, two calls would be too long.
+        False: it is not as we left it."""
+        self._own = None
+        try:
+            self._own = self._take(lease, timeout_seconds)
+        except (Conflict, NotFound):
+            return False
+        self._won(sent_at)
+        return True
 
     def _observe(self, lease: Object) -> None:
         """Remember when the record last changed, by our own clock."""
@@ -150,7 +169,7 @@ class LeaderElector:
         lease_seconds = float(spec.get("leaseDurationSeconds") or self._timing.lease_seconds)
         return self._clock() - self._seen_at > lease_seconds
 
-    def _take(self, lease: Object, timeout_seconds: float) -> None:
+    def _take(self, lease: Object, timeout_seconds: float) -> Object:
         spec = lease.get("spec") or {}
         now, mine = _now(), spec.get("holderIdentity") == self.identity
         new = {
@@ -161,7 +180,7 @@ class LeaderElector:
             "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (0 if mine else 1),
         }
         patch = {"metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]}, "spec": new}
-        self._cluster.patch("Lease", self._namespace, self._name, patch, timeout_seconds=timeout_seconds)
+        return self._cluster.patch("Lease", self._namespace, self._name, patch, timeout_seconds=timeout_seconds)
 
     def _create(self, sent_at: float, timeout_seconds: float) -> None:
         now = _now()

@@ -69,7 +69,8 @@ class ObjectList:
 
 class Cluster(Protocol):
     """All calls raise `healing.ports.errors`. ``timeout_seconds`` bounds the whole call with its retries
-    (reads are retried; a write only where the cluster surely did not see it)."""
+    (reads are retried; a write only where the cluster surely did not see it). An API server known to answer slowly gets
+    more: a few times what it takes, 15 s at most."""
 
     def get(self, kind: str, namespace: str, name: str, *, timeout_seconds: float | None = None) -> Object: ...
 

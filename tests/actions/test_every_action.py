@@ -76,7 +76,7 @@ def plan_of(cluster: Counting, stage: Stage) -> Plan:
 
 
 def runner_of(cluster: Counting, seconds: float = 20.0) -> Runner:
-    return Runner(cluster, Deadline.after(seconds), lambda: None)
+    return Runner(cluster, Deadline.after(seconds), lambda: None, least_seconds=0.0)
 
 
 def settle(stage: Stage, what: Callable[[], bool]) -> None:
