@@ -99,7 +99,7 @@ def _field(name: str, info: FieldInfo) -> forms.Field:
     unit = unit_of(name)
     label = f"{title_of(name)} ({unit})" if unit else title_of(name)
     common: dict[str, Any] = {"label": label, "help_text": info.description or "", "required": False}
-    if optional:
+    if optional and "Empty:" not in common["help_text"]:
         common["help_text"] = f"{common['help_text']} Empty: not watched.".strip()
     if info.is_required():
         common["required"] = True

@@ -73,6 +73,8 @@ def _values(model: BaseModel) -> list[Value]:
     found: list[Value] = []
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
+        if field.exclude:
+            continue  # another name of a field that has one
         if isinstance(value, BaseModel):
             inner = _values(value)
             found += [
