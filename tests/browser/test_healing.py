@@ -35,7 +35,7 @@ def waiting() -> tuple[HealingEvent, Script]:
 
 def test_sign_in_watch_an_event_arrive_approve_it_and_see_it_completed(person: Person, web: Web) -> None:
     page = person("alice")
-    expect(page.get_by_text("Nothing has happened yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="First steps")).to_be_visible()
     case = cases.bad_rollout(datetime.now(UTC))
     script = Script(case)
 

@@ -37,15 +37,17 @@ def test_a_restart_of_the_server_loses_nothing(person: Person, web: Web, trouble
     expect(page.locator(f"#event-{event.name}")).to_be_visible()
     web.child.stop()
     expect(page.locator("#offline")).to_contain_text("It catches up by itself")
-    assert closed[0] == 1012, "a deploy says that it is one"
-    for _ in range(3):
-        step(event, script)
-    later = open_case(cases.bad_rollout(now, "later"), now)
-    web.start()
+    try:
+        for _ in range(3):
+            step(event, script)
+        later = open_case(cases.bad_rollout(now, "later"), now)
+    finally:
+        web.start()
     expect(page.locator("#rows-waiting").locator(f"#event-{event.name}")).to_be_visible(timeout=30_000)
     expect(page.locator("#rows-live").locator(f"#event-{later.name}")).to_be_visible()
     expect(page.locator("#offline")).to_be_hidden(timeout=20_000)
     assert page.locator("[data-row]").count() == 2
+    assert closed[0] == 1012, "a deploy says that it is one"
     # While the server was away the browser said so; that is all it may have said.
     trouble[:] = [text for text in trouble if "WebSocket connection to" not in text]
 

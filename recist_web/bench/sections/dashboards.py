@@ -44,6 +44,8 @@ NAMESPACES = 8
 #: One page in so many has a filter.
 FILTERED_EVERY = 5
 _CONNECTING_AT_ONCE = 50
+#: The tree speaks plain HTTP, whatever holds for this process.
+_COOKIE = "sessionid"
 _START_SECONDS, _SETTLE_SECONDS = 60.0, 30.0
 _MARK = re.compile(r"mark-(\d+)-(\d+)")
 
@@ -121,7 +123,7 @@ def _sign_in(pages: int) -> list[str]:
             session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
             session[HASH_SESSION_KEY] = person.get_session_auth_hash()
             session.create()
-            found.append(f"{settings.SESSION_COOKIE_NAME}={session.session_key}")
+            found.append(f"{_COOKIE}={session.session_key}")
     return found
 
 
