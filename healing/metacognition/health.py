@@ -25,6 +25,8 @@ _QUIET = timedelta(seconds=90)
 #: What a probe says shows in a pod's status only after several times.
 _PROBE_FAILED = frozenset({"LivenessProbeFailed", "ReadinessProbeFailed", "StartupProbeFailed"})
 _QUIET_PROBE = timedelta(seconds=60)
+#: Controllers make pods while our action is still being written down, and their times are whole seconds.
+_AT_ONCE = timedelta(seconds=2)
 #: Only what they demand of others can do harm: once they are gone, nothing is left to heal.
 _HARMLESS_WHEN_GONE = frozenset({"PodDisruptionBudget", "ResourceQuota", "LimitRange", "NetworkPolicy", "Node"})
 _STUCK = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"})
@@ -195,7 +197,7 @@ def _workload(
 def _pod(pod: Object, health: Health, since: datetime, applied_at: datetime | None) -> None:
     name = pod["metadata"]["name"]
     once = {s["name"] for s in (pod.get("status") or {}).get("initContainerStatuses") or ()}
-    is_new = applied_at is not None and _time(pod["metadata"].get("creationTimestamp")) > applied_at
+    is_new = applied_at is not None and _time(pod["metadata"].get("creationTimestamp")) > applied_at - _AT_ONCE
     for status in container_statuses(pod):
         reason = (status.get("state") or {}).get("waiting", {}).get("reason", "")
         if reason in _STUCK:

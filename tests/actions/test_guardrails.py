@@ -207,3 +207,39 @@ def test_the_policy_of_now_counts_and_not_that_of_then() -> None:
     policy.spec = {**policy.spec, "allowedActions": ["scale"]}
     policy.save()
     assert limits_of(event) == ["allowedActions"]
+
+
+def edited(seconds_ago: float, manager: str, subresource: str = "") -> Any:
+    """A cluster in which the target was last written so long ago, by that tool."""
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    entry = {"manager": manager, "time": at.isoformat(), **({"subresource": subresource} if subresource else {})}
+
+    class Edited(Cluster):
+        def get(self, kind: str, namespace: str, name: str, *, timeout_seconds: float | None = None) -> dict[str, Any]:
+            found = super().get(kind, namespace, name)
+            return {**found, "metadata": {**found["metadata"], "uid": "u", "managedFields": [entry]}}
+
+    return Edited({})
+
+
+def test_what_a_person_has_just_edited_is_left_alone_for_a_moment() -> None:
+    refusal = refusals(plan(), cluster=edited(3, "kubectl-edit"))["freshEdit"]
+    assert refusal.kind is guardrails.Kind.WAIT
+    assert 0 < refusal.wait_seconds <= 12
+    assert "kubectl-edit" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "manager", "subresource"),
+    [(60, "kubectl-edit", ""), (3, "recist", ""), (3, "kube-controller-manager", ""), (3, "kubectl-edit", "status")],
+)
+def test_old_edits_controllers_and_our_own_writes_hold_nothing_back(
+    seconds_ago: float, manager: str, subresource: str
+) -> None:
+    assert refusals(plan(), cluster=edited(seconds_ago, manager, subresource)) == {}
+
+
+def test_neither_a_person_who_agreed_nor_containment_waits_for_an_edit() -> None:
+    assert refusals(plan(), cluster=edited(3, "kubectl-edit"), approved=True) == {}
+    isolate = plan(ActionName.ISOLATE, ready_replicas=3, desired_replicas=3, remaining_ready=2)
+    assert refusals(isolate, cluster=edited(3, "kubectl-edit"), containment=True) == {}
