@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,42 +14,17 @@ from healing.models import CircuitReset, Halt
 from tests.api.conftest import PASSWORD, Caller
 from tests.dashboard import story
 
+#: Every operation there is, with something in the place of its parameters.
 OPERATIONS = [
-    ("get", "/events"),
-    ("get", "/events/he-x"),
-    ("post", "/events"),
-    ("get", "/approvals"),
-    ("get", "/approvals/1"),
-    ("post", "/approvals/1/approve"),
-    ("post", "/approvals/1/reject"),
-    ("post", "/approvals/1/override"),
-    ("get", "/policies"),
-    ("post", "/policies"),
-    ("get", "/policies/1"),
-    ("put", "/policies/1"),
-    ("delete", "/policies/1"),
-    ("get", "/brakes/halts"),
-    ("post", "/brakes/halts"),
-    ("delete", "/brakes/halts/1"),
-    ("post", "/brakes/circuit-resets"),
-    ("get", "/health"),
+    (method, re.sub(r"{\w+}", lambda found: "1" if found[0].endswith("_id}") else "he-x", path))
+    for path, operations in api.get_openapi_schema(path_prefix="/")["paths"].items()
+    for method in operations
 ]
 
 
-def test_the_list_above_is_complete() -> None:
-    schema = api.get_openapi_schema(path_prefix="/")
-    documented = {(method, path) for path, operations in schema["paths"].items() for method in operations}
-    listed = {
-        (
-            m,
-            p.replace("/he-x", "/{name}")
-            .replace("/approvals/1", "/approvals/{approval_id}")
-            .replace("/policies/1", "/policies/{policy_id}")
-            .replace("/halts/1", "/halts/{halt_id}"),
-        )
-        for m, p in OPERATIONS
-    }
-    assert documented == listed
+def test_there_are_operations() -> None:
+    assert len(OPERATIONS) > 40
+    assert ("post", "/approvals/1/approve") in OPERATIONS
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
@@ -135,7 +111,7 @@ def test_the_document_is_served_and_says_how_errors_look(client: Client) -> None
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"]
-    assert set(schema["components"]["securitySchemes"]) == {"Basic", "Session"}
+    assert set(schema["components"]["securitySchemes"]) == {"Basic", "Bearer", "Session", "WebhookBearer"}
 
 
 def test_health_is_in_plain_words(as_vera: Caller) -> None:
