@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from healing.actions import operations, registry
+from healing.actions.isolate import policy_name
 from healing.ports import ObjectRef
 from tests.actions import stages_of_objects
 from tests.actions.live import Namespace, until
@@ -183,11 +184,11 @@ def isolate(ns: Namespace, name: str) -> Stage:
     def is_isolated() -> bool:
         labels = ns.get("Pod", pod.name)["metadata"]["labels"]
         policies = {p["metadata"]["name"] for p in ns.list("NetworkPolicy")}
-        return labels.get("recist.io/quarantine") == event and f"recist-quarantine-{event}" in policies
+        return labels.get("recist.io/quarantine") == event and policy_name(event, pod.name) in policies
 
     def is_as_before() -> bool:
         policies = {p["metadata"]["name"] for p in ns.list("NetworkPolicy")}
-        return _is_gone(ns, pod) and f"recist-quarantine-{event}" not in policies
+        return _is_gone(ns, pod) and policy_name(event, pod.name) not in policies
 
     return Stage(
         "isolate",
@@ -245,7 +246,7 @@ def release(ns: Namespace, name: str) -> Stage:
 
     def is_done() -> bool:
         policies = {p["metadata"]["name"] for p in ns.list("NetworkPolicy")}
-        return _is_gone(ns, pod) and f"recist-quarantine-{event}" not in policies
+        return _is_gone(ns, pod) and policy_name(event, pod.name) not in policies
 
     return Stage(
         "release",
