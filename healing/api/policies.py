@@ -11,6 +11,7 @@ from ninja import Query, Router
 from ninja.responses import Status
 from pydantic import ValidationError
 
+from healing.access import grants_of
 from healing.api.auth import ApiRequest
 from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared, field_errors
@@ -43,7 +44,7 @@ from healing.policy_changes.errors import ChangeRefused, ClusterAway, ClusterRef
 from healing.policy_changes.judging import Judgement
 from healing.policy_changes.preview import preview
 from healing.policy_changes.replay import Replay, replay_evaluation, replay_events
-from healing.policy_changes.rights import why_not_change
+from healing.policy_changes.rights import may_see, why_not_change
 
 router = Router(tags=["policies"], by_alias=True)
 
@@ -58,7 +59,8 @@ def list_policies(
 ) -> PolicyList:
     """All of them, or those of one cluster: there are few."""
     rows = Policy.objects.filter(cluster=cluster) if cluster else Policy.objects.all()
-    return PolicyList(items=[_item(policy) for policy in rows])
+    grants = grants_of(request.auth)
+    return PolicyList(items=[_item(policy) for policy in rows if may_see(grants, policy)])
 
 
 @router.post("", response={201: PolicyItem, **_WRITE})
@@ -104,7 +106,7 @@ def replay_policy(request: ApiRequest, draft: Draft) -> ReplayItem:
 @router.get("/{policy_id}", response={200: PolicyItem, **_READ})
 def get_policy(request: ApiRequest, response: HttpResponse, policy_id: int) -> PolicyItem:
     """One policy. Its ETag goes into If-Match of a change."""
-    return _answer(response, _find(policy_id))
+    return _answer(response, _find(policy_id, request))
 
 
 @router.put("/{policy_id}", response={200: PolicyItem, **_WRITE})
@@ -143,7 +145,7 @@ def delete_policy(request: ApiRequest, policy_id: int) -> Status[None]:
 @router.get("/{policy_id}/revisions", response={200: RevisionList, **_READ})
 def list_revisions(request: ApiRequest, policy_id: int) -> RevisionList:
     """The policy's history, newest first."""
-    rows = _find(policy_id).revisions.all()[:_REVISIONS]
+    rows = _find(policy_id, request).revisions.all()[:_REVISIONS]
     return RevisionList(
         items=[
             RevisionItem(
@@ -269,9 +271,9 @@ def _spec_of(policy: Policy) -> PolicySpec | None:
         return None
 
 
-def _find(policy_id: int) -> Policy:
+def _find(policy_id: int, request: ApiRequest | None = None) -> Policy:
     policy = Policy.objects.filter(pk=policy_id).first() if 0 < policy_id < 2**63 else None
-    if policy is None:
+    if policy is None or (request is not None and not may_see(grants_of(request.auth), policy)):
         raise Http404("There is no such policy.")
     return policy
 

@@ -1,4 +1,4 @@
-"""Who may change a policy: an admin of every namespace that it names, before and after."""
+"""Who may change a policy: an admin of every namespace that it names, before and after. And who may see it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
-from healing.access.roles import Capability, grants_of, refusal
+from healing.access.roles import Capability, Grants, grants_of, refusal
+from healing.models import Policy
 
 
 def why_not_change(
@@ -24,3 +25,10 @@ def why_not_change(
         if not grants.may(capability, cluster=cluster, namespace=name):
             return refusal(grants, capability, cluster=cluster, namespace=name)
     return ""
+
+
+def may_see(grants: Grants, policy: Policy) -> bool:
+    """Whether the person may see what happens in one of the policy's namespaces."""
+    names = policy.spec.get("targetNamespaces") if isinstance(policy.spec, dict) else None
+    places = [str(name) for name in names] if isinstance(names, list) else []
+    return any(grants.may(Capability.VIEW, cluster=policy.cluster, namespace=name) for name in places or [""])

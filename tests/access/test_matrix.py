@@ -25,6 +25,7 @@ EVERYWHERE = "everywhere"
 LIST = "nowhere in particular: everybody signed in gets what they may see, which may be nothing"
 SIGNED_IN = "nowhere: everybody who is signed in"
 PUBLIC = "nowhere: everybody"
+BY_TOKEN = "by an API token only: sessions do not open it"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ _CHOICE = {"choice": "{strategy_id}:{other_digest}", "comment": "because"}
 _HAND = {"comment": "because", "reason": "because", "what": "this"}
 _OBJECT = {"cluster": "default", "kind": "Deployment", "namespace": "shop", "name": "orders"}
 _SPEC = {"spec": {"targetNamespaces": ["shop"]}}
-_LESSON = {"text": "restart it", "verdict": "worked"}
+_LESSON = {"about": "cause", "isRight": True}
+_NOTE = {"version": 1, "title": "a note", "text": "a note"}
 _GROUP = {"ids": "{approval_id}", "digest": "{group_digest}"}
 
 PAGES: dict[str, Row] = {
@@ -100,10 +102,10 @@ PAGES: dict[str, Row] = {
     "POST /knowledge/<slug:ref>/teach/": somewhere(OPERATOR, is_there=False),
     "GET /knowledge/<slug:ref>/edit/": somewhere(OPERATOR, is_there=False),
     "POST /knowledge/<slug:ref>/remove/": somewhere(OPERATOR, is_there=False),
-    "POST /knowledge/topics/<int:topic_id>/rename/": somewhere(OPERATOR, is_there=False),
-    "POST /knowledge/notices/<int:notice_id>/dismiss/": somewhere(OPERATOR, is_there=False),
+    "POST /knowledge/topics/<int:topic_id>/rename/": everywhere(OPERATOR, is_there=False),
+    "POST /knowledge/notices/<int:notice_id>/dismiss/": everywhere(OPERATOR, is_there=False),
     "GET /tokens/": Row(None, SIGNED_IN),
-    "POST /tokens/<int:token_id>/revoke/": everywhere(ADMIN),
+    "POST /tokens/<int:token_id>/revoke/": event(ADMIN),
     "GET /password/": Row(None, SIGNED_IN),
     "GET /password/changed/": Row(None, SIGNED_IN),
     "GET /oidc/<slug:provider_id>/login/": Row(None, PUBLIC, is_there=False),
@@ -158,18 +160,18 @@ API: dict[str, Row] = {
     f"GET {_API}/knowledge/entries": LISTED,
     f"GET {_API}/knowledge/entries/{{ref}}": somewhere(VIEWER, is_there=False),
     f"POST {_API}/knowledge/entries/{{ref}}/lessons": somewhere(OPERATOR, _LESSON, is_there=False),
-    f"POST {_API}/knowledge/notes": somewhere(OPERATOR, {"text": "a note", "title": "a note"}),
-    f"PUT {_API}/knowledge/notes/{{ref}}": somewhere(OPERATOR, {"text": "a note"}, is_there=False),
+    f"POST {_API}/knowledge/notes": everywhere(OPERATOR, {"text": "a note", "title": "a note"}),
+    f"PUT {_API}/knowledge/notes/{{ref}}": somewhere(OPERATOR, _NOTE, is_there=False),
     f"DELETE {_API}/knowledge/notes/{{ref}}": somewhere(OPERATOR, is_there=False),
     f"GET {_API}/knowledge/topics": LISTED,
-    f"PUT {_API}/knowledge/topics/{{topic_id}}": somewhere(OPERATOR, {"name": "x"}, is_there=False),
+    f"PUT {_API}/knowledge/topics/{{topic_id}}": everywhere(OPERATOR, {"name": "x"}, is_there=False),
     f"GET {_API}/knowledge/success": LISTED,
     f"GET {_API}/knowledge/postmortems/{{name}}": event(VIEWER),
-    f"PUT {_API}/knowledge/postmortems/{{name}}": event(OPERATOR, {"text": "what happened"}),
+    f"PUT {_API}/knowledge/postmortems/{{name}}": event(OPERATOR, {"markdown": "what happened", "version": 0}),
     f"GET {_API}/tokens": Row(None, SIGNED_IN),
     f"POST {_API}/tokens": Row(None, SIGNED_IN, {"name": "mine", "scopes": ["read"]}),
-    f"DELETE {_API}/tokens/{{token_id}}": everywhere(ADMIN),
-    f"POST {_API}/webhooks/alertmanager": everywhere(OPERATOR, {"version": "4", "alerts": []}),
+    f"DELETE {_API}/tokens/{{token_id}}": event(ADMIN),
+    f"POST {_API}/webhooks/alertmanager": Row(None, BY_TOKEN, {"version": "4", "alerts": []}),
     f"GET {_API}/webhooks/alerts": LISTED,
 }
 
@@ -185,7 +187,7 @@ def expected(row: Row, who: str) -> set[str]:
     past = {"in"} if row.is_there else {"hidden"}
     if row.where == PUBLIC:
         return past | {"login"} if who == "nobody" else past
-    if who == "nobody":
+    if who == "nobody" or row.where == BY_TOKEN:
         return {"login"}
     if row.where == SIGNED_IN:
         return past

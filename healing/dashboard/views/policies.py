@@ -2,49 +2,52 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Max, Q
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from pydantic import ValidationError
 
+from healing.access import Capability, grants_of
 from healing.dashboard import parts
 from healing.dashboard.policy_view import groups_of
-from healing.dashboard.views.now import PageRequest
+from healing.dashboard.requests import PageRequest, needs
 from healing.lifecycle import Outcome
 from healing.models import HealingEvent, Policy
 from healing.policies.spec import PolicySpec
 from healing.policy_changes import service
-from healing.policy_changes.rights import why_not_change
+from healing.policy_changes.rights import may_see, why_not_change
 
 _REVISIONS = 20
 
 
 @never_cache
-@login_required
+@needs(Capability.VIEW)
 @require_safe
 def policy_list(request: PageRequest) -> HttpResponse:
     """All policies with what they cover and how much they may do."""
-    rows = [(policy, _spec(policy)) for policy in Policy.objects.all()]
+    grants = grants_of(request.user)
+    rows = [(policy, _spec(policy)) for policy in Policy.objects.all() if may_see(grants, policy)]
     context = {"policies": rows, "parts": parts.parts(), "server_now": timezone.now()}
     return render(request, "dashboard/policies/list.html", context)
 
 
 @never_cache
-@login_required
+@needs(Capability.VIEW)
 @require_safe
 def policy_detail(request: PageRequest, policy_id: int) -> HttpResponse:
     """Every field in words, with its unit and meaning, and the policy's latest events."""
-    policy = get_object_or_404(Policy, pk=policy_id)
+    policy, grants = get_object_or_404(Policy, pk=policy_id), grants_of(request.user)
+    if not may_see(grants, policy):
+        raise Http404("There is no such policy.")
     spec = _spec(policy)
     context = {
         "policy": policy,
         "spec": spec,
         "groups": groups_of(spec) if spec else [],
-        "events": HealingEvent.objects.filter(policy=policy).defer("diagnosis")[:10],
+        "events": HealingEvent.objects.filter(grants.places(Capability.VIEW), policy=policy).defer("diagnosis")[:10],
         "read_only_because": service.read_only_because(policy),
         "may_edit": request.user.is_staff and not why_not_change(request.user, policy.cluster, _namespaces(policy)),
         "tally": HealingEvent.objects.filter(policy=policy).aggregate(
