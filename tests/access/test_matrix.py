@@ -25,6 +25,7 @@ EVERYWHERE = "everywhere"
 LIST = "nowhere in particular: everybody signed in gets what they may see, which may be nothing"
 SIGNED_IN = "nowhere: everybody who is signed in"
 PUBLIC = "nowhere: everybody"
+OWNED = "everywhere, where it is somebody else's; others are not told that it exists"
 BY_TOKEN = "by an API token only: sessions do not open it"
 
 
@@ -105,7 +106,7 @@ PAGES: dict[str, Row] = {
     "POST /knowledge/topics/<int:topic_id>/rename/": everywhere(OPERATOR, is_there=False),
     "POST /knowledge/notices/<int:notice_id>/dismiss/": everywhere(OPERATOR, is_there=False),
     "GET /tokens/": Row(None, SIGNED_IN),
-    "POST /tokens/<int:token_id>/revoke/": event(ADMIN),
+    "POST /tokens/<int:token_id>/revoke/": Row(ADMIN, OWNED),
     "GET /password/": Row(None, SIGNED_IN),
     "GET /password/changed/": Row(None, SIGNED_IN),
     "GET /oidc/<slug:provider_id>/login/": Row(None, PUBLIC, is_there=False),
@@ -170,7 +171,7 @@ API: dict[str, Row] = {
     f"PUT {_API}/knowledge/postmortems/{{name}}": event(OPERATOR, {"markdown": "what happened", "version": 0}),
     f"GET {_API}/tokens": Row(None, SIGNED_IN),
     f"POST {_API}/tokens": Row(None, SIGNED_IN, {"name": "mine", "scopes": ["read"]}),
-    f"DELETE {_API}/tokens/{{token_id}}": event(ADMIN),
+    f"DELETE {_API}/tokens/{{token_id}}": Row(ADMIN, OWNED),
     f"POST {_API}/webhooks/alertmanager": Row(None, BY_TOKEN, {"version": "4", "alerts": []}),
     f"GET {_API}/webhooks/alerts": LISTED,
 }
@@ -200,6 +201,8 @@ def expected(row: Row, who: str) -> set[str]:
         return {SOMEWHERE: past, EVERYWHERE: {"out", "hidden"}}.get(row.where, {"out", "hidden"})
     if Role(who).rank >= row.role.rank:
         return past
+    if row.where == OWNED:
+        return {"hidden"}
     return {"out"} if row.is_there else {"out", "hidden"}  # who may not need not be told that it is not there
 
 
