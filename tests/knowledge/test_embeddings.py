@@ -100,6 +100,7 @@ def provider(settings: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.django_db
+@pytest.mark.timeout(240)  # litellm takes long to load on a busy machine
 @pytest.mark.filterwarnings("ignore")
 def test_a_providers_embeddings_are_used_and_survive_its_absence(provider: dict[str, Any], qdrant: Index) -> None:
     remember(experience("he-1", "disk full on the volume of kafka"))
@@ -115,6 +116,7 @@ def test_a_providers_embeddings_are_used_and_survive_its_absence(provider: dict[
     assert recall("image tag does not exist")[0].event_ref == "he-2"
 
 
+@pytest.mark.timeout(240)  # litellm takes long to load on a busy machine
 @pytest.mark.filterwarnings("ignore")
 def test_vectors_of_an_unexpected_length_are_refused(provider: dict[str, Any], settings: Any) -> None:
     settings.EMBEDDING_DIMENSIONS = 1536
