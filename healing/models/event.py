@@ -6,7 +6,7 @@ import secrets
 import uuid
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from healing.lifecycle import Outcome, Phase, Status, is_terminal
 from healing.policies.spec import PolicySpec
@@ -105,6 +105,8 @@ class HealingEvent(models.Model):
                 condition=Q(notified=0) | Q(notified=1, finished_at__isnull=False),
                 name="event_to_notify",
             ),
+            models.Index(fields=("seq",), condition=Q(mirrored_seq__lt=F("seq")), name="event_to_mirror"),
+            models.Index(fields=("finished_at",), condition=Q(finished_at__isnull=False), name="event_finished"),
         )
 
     def __str__(self) -> str:

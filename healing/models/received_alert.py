@@ -53,6 +53,7 @@ class ReceivedAlert(models.Model):
             models.Index(
                 fields=("cluster", "look_at"), condition=models.Q(look_at__isnull=False), name="received_alert_due"
             ),
+            models.Index(fields=("state",), condition=models.Q(is_firing=True), name="received_alert_firing"),
         )
 
     def __str__(self) -> str:
