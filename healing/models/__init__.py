@@ -7,6 +7,7 @@ from healing.models.audit_entry import AuditActorKind, AuditEntry
 from healing.models.brakes import CircuitReset, Halt
 from healing.models.cluster_seen import ClusterSeen
 from healing.models.event import ActorKind, HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
+from healing.models.figures import EventFigures, Involvement
 from healing.models.idempotency_key import IdempotencyKey
 from healing.models.isolation import Isolation
 from healing.models.known_state import KnownState
@@ -35,9 +36,11 @@ __all__ = [
     "ClusterSeen",
     "Delivery",
     "DeliveryState",
+    "EventFigures",
     "Halt",
     "HealingEvent",
     "IdempotencyKey",
+    "Involvement",
     "Isolation",
     "KnownState",
     "LlmCall",
