@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
@@ -91,6 +92,8 @@ class Command(BaseCommand):
         for name in ("json", "html", "markdown"):
             if options[name] is not None and not options[name].parent.is_dir():
                 raise CommandError(f"{options[name].parent} is not a directory.", returncode=BAD_USAGE)
+        # The stand-ins' accounts are written to the trail; whoever waits for numbers need not read that here.
+        logging.getLogger("healing.audit").setLevel(logging.WARNING)
         self._evaluate(chosen, options)
 
     def _evaluate(self, chosen: list[Chosen], options: dict[str, Any]) -> None:
