@@ -2,10 +2,12 @@
 
 import django.db.models.deletion
 from django.conf import settings
+from django.apps.registry import Apps
 from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
-def keep_quiet_about_the_past(apps, schema_editor):
+def keep_quiet_about_the_past(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """What ended before there were notifications is no news."""
     events = apps.get_model("healing", "HealingEvent").objects
     events.filter(finished_at__isnull=False).update(notified=2)

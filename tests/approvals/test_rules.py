@@ -36,7 +36,7 @@ def agree(approval: Approval, by: User) -> Approval:
         ("approver", "media", False),
     ],
 )
-def test_the_service_itself_asks_for_the_role_at_the_place(ask: Ask, role: str, namespace: str, may: bool) -> None:
+def test_the_service_itself_asks_for_the_role_at_the_place(ask: Ask, role: str, namespace: str, *, may: bool) -> None:
     approval, who = ask(), person("sam", role, namespace=namespace)
     other = approval.event.strategies.get(key="restart")
     if may:

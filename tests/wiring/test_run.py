@@ -192,7 +192,8 @@ def test_credentials_that_do_not_suffice_are_told_with_what_to_do(
     nobody = str(kubeconfig(tmp_path / "nobody", server=server, token=token))
     said = refused("--kubeconfig", nobody, var=tmp_path / "var")
     assert re.search(
-        r"(?s)may not get, list and watch pods.*nor in its namespace default.*--namespace.*helm/recist/templates/rbac.yaml",
+        r"(?s)may not get, list and watch pods.*nor in its namespace default.*--namespace"
+        r".*helm/recist/templates/rbac.yaml",
         said,
     ), said
     said = refused("--kubeconfig", nobody, "--apply-crds", var=tmp_path / "var")

@@ -68,7 +68,7 @@ def export(request: PageRequest, kind: str) -> HttpResponse:
     except search.BadSearch as problem:
         raise Http404(str(problem)) from problem
     record("audit.exported", actor=Actor.of_request(request), data={"kind": kind, **wanted.values()})
-    return cast(HttpResponse, download(kind, wanted))  # streamed
+    return cast("HttpResponse", download(kind, wanted))  # streamed
 
 
 def _actions() -> list[str]:

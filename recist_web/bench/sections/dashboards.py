@@ -197,8 +197,8 @@ async def _measure(
     finally:
         for reader in readers:
             reader.cancel()
-        ended = await asyncio.gather(*readers, return_exceptions=True)
-    broken = [str(error) for error in ended if isinstance(error, Exception)]
+        outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    broken = [str(error) for error in outcomes if isinstance(error, Exception)]
     if broken:
         result.failures.append(f"{len(broken)} pages lost their connection: {broken[0]}")
     return watched, connected_seconds
