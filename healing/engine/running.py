@@ -11,8 +11,9 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from healing import telemetry
 from healing.deadline import Deadline
-from healing.engine import record, state
+from healing.engine import leasing, record, state
 from healing.lifecycle import LEASE_GRACE_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
 from healing.models import HealingEvent
 from healing.phase import LostRun, Note, PhaseContext, PhaseHandler, PhaseResult
@@ -29,7 +30,14 @@ def run(event_id: int, run_id: uuid.UUID, *, ports: Ports, handlers: Mapping[Pha
     event = claim(event_id, run_id)
     if event is None:
         return False
-    phase = Phase(event.phase)
+    # Every line of the log says which event it is about, and so does every span below this one.
+    about = {"event": event.name, "cluster": event.cluster, "run_id": str(run_id), "phase": str(event.phase)}
+    with structlog.contextvars.bound_contextvars(**about), telemetry.span(f"phase {event.phase}"):
+        return _run_claimed(event, run_id, ports, handlers)
+
+
+def _run_claimed(event: HealingEvent, run_id: uuid.UUID, ports: Ports, handlers: Mapping[Phase, PhaseHandler]) -> bool:
+    event_id, phase = event.pk, Phase(event.phase)
     context = PhaseContext(
         event=event,
         policy=event.policy_spec,
@@ -39,12 +47,14 @@ def run(event_id: int, run_id: uuid.UUID, *, ports: Ports, handlers: Mapping[Pha
         _report=functools.partial(_report, event_id, run_id),
     )
     try:
-        commit(event_id, run_id, handlers[phase](context))
+        with leasing.kept(event_id, run_id, RUN_DEADLINE_SECONDS[phase]):
+            result = handlers[phase](context)
+        commit(event_id, run_id, result)
     except LostRun:
-        log.warning("run lost", event_name=event.name, phase=phase)
+        log.warning("run lost")
         return False
     except Exception as error:  # any fault of a handler becomes a retry, then a person's problem
-        log.exception("phase failed", event_name=event.name, phase=phase)
+        log.exception("phase failed")
         _fail_run(event_id, run_id, error)
     return True
 
