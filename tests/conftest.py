@@ -25,6 +25,15 @@ def test_parts() -> Parts:
     return parts
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """A million rounds of hashing for everybody a test makes up prove nothing and take most of its time."""
+    from django.test import override_settings
+
+    with override_settings(PASSWORD_HASHERS=["tests.parts.hashing.QuickHasher"]):
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, test_parts: Parts) -> None:
     """pytest-django asks for this before it creates the database: the server has to run by then."""

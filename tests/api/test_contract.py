@@ -41,12 +41,14 @@ def test_nothing_is_open_to_strangers(as_nobody: Caller, method: str, path: str)
         ("post", "/brakes/circuit-resets", {"cluster": "default", "kind": "Deployment", "namespace": "a", "name": "b"}),
     ],
 )
-def test_brakes_need_the_permission_and_a_session_its_csrf_token(
-    as_alice: Caller, alice: User, method: str, path: str, body: object
+def test_brakes_need_the_role_and_a_session_its_csrf_token(
+    as_alice: Caller, as_vera: Caller, alice: User, method: str, path: str, body: object
 ) -> None:
-    status, problem = as_alice(method, path, body)
+    # Who may operate may pull the brake; letting go of it takes an admin.
+    role, refused_to = ("operator", as_vera) if path == "/brakes/halts" else ("admin", as_alice)
+    status, problem = refused_to(method, path, body)
     assert (status, problem["type"]) == (403, "forbidden")
-    assert "ask an admin for the permission healing." in problem["detail"]
+    assert f"Ask an admin for the role '{role}'" in problem["detail"]
     alice.is_superuser = True
     alice.save()
     browser = Client(enforce_csrf_checks=True)
