@@ -16,6 +16,8 @@ from django.test import Client
 from healing.models import Role
 from tests.access import world
 
+pytestmark = pytest.mark.django_db
+
 VIEWER, OPERATOR, APPROVER, ADMIN = Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ADMIN
 
 # Where the role has to hold:
@@ -238,11 +240,6 @@ def wrong(table: dict[str, Row]) -> list[str]:
             elif who in ("stranger", "elsewhere") and got == "in" and names["name"] in content(response):
                 found.append(f"{key} as {who}: shows an event of another namespace")
     return found
-
-
-@pytest.fixture(autouse=True)
-def quick(settings: Any, db: None) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def test_every_address_is_in_the_table() -> None:

@@ -17,8 +17,7 @@ FORM = {"name": "ci", "scopes": ["read", "operate"], "days": "30"}
 
 
 @pytest.fixture
-def alice(settings: Any, db: None) -> User:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def alice(db: None) -> User:
     return User.objects.create_user("alice", password="x")
 
 

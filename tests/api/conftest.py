@@ -39,9 +39,8 @@ class Caller:
 
 
 @pytest.fixture(autouse=True)
-def quick(settings: Any, db: None) -> None:
-    """Fast password hashes, and limits that start at nought."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def unlimited(db: None) -> None:
+    """Limits that start at nought."""
     cache.clear()
 
 

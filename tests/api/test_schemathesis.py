@@ -65,10 +65,7 @@ def away(cluster_name: str) -> Ports:
 @pytest.fixture(scope="module")
 def told(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, str]]:
     """Headers of an admin, who sees a story. Told once, and taken back in the end."""
-    changed = override_settings(
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-        HEALING_PORTS_FACTORY="tests.api.test_schemathesis.away",
-    )
+    changed = override_settings(HEALING_PORTS_FACTORY="tests.api.test_schemathesis.away")
     # The test's transaction is in this connection: as Django's test client does, nothing may close it.
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)

@@ -29,7 +29,6 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(autouse=True)
 def loopback(settings: Any, db: None) -> None:
     """No channel, loopback may be called, nothing is remembered of another test."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.NOTIFICATION_ALLOWED = Allowed.parse(["127.0.0.0/8"])
     settings.NOTIFICATION_SECRETS = {}
     settings.NOTIFY_EMAIL_TO = []
