@@ -52,6 +52,9 @@ _HARMLESS = re.compile(
     r"|for|failed|failure|error|denied|rejected|found|bearer|basic|digest|negotiate|token|\$\{?[A-Za-z_(].*|<[a-z][^>]*>)$",
     re.IGNORECASE,
 )
+#: Values of secrets that this process has read; shorter ones are words that may be anywhere.
+_HIDDEN: dict[str, None] = {}
+_HIDDEN_AT_LEAST, _HIDDEN_AT_MOST = 6, 512
 _REPLACED = re.compile(r"^\[(?:secret|token|key|e-mail|card|address)\]?$")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -76,6 +79,24 @@ def redact(text: str, *, addresses: bool = False) -> str:
     if addresses:
         text = _IPV4.sub("[address]", text)
     return text
+
+
+def hide(*values: str) -> None:
+    """Keep the value of a secret that was read out of everything that `without_hidden` lets through."""
+    for value in values:
+        if len(value) >= _HIDDEN_AT_LEAST:
+            _HIDDEN[value] = None
+    while len(_HIDDEN) > _HIDDEN_AT_MOST:
+        _HIDDEN.pop(next(iter(_HIDDEN)))
+
+
+def without_hidden(text: str) -> str:
+    """`redact`, and without the very values that `hide` was told of. For logs; evidence may hold a word that happens
+    to be somebody's password, and stays readable."""
+    for value in sorted(_HIDDEN, key=len, reverse=True):
+        if value in text:
+            text = text.replace(value, "[secret]")
+    return redact(text)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -11,6 +11,9 @@ from celery import Celery
 from celery.signals import worker_ready
 from kombu import Queue
 
+from recist_web import task_signals
+from recist_web.signs_of_life import WorkerSign
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
 
 PHASE_QUEUES = ("containment", "diagnosis", "healing", "knowledge")
@@ -19,6 +22,10 @@ QUEUES = (*PHASE_QUEUES, "notifications", "default")
 app = Celery("recist")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in QUEUES]
+# For the probes of a cluster.
+app.steps["consumer"].add(WorkerSign)
+app.conf.beat_scheduler = "recist_web.signs_of_life:BeatSign"
+task_signals.connect()
 app.autodiscover_tasks(["healing", "healing.notifications", "knowledge"])
 
 
@@ -41,6 +48,7 @@ def _every(seconds: float, task: str, queue: str = "default") -> dict[str, objec
 app.conf.beat_schedule = {
     "sweep": _every(1.0, "healing.tasks.sweep"),
     "expire": _every(2.0, "healing.tasks.expire"),
+    "count_finished": _every(5.0, "healing.tasks.count_finished"),
     # Asks the cluster, so it must not stand before a containment.
     "withdraw_recovered": _every(5.0, "healing.tasks.withdraw_recovered", queue="healing"),
     "notify": _every(1.0, "healing.notifications.tasks.tick", queue="notifications"),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.utils import timezone
 
+from healing import telemetry
 from healing.actions import operations, permissions, registry
 from healing.actions.base import Action, CannotPlan, Plan, UndoRefused
 from healing.deadline import Deadline
@@ -265,6 +266,7 @@ class Runner:
     def _save(self, row: ActionRun, state: ActionState, error: str = "") -> None:
         row.state, row.error = state, error
         row.save(update_fields=["state", "error", "result", "applied_at", "undone_at"])
+        telemetry.count("recist_actions_total", row.action, str(state))
 
     def _seconds(self) -> float:
         left = self.deadline.remaining_seconds(at_most=_CALL_SECONDS)

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from healing import audit, engine
+from healing import audit, dispatch, engine, telemetry
 from healing.actions import guardrails
 from healing.approvals import permissions
 from healing.approvals.errors import (
@@ -296,6 +296,7 @@ def _close(case: Case, state: ApprovalState, by: User | None, comment: str) -> N
     approval.decided_by_name = str(by) if by else ""
     approval.comment = comment
     approval.save()
+    dispatch.after_commit("metrics", lambda: telemetry.count("recist_approvals_total", str(state)))
 
 
 def _allow(refusal: str) -> None:

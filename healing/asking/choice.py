@@ -12,6 +12,7 @@ from healing.policies.spec import LlmConfig
 from healing.ports.cluster import Cluster
 from healing.ports.errors import Forbidden, Invalid, NotFound
 from healing.ports.language_model import ModelChoice
+from healing.redaction import hide
 
 _PREFIXES = {
     "claude": "anthropic/",
@@ -65,6 +66,8 @@ def _from_secret(cluster: Cluster, namespace: str, name: str, timeout_seconds: f
     if not isinstance(encoded, str):
         raise Invalid(f"{where} has no field {_FIELD!r}.")
     try:
-        return base64.b64decode(encoded, validate=True).decode().strip()
+        key = base64.b64decode(encoded, validate=True).decode().strip()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise Invalid(f"{where}: field {_FIELD!r} is not text.") from error
+    hide(key)
+    return key

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 
-from healing import dispatch
+from healing import dispatch, telemetry
 from healing.asking.untrusted import clean
 from healing.models import ActorKind, LlmCall, LlmCallState
 from healing.phase import Note, PhaseContext
@@ -84,3 +84,14 @@ class Call:
             row.cost_usd, row.seconds = answer.cost_usd, answer.seconds
             fields += ["answer", "prompt_tokens", "completion_tokens", "cost_usd", "seconds"]
         row.save(update_fields=fields)
+        _count(row, has_answer=answer is not None)
+
+
+def _count(row: LlmCall, *, has_answer: bool) -> None:
+    telemetry.count("recist_llm_calls_total", row.model, str(row.state))
+    if not has_answer:
+        return
+    telemetry.count("recist_llm_tokens_total", row.model, "prompt", amount=row.prompt_tokens)
+    telemetry.count("recist_llm_tokens_total", row.model, "completion", amount=row.completion_tokens)
+    telemetry.count("recist_llm_cost_usd_total", row.model, amount=row.cost_usd or 0.0)
+    telemetry.observe("recist_llm_duration_seconds", row.model, value=row.seconds)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 
 import httpx
 
+from healing import telemetry
 from healing.cluster.backoff import wait_seconds
 from healing.cluster.source_access import SourceAccess
 from healing.deadline import Deadline
@@ -61,7 +62,8 @@ class HttpSource:
         while True:
             attempt += 1
             try:
-                return self._once(path, parameters, deadline, post=post)
+                with telemetry.span(f"ask {self._name}", **{"url.path": path}):
+                    return self._once(path, parameters, deadline, post=post)
             except SourceError as error:
                 wait = wait_seconds(attempt, error.retry_after_seconds, deadline) if error.retryable else None
                 if wait is None:

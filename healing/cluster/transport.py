@@ -14,6 +14,7 @@ from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
+from healing import telemetry
 from healing.cluster import errors
 from healing.cluster.backoff import wait_seconds
 from healing.cluster.config import ClusterConfig, authorization_headers
@@ -142,9 +143,10 @@ class Transport:
         started = time.monotonic()
         try:
             rest: Any = client.rest_client
-            response: BaseHTTPResponse = rest.request(
-                method, url, headers=headers, body=body, _request_timeout=timeout
-            ).response
+            with telemetry.span(f"kubernetes {method}", **{"http.request.method": method, "url.path": path}):
+                response: BaseHTTPResponse = rest.request(
+                    method, url, headers=headers, body=body, _request_timeout=timeout
+                ).response
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise Unsent(f"{call}: the cluster cannot be reached ({error}).") from error
         except ReadTimeoutError as error:

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from healing import telemetry
 from healing.actions.reading import container_statuses
 from healing.containment.decide import in_words
 from healing.deadline import Deadline
@@ -79,7 +80,7 @@ class Evidence:
             for log in (
                 _Log(str(status["name"]), is_previous) for is_previous in ((True, False) if has_run else (False,))
             ):
-                found.asked[log] = self._pool.submit(self._log, pod, log)
+                found.asked[log] = self._pool.submit(telemetry.with_context(self._log), pod, log)
         return found
 
     def _wait(self, seconds: float) -> None:

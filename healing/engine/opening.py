@@ -7,6 +7,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from healing import observing
 from healing.engine import record
 from healing.faults import Fault
 from healing.models import ActorKind, HealingEvent, Policy
@@ -54,6 +55,7 @@ def _create(fault: Fault, policy: Policy | None) -> HealingEvent:
     record.append(event, [note], timezone.now())
     record.queue(event)
     record.save(event)
+    observing.opened(event)
     return event
 
 

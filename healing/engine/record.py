@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from healing import dispatch
+from healing import dispatch, observing
 from healing.lifecycle import RUN_DEADLINE_SECONDS, Phase, Status
 from healing.models import HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.phase import LostRun, Note
@@ -91,6 +91,7 @@ def finish_phase_run(event: HealingEvent, now: datetime, result: dict[str, Any])
     else:
         current.state = PhaseRunState.DONE
     current.save()
+    observing.phase_left(current)
     if event.phase == Phase.AWAITING_APPROVAL:
         event.waited_seconds += took
 

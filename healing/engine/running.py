@@ -31,7 +31,7 @@ def run(event_id: int, run_id: uuid.UUID, *, ports: Ports, handlers: Mapping[Pha
     if event is None:
         return False
     # Every line of the log says which event it is about, and so does every span below this one.
-    about = {"event": event.name, "cluster": event.cluster, "run_id": str(run_id), "phase": str(event.phase)}
+    about = {"event_name": event.name, "cluster": event.cluster, "run_id": str(run_id), "phase": str(event.phase)}
     with structlog.contextvars.bound_contextvars(**about), telemetry.span(f"phase {event.phase}"):
         return _run_claimed(event, run_id, ports, handlers)
 

@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from healing import observing
 from healing.engine import record
 from healing.lifecycle import (
     MAX_TRIES,
@@ -78,6 +79,8 @@ def enter(event: HealingEvent, phase: Phase, now: datetime, result: dict[str, An
     record.finish_phase_run(event, now, result)
     event.phase = phase
     event.lease_expires_at = None
+    if is_terminal(phase):
+        observing.ended(event, now)
     if status_on_entry(phase) == Status.QUEUED:
         record.queue(event)
         return

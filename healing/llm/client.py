@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from healing import telemetry
 from healing.ports.errors import (
     BadResponse,
     Forbidden,
@@ -60,7 +61,18 @@ class LiteLlm:
         """See the port. A model that hangs is left to a thread of its own, which its HTTP timeout ends."""
         started = time.monotonic()
         call = _Call(choice, question)
-        threading.Thread(target=call.run, name="llm", daemon=True).start()
+        threading.Thread(target=telemetry.with_context(call.run), name="llm", daemon=True).start()
+        with telemetry.span("ask language model", **{"gen_ai.request.model": choice.model}):
+            return self._hear(call, choice, question, started, on_text)
+
+    def _hear(
+        self,
+        call: _Call,
+        choice: ModelChoice,
+        question: Question,
+        started: float,
+        on_text: Callable[[str], None] | None,
+    ) -> Answer:
         text = ""
         told_at = 0.0
         while True:

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import connections
 
+from healing import telemetry
 from healing.actions import guardrails
 from healing.actions.base import Plan
 from healing.metacognition.candidates import Candidate
@@ -106,7 +107,11 @@ def deliberate(
             speaking = [agent for agent in agents if not agent.is_settled or number == 0]
             if not speaking or (number > 0 and case.deadline.remaining_seconds() < 1.0):
                 break
-            heard = list(pool.map(lambda agent, turn=turn: _take_turn(turn, case, agent, agents), speaking))
+            heard = list(
+                pool.map(
+                    telemetry.with_context(lambda agent, turn=turn: _take_turn(turn, case, agent, agents)), speaking
+                )
+            )
             for agent, arguments in zip(speaking, heard, strict=True):
                 agent.hear(arguments)
             on_turn(number + 1, speaking)

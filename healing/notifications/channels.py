@@ -21,6 +21,7 @@ from healing.policies.notifications import NotificationChannel, SecretKey
 from healing.policies.spec import PolicySpec
 from healing.ports import get_ports
 from healing.ports.errors import Forbidden, NotFound, SourceError
+from healing.redaction import hide
 
 _SECRET_SECONDS = 4.0
 
@@ -150,6 +151,8 @@ def _from_cluster(cluster: str, namespace: str, name: str, key: str) -> str:
     if not isinstance(encoded, str):
         raise NoSecret(f"{where} has no field {key!r}.")
     try:
-        return base64.b64decode(encoded, validate=True).decode().strip()
+        value = base64.b64decode(encoded, validate=True).decode().strip()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise NoSecret(f"{where}: field {key!r} is not text.") from error
+    hide(value)
+    return value

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from healing import telemetry
 from healing.models import Approval, ApprovalState, Delivery, DeliveryState, HealingEvent
 from healing.notifications import channels
 from healing.notifications.channels import Channel
@@ -151,9 +152,9 @@ def again(row: Delivery, error: str, *, after_seconds: float | None = None) -> N
 
 def _finish(row: Delivery, state: DeliveryState, error: str) -> None:
     # Only whoever holds it: after a lost lease somebody else may be sending it again.
-    Delivery.objects.filter(pk=row.pk, state=DeliveryState.SENDING, attempts=row.attempts).update(
-        state=state, finished_at=timezone.now(), lease_expires_at=None, error=error[:500]
-    )
+    mine = Delivery.objects.filter(pk=row.pk, state=DeliveryState.SENDING, attempts=row.attempts)
+    if mine.update(state=state, finished_at=timezone.now(), lease_expires_at=None, error=error[:500]):
+        telemetry.count("recist_notifications_total", row.channel_type, str(state))
 
 
 def _overtakes(pk: int, receiver: str, event_id: int | None) -> bool:

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "recist_web.middleware.Probes",
+    "recist_web.request_log.RequestContext",
     "recist_web.middleware.ClientAddress",
     "recist_web.middleware.ApiProblems",
     "django.middleware.security.SecurityMiddleware",

@@ -4,7 +4,10 @@ from typing import Any
 
 import structlog
 
+from recist_web import log_secrets
 from recist_web.settings.base import _ENV
+
+log_secrets.know(_ENV)
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -16,10 +19,14 @@ _SHARED: list[Any] = [
 _RENDERER: list[Any] = (
     [
         structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        log_secrets.mask,
         structlog.processors.JSONRenderer(),
     ]
     if _ENV.LOG_FORMAT == "json"
-    else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+    else [
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        log_secrets.mask_line,
+    ]
 )
 _LEVEL = _ENV.LOG_LEVEL.upper()
 

@@ -42,6 +42,11 @@ def hub() -> Hub:
     return _hubs[loop]
 
 
+def open_sockets() -> int:
+    """Dashboards connected to this process."""
+    return sum(hub.guests for hub in list(_hubs.values()))
+
+
 class Hub:
     """Runs while anybody is connected: joins the group first, so that nothing rings unheard after a page was read."""
 
@@ -55,6 +60,11 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = asyncio.Event()
         self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def guests(self) -> int:
+        """Who is connected."""
+        return len(self._guests)
 
     def enter(self, guest: object) -> None:
         """Somebody has connected: the hub runs until the last one has gone."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from healing import telemetry
 from healing.deadline import Deadline
 from healing.diagnosis import requests
 from healing.diagnosis.collect import choose, shared
@@ -97,7 +98,7 @@ class Collector:
         """Ask for objects and metrics, without waiting."""
         namespace = self._target.namespace
         if self._ports.metrics is not None:
-            self._step = self._pool.submit(self._scrape_seconds)
+            self._step = self._pool.submit(telemetry.with_context(self._scrape_seconds))
         for kind in NAMESPACED:
             self._submit(f"kubernetes {kind}", self._list, kind, namespace)
         for kind in CLUSTER_WIDE:
@@ -154,7 +155,7 @@ class Collector:
     # --- threads ---
 
     def _submit(self, source: str, call: Callable[..., Merge], *arguments: Any) -> None:
-        self._started[self._pool.submit(call, *arguments)] = source
+        self._started[self._pool.submit(telemetry.with_context(call), *arguments)] = source
 
     def _join(self, seconds: float) -> None:
         """Take what is done by then; name the rest."""
