@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from healing.actions import registry
 from healing.cluster.kinds import KINDS
 from healing.detection.watcher import WATCHED_KINDS
 from healing.diagnosis.collect.live import CLUSTER_WIDE, NAMESPACED
 from healing.mirror import KIND as EVENT
+from healing.policies.spec import ActionName
 from healing.policy_changes.resource import KIND as POLICY
 
 _SUBRESOURCES = {"evict": ("create", "eviction"), "log": ("get", "log")}
@@ -50,14 +52,49 @@ class Permission:
 
 def cluster_wide() -> frozenset[Permission]:
     """Needed in every namespace that a policy may name."""
-    pairs: set[tuple[str, str]] = set(registry.permissions())
-    pairs |= {("watch", kind) for kind in (*WATCHED_KINDS, POLICY)}
+    return reading() | ours() | of_actions()
+
+
+def reading() -> frozenset[Permission]:
+    """What detection and diagnosis look at; with `ours`, all that an installation which heals nothing needs."""
+    pairs = {("watch", kind) for kind in (*WATCHED_KINDS, POLICY)}
     # Whoever may list may as well get: a list shows it all.
     pairs |= {(verb, kind) for verb in ("get", "list") for kind in (*WATCHED_KINDS, *NAMESPACED, *CLUSTER_WIDE, POLICY)}
-    # Policies are made and edited in the admin site too.
-    pairs |= {(verb, POLICY) for verb in ("create", "patch", "delete")}
-    pairs |= {("log", "Pod"), ("patch", f"{POLICY}/status"), ("create", EVENT), ("patch", f"{EVENT}/status")}
+    pairs.add(("log", "Pod"))
     return frozenset(Permission.of(*pair) for pair in pairs)
+
+
+def ours() -> frozenset[Permission]:
+    """Writing our own resources: what kubectl shows of events and policies."""
+    # Policies are made and edited in the admin site too.
+    pairs = {(verb, POLICY) for verb in ("create", "patch", "delete")}
+    pairs |= {("patch", f"{POLICY}/status"), ("create", EVENT), ("patch", f"{EVENT}/status")}
+    return frozenset(Permission.of(*pair) for pair in pairs)
+
+
+def of_actions(*names: ActionName) -> frozenset[Permission]:
+    """What these actions, or all of them, need beyond `reading`."""
+    pairs = {
+        pair for name, action in registry.REGISTRY.items() if not names or name in names for pair in action.permissions
+    }
+    return frozenset(Permission.of(*pair) for pair in pairs) - reading()
+
+
+def chart_rules() -> dict[str, Any]:
+    """What the chart's roles are put together from; what has no namespace apart, as a Role cannot grant it."""
+    return {
+        "reading": _by_scope(reading()),
+        "ours": _by_scope(ours()),
+        "allActions": _by_scope(of_actions()),
+        "actions": {str(name): _by_scope(of_actions(name)) for name in sorted(registry.REGISTRY)},
+        "ownNamespace": rules(own_namespace()),
+    }
+
+
+def _by_scope(permissions: Iterable[Permission]) -> dict[str, list[dict[str, list[str]]]]:
+    permissions = frozenset(permissions)
+    namespaced = frozenset(entry for entry in permissions if KINDS[entry.kind].namespaced)
+    return {"namespaced": rules(namespaced), "cluster": rules(permissions - namespaced)}
 
 
 def uses_of(permission: Permission) -> frozenset[str]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from healing import alive
 from healing.deadline import Deadline
 from healing.detection import heartbeat
 from healing.detection.cache import ObjectCache
@@ -264,6 +265,7 @@ def run_all(watchers: Sequence[Watcher], stop: threading.Event) -> None:
             watcher.follow_the_lease()  # a Lease that ran out while a call hangs
         beats = {watcher.cluster_name: watcher.sign_of_life() for watcher in watchers}
         heartbeat.write_all({name: beat for name, beat in beats.items() if beat is not None})
+        alive.touch("watcher")
         if stop.wait(heartbeat.EVERY_SECONDS):
             break
     deadline = Deadline.after(STOP_SECONDS)

@@ -1,10 +1,17 @@
 {{- define "recist.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "recist.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "recist.fullname" .) }}
+{{- end }}
+
+{{- define "recist.image" -}}
+{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag }}{{ end }}
 {{- end }}
 
 {{- define "recist.labels" -}}
-app.kubernetes.io/name: recist
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "recist.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
@@ -15,109 +22,136 @@ app.kubernetes.io/name: recist
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What a container may: nothing but its work. */}}
-{{- define "recist.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{/* Pod and container may do nothing but their work: the standard `restricted`. `user` is the image's. */}}
+{{- define "recist.podSecurity" -}}
+{runAsNonRoot: true, runAsUser: {{ . }}, runAsGroup: {{ . }}, fsGroup: {{ . }}, fsGroupChangePolicy: OnRootMismatch, seccompProfile: {type: RuntimeDefault}}
+{{- end }}
+{{- define "recist.containerSecurity" -}}
+{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, runAsNonRoot: true, capabilities: {drop: [ALL]}}
+{{- end }}
+
+{{/* Which stores are bundled: "true" or nothing. Naming one of your own goes before. */}}
+{{- define "recist.bundlesPostgresql" -}}
+{{- if .Values.database.existingSecret }}{{ else if .Values.postgresql.enabled }}true{{ else }}
+{{- fail "postgresql.enabled is false: name a Secret with DATABASE_URL under the key `url` in database.existingSecret" }}
+{{- end }}
+{{- end }}
+{{- define "recist.bundlesValkey" -}}
+{{- if and .Values.valkey.enabled (not .Values.redis.url) (not .Values.redis.existingSecret) }}true{{ end }}
+{{- end }}
+{{- define "recist.bundlesQdrant" -}}
+{{- if and .Values.qdrant.enabled (not .Values.qdrant.url) }}true{{ end }}
+{{- end }}
+
+{{- define "recist.qdrantUrl" -}}
+{{- if include "recist.bundlesQdrant" . }}http://{{ include "recist.fullname" . }}-qdrant:6334{{ else }}{{ .Values.qdrant.url | default "http://qdrant:6334" }}{{ end }}
+{{- end }}
+
+{{/* A port number for the NetworkPolicy, from a URL; nothing for "off" and nothing. */}}
+{{- define "recist.portOf" -}}
+{{- if contains "://" . }}
+{{- $parts := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $parts.host | trimPrefix ":" }}
+{{- $port | default (get (dict "http" "80" "https" "443" "redis" "6379" "rediss" "6379") $parts.scheme) }}
+{{- end }}
+{{- end }}
+
+{{/* Entries of `env` that name the database; all that a migration needs. */}}
+{{- define "recist.databaseEnv" -}}
+- name: DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.database.existingSecret | default (include "recist.fullname" .) }}, key: {{ if .Values.database.existingSecret }}url{{ else }}database-url{{ end }}}}
 {{- end }}
 
 {{- define "recist.environment" -}}
+{{- $name := include "recist.fullname" . -}}
 envFrom:
-  - configMapRef: {name: {{ include "recist.fullname" . }}}
+  - configMapRef: {name: {{ $name }}}
 env:
   - name: POD_NAMESPACE
     valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   - name: SECRET_KEY
-    valueFrom: {secretKeyRef: {name: {{ .Values.secretKey.existingSecret | default (include "recist.fullname" .) }}, key: {{ if .Values.secretKey.existingSecret }}key{{ else }}secret-key{{ end }}}}
-  - name: DATABASE_URL
-    valueFrom: {secretKeyRef: {name: {{ .Values.database.existingSecret | default (include "recist.fullname" .) }}, key: {{ if .Values.database.existingSecret }}url{{ else }}database-url{{ end }}}}
+    valueFrom: {secretKeyRef: {name: {{ .Values.secretKey.existingSecret | default $name }}, key: {{ if .Values.secretKey.existingSecret }}key{{ else }}secret-key{{ end }}}}
+  {{- include "recist.databaseEnv" . | nindent 2 }}
+  {{- if or .Values.redis.existingSecret (include "recist.bundlesValkey" .) }}
+  - name: REDIS_URL
+    valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret | default $name }}, key: {{ if .Values.redis.existingSecret }}url{{ else }}redis-url{{ end }}}}
+  {{- end }}
   {{- with .Values.llm.apiKeySecret }}
   - name: LLM_API_KEY
     valueFrom: {secretKeyRef: {name: {{ . }}, key: key, optional: true}}
+  {{- end }}
+  {{- with .Values.embedding.apiKeySecret }}
+  - name: EMBEDDING_API_KEY
+    valueFrom: {secretKeyRef: {name: {{ . }}, key: key}}
   {{- end }}
   {{- with .Values.qdrant.apiKeySecret }}
   - name: QDRANT_API_KEY
     valueFrom: {secretKeyRef: {name: {{ . }}, key: key}}
   {{- end }}
+  {{- with .Values.oidc.existingSecret }}
+  - name: OIDC_CLIENT_SECRET
+    valueFrom: {secretKeyRef: {name: {{ . }}, key: client-secret}}
+  {{- end }}
+  {{- with .Values.notifications.existingSecret }}
+  {{- range $variable, $key := dict "NOTIFY_SLACK_URL" "slack-url" "NOTIFY_PAGERDUTY_KEY" "pagerduty-key" "NOTIFY_WEBHOOK_KEY" "webhook-key" "SMTP_URL" "smtp-url" }}
+  - name: {{ $variable }}
+    valueFrom: {secretKeyRef: {name: {{ $.Values.notifications.existingSecret }}, key: {{ $key }}, optional: true}}
+  {{- end }}
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
-{{/* One Deployment; give `root`, `component`, `command`, and as needed `replicas`, `resources`, `migrates`, `web`. */}}
-{{- define "recist.deployment" -}}
-{{- $ := .root }}
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: {{ include "recist.fullname" $ }}-{{ .component }}
-  labels:
-    {{- include "recist.labels" $ | nindent 4 }}
-    app.kubernetes.io/component: {{ .component }}
-spec:
-  replicas: {{ .replicas | default 1 }}
-  {{- if .migrates }}
-  # Never two at once: it alone migrates the database, and two beats would tick twice.
-  strategy: {type: Recreate}
-  {{- end }}
-  selector:
-    matchLabels:
-      {{- include "recist.selector" $ | nindent 6 }}
-      app.kubernetes.io/component: {{ .component }}
-  template:
-    metadata:
-      labels:
-        {{- include "recist.labels" $ | nindent 8 }}
-        app.kubernetes.io/component: {{ .component }}
-      annotations:
-        # A changed setting starts the pods anew.
-        recist.io/settings: {{ include (print $.Template.BasePath "/configmap.yaml") $ | sha256sum }}
-        {{- with $.Values.podAnnotations }}{{ toYaml . | nindent 8 }}{{ end }}
-    spec:
-      serviceAccountName: {{ include "recist.fullname" $ }}
-      # Variables named after services (QDRANT_PORT=tcp://…) only confuse.
-      enableServiceLinks: false
-      terminationGracePeriodSeconds: 60
-      securityContext: {runAsNonRoot: true, runAsUser: 10001, runAsGroup: 10001, fsGroup: 10001, seccompProfile: {type: RuntimeDefault}}
-      {{- with $.Values.imagePullSecrets }}
-      imagePullSecrets: {{ toYaml . | nindent 8 }}
-      {{- end }}
-      initContainers:
-        - name: migrations
-          image: "{{ $.Values.image.repository }}:{{ $.Values.image.tag }}"
-          imagePullPolicy: {{ $.Values.image.pullPolicy }}
-          {{- if .migrates }}
-          command: [sh, -c, "until python manage.py migrate --noinput; do echo 'the database is not ready'; sleep 3; done"]
-          {{- else }}
-          command: [sh, -c, "until python manage.py migrate --check >/dev/null 2>&1; do echo 'waiting for the migrations'; sleep 3; done"]
-          {{- end }}
-          {{- include "recist.environment" $ | nindent 10 }}
-          securityContext: {{ include "recist.securityContext" $ | nindent 12 }}
-          volumeMounts: [{name: var, mountPath: /var/lib/recist}, {name: tmp, mountPath: /tmp}]
-      containers:
-        - name: {{ .component }}
-          image: "{{ $.Values.image.repository }}:{{ $.Values.image.tag }}"
-          imagePullPolicy: {{ $.Values.image.pullPolicy }}
-          command: {{ toJson .command }}
-          {{- include "recist.environment" $ | nindent 10 }}
-          {{- if .web }}
-          ports: [{name: http, containerPort: 8000}]
-          startupProbe: {httpGet: {path: /livez, port: http}, periodSeconds: 2, failureThreshold: 30}
-          livenessProbe: {httpGet: {path: /livez, port: http}, periodSeconds: 10, timeoutSeconds: 3}
-          readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, timeoutSeconds: 5}
-          {{- end }}
-          resources: {{ toYaml .resources | nindent 12 }}
-          securityContext: {{ include "recist.securityContext" $ | nindent 12 }}
-          volumeMounts: [{name: var, mountPath: /var/lib/recist}, {name: tmp, mountPath: /tmp}]
-      volumes:
-        # Nothing in it has to survive: the record is in PostgreSQL.
-        - {name: var, emptyDir: {}}
-        - {name: tmp, emptyDir: {}}
-      {{- with $.Values.nodeSelector }}
-      nodeSelector: {{ toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $.Values.tolerations }}
-      tolerations: {{ toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $.Values.affinity }}
-      affinity: {{ toYaml . | nindent 8 }}
-      {{- end }}
+{{/* Files that our pods read: what is written goes below /var/lib/recist and /tmp. */}}
+{{- define "recist.volumeMounts" -}}
+- {name: var, mountPath: /var/lib/recist}
+- {name: tmp, mountPath: /tmp}
+{{- range $source := list "prometheus" "loki" }}
+{{- if (get $.Values $source).existingSecret }}
+- {name: {{ $source }}, mountPath: /etc/recist/{{ $source }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- if .Values.clusters.existingSecret }}
+- {name: clusters, mountPath: /etc/recist/clusters, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "recist.volumes" -}}
+# Nothing in them has to survive: the record is in PostgreSQL.
+- {name: var, emptyDir: {sizeLimit: 2Gi}}
+- {name: tmp, emptyDir: {sizeLimit: 512Mi}}
+{{- range $source := list "prometheus" "loki" }}
+{{- with (get $.Values $source).existingSecret }}
+- {name: {{ $source }}, secret: {secretName: {{ . }}, defaultMode: 0440}}
+{{- end }}
+{{- end }}
+{{- with .Values.clusters.existingSecret }}
+- {name: clusters, secret: {secretName: {{ . }}, defaultMode: 0440}}
+{{- end }}
+{{- end }}
+
+{{/* Where pods run. */}}
+{{- define "recist.placement" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations of what brings the resource types up to date; give the weight. */}}
+{{- define "recist.crdHook" }}
+    helm.sh/hook: pre-upgrade
+    helm.sh/hook-weight: {{ . | quote }}
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
