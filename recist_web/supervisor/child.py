@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -30,6 +32,37 @@ class Spec:
     #: how long it may take to end after SIGTERM before it is killed
     stop_seconds: float = 5.0
     on_line: Callable[[str], None] | None = field(default=None, compare=False)
+
+
+class LogFile:
+    """Appends lines; a full file becomes `NAME.log.1`. A disk that is full costs lines, never the process: one whose
+    output nobody reads would stand still."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: io.FileIO | None = None
+        self._lost = 0
+
+    def write(self, line: bytes) -> None:
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab", buffering=0)
+            if self._lost:
+                self._file.write(f"... {self._lost} lines could not be written: no space was left\n".encode())
+                self._lost = 0
+            self._file.write(line)
+            if self._file.tell() > LOG_LIMIT_BYTES:
+                self.close()
+                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        except OSError:
+            self._lost += 1
+            self.close()
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 class Child:
@@ -65,16 +98,11 @@ class Child:
 
     def _read_output(self) -> None:
         assert self.process.stdout is not None
-        log = self.log_path.open("ab")
+        log = LogFile(self.log_path)
         try:
             # The loop below ends when the last process that holds the other end has closed it.
             for raw in self.process.stdout:
                 log.write(raw)
-                log.flush()
-                if log.tell() > LOG_LIMIT_BYTES:
-                    log.close()
-                    self.log_path.replace(self.log_path.with_name(f"{self.log_path.name}.1"))
-                    log = self.log_path.open("ab")
                 line = raw.decode("utf-8", "replace").rstrip("\n")
                 self.last_lines.append(line)
                 if self._echo:
