@@ -11,7 +11,7 @@ from celery import Task, shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from healing import containment, engine, mirror
+from healing import containment, engine, figures, mirror, retention
 from healing.actions import known_states
 from healing.approvals import recovery, service as approvals, takeover
 from healing.detection import alert_matching, heartbeat
@@ -45,6 +45,14 @@ def sweep() -> None:
     mirror.sweep(heartbeat.answering(settings.CLUSTERS))
 
 
+@shared_task(name="healing.tasks.prune", ignore_result=True)
+def prune() -> None:
+    """Beat, every hour: what ended long ago."""
+    with exclusive("prune") as is_mine:
+        if is_mine:
+            retention.prune(timezone.now())
+
+
 @shared_task(name="healing.tasks.mirror_event", ignore_result=True)
 def mirror_event(event_id: int) -> None:
     """Write the event's HealingEvent resource."""
@@ -58,6 +66,12 @@ def expire() -> None:
     """Beat, every two seconds: approvals nobody decided, and events forgotten in somebody's hands."""
     approvals.expire_due()
     takeover.escalate_forgotten()
+
+
+@shared_task(name="healing.tasks.count_finished", ignore_result=True)
+def count_finished() -> None:
+    """Beat, every five seconds: what has ended, in the numbers that the Insight page adds up."""
+    figures.count_finished()
 
 
 # What asks a cluster is a task of its own for each one: one that does not answer must not delay the others. Beat's task

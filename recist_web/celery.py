@@ -59,5 +59,6 @@ app.conf.beat_schedule = {
     "forecast": _every(30.0, "healing.tasks.forecast", queue="knowledge"),
     # Where the embedded Qdrant lives: no other process may open it.
     "index-pending": _every(10.0, "knowledge.tasks.index_pending", queue="knowledge"),
+    "prune": _every(3600.0, "healing.tasks.prune"),
     "knowledge-upkeep": _every(3600.0, "knowledge.tasks.upkeep", queue="knowledge"),
 }

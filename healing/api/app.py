@@ -18,6 +18,7 @@ from healing.api import (
     hands,
     health,
     idempotency,
+    insight,
     knowledge,
     policies,
     tokens,
@@ -84,6 +85,7 @@ api.add_router("/policies", policies.router)
 api.add_router("/brakes", brakes.router)
 api.add_router("/warnings", warnings.router)
 api.add_router("/knowledge", knowledge.router)
+api.add_router("/insight", insight.router)
 api.add_router("/health", health.router)
 api.add_router("/tokens", tokens.router)
 api.add_router("/webhooks", webhooks.router)

@@ -1,0 +1,1 @@
+"""How well it goes, in numbers: the Insight page and its API read the same `Numbers`."""
