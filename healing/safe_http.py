@@ -37,9 +37,11 @@ class Allowed:
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[IpNetwork, ...] = ()
+    #: which setting lists them, for messages
+    variable: str = "NOTIFICATION_ALLOW_PRIVATE"
 
     @classmethod
-    def parse(cls, entries: Iterable[str]) -> Allowed:
+    def parse(cls, entries: Iterable[str], *, variable: str = "NOTIFICATION_ALLOW_PRIVATE") -> Allowed:
         """``10.1.0.0/16``, ``10.1.2.3`` or ``hooks.example.internal``. Raises ValueError for a garbled network."""
         hosts, networks = set(), []
         for entry in entries:
@@ -50,7 +52,7 @@ class Allowed:
                 if "/" in text or not text:
                     raise ValueError(f"{entry!r} is neither a network (10.1.0.0/16) nor a host name") from None
                 hosts.add(text)
-        return cls(frozenset(hosts), tuple(networks))
+        return cls(frozenset(hosts), tuple(networks), variable)
 
     def has(self, host: str, address: IpAddress) -> bool:
         """Whether the host, or this very address, is among them."""
@@ -118,7 +120,7 @@ def _problem(host: str, address: IpAddress, allowed: Allowed) -> str:
         return f"{host} is {address}, which is never called: addresses of that kind hold a machine's credentials"
     if address.is_global or allowed.has(host, address):
         return ""
-    return f"{host} is {address}, a private address: add it to NOTIFICATION_ALLOW_PRIVATE if that is meant"
+    return f"{host} is {address}, a private address: add it to {allowed.variable} if that is meant"
 
 
 class _Backend(httpcore.SyncBackend):

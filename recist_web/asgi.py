@@ -4,7 +4,10 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from recist_web import tracing
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
+tracing.install("web")  # it adds a middleware, so before the application is built
 django_application = get_asgi_application()  # loads the apps; what follows imports models
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402

@@ -263,6 +263,10 @@ class Environment(BaseModel):
     LOKI_CLIENT_CERT_FILE: Path | None = None
     LOKI_CLIENT_KEY_FILE: Path | None = None
     LOKI_INSECURE_SKIP_VERIFY: bool = False
+    # where people read on: links of evidence lead to Explore there
+    GRAFANA_URL: HttpUrl | None = None
+    GRAFANA_LOKI_DATASOURCE: str = "loki"
+    GRAFANA_PROMETHEUS_DATASOURCE: str = "prometheus"
 
     AUTONOMY_FIRST_DAY: bool = True
 
@@ -270,6 +274,7 @@ class Environment(BaseModel):
     LLM_MODEL: str | None = None
     LLM_API_KEY: SecretStr | None = None
     LLM_BASE_URL: HttpUrl | None = None
+    LLM_ALLOW_PRIVATE: PrivatePlaces = []
     LLM_DAILY_SPEND_LIMIT_USD: float | None = Field(default=10.0, ge=0)
     LLM_DAILY_TOKEN_LIMIT: int | None = Field(default=5_000_000, ge=0)
 
@@ -290,6 +295,12 @@ class Environment(BaseModel):
     EMAIL_FROM: Annotated[str, AfterValidator(_mail_address)] = "ReCiSt <recist@localhost>"
     PAGERDUTY_URL: HttpUrl = "https://events.pagerduty.com/v2/enqueue"
     NOTIFICATION_ALLOW_PRIVATE: PrivatePlaces = []
+
+    # How long what has ended is kept, in days; 0: for ever
+    RETENTION_DAYS: int = Field(default=180, ge=0, le=3650)
+    RETENTION_DETAIL_DAYS: int = Field(default=30, ge=0, le=3650)
+    # Traces by OTLP over HTTP; OpenTelemetry reads its other variables (OTEL_...) itself
+    OTEL_EXPORTER_OTLP_ENDPOINT: HttpUrl | None = None
 
     # The demo
     DEMO_FAULTS: bool = True

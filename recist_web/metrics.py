@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from healing.telemetry import catalogue, counting
 
@@ -50,9 +51,11 @@ class OurCollector(Collector):
             "recist_database_up",
             "1: the database answers",
             lambda: list(metrics_now.of_database(datetime.now(UTC))),
-            (DatabaseError, InterfaceError),
+            (DatabaseError, InterfaceError, OSError),
         )
-        yield from _guarded("recist_valkey_up", "1: Valkey answers", lambda: list(_of_valkey()), (redis.RedisError,))
+        yield from _guarded(
+            "recist_valkey_up", "1: Valkey answers", lambda: list(_of_valkey()), (redis.RedisError, OSError)
+        )
 
 
 def _guarded(
@@ -62,7 +65,7 @@ def _guarded(
     try:
         found = collect()
         up.add_metric([], 1)
-    except (*errors, OSError):
+    except errors:
         log.warning("a store did not answer a scrape", part=name, exc_info=True)
         found = []
         up.add_metric([], 0)
@@ -86,7 +89,7 @@ def _queues(client: redis.Redis, names: tuple[str, ...]) -> Iterator[Metric]:
     oldest = GaugeMetricFamily(
         "recist_queue_oldest_age_seconds", "Age of the oldest message that waits", labels=["queue"]
     )
-    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", "")
+    prefix = str(settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", ""))
     with client.pipeline(transaction=False) as pipeline:
         for name in names:
             pipeline.llen(prefix + name)
@@ -132,7 +135,7 @@ def _histogram(definition: catalogue.Definition, counted: _Counted) -> Metric:
         so_far, buckets = 0.0, []
         for bound in bounds:
             so_far += counted.get((*labels, bound), 0.0)
-            buckets.append((bound, so_far))
+            buckets.append((floatToGoString(bound), so_far))
         found.add_metric(list(labels), buckets, counted.get((*labels, "sum"), 0.0))
     return found
 

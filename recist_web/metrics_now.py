@@ -6,8 +6,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cache
-from importlib import metadata
 
 import django
 from django.conf import settings
@@ -30,20 +28,10 @@ from healing.models import (
     WarningState,
 )
 from knowledge.models import KnowledgeEntry
-from recist_web.environment import PROJECT_DIR
+from recist_web.version import version
 
 #: More events than this waiting for their resource are as bad as this many, and cost no more to count.
 COUNT_AT_MOST = 10_000
-
-
-@cache
-def version() -> str:
-    """Of the package, else of the file that would make it."""
-    try:
-        return metadata.version("recist")
-    except metadata.PackageNotFoundError:
-        lines = (PROJECT_DIR / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-        return next((line.split('"')[1] for line in lines if line.startswith("version = ")), "unknown")
 
 
 def build_info() -> Metric:

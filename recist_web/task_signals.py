@@ -9,6 +9,7 @@ import structlog
 from celery import signals
 
 from healing import telemetry
+from recist_web import tracing
 
 _SENT_AT = "recist_sent_at"
 _STARTED = "recist_started"
@@ -44,8 +45,18 @@ def _stopping(**_: Any) -> None:
     telemetry.flush()
 
 
+def _trace_worker(**_: Any) -> None:
+    tracing.install("worker")
+
+
+def _trace_beat(**_: Any) -> None:
+    tracing.install("beat")
+
+
 def connect() -> None:
     """Once in every process that sends or runs tasks."""
+    signals.worker_init.connect(_trace_worker, dispatch_uid="recist", weak=False)
+    signals.beat_init.connect(_trace_beat, dispatch_uid="recist", weak=False)
     signals.before_task_publish.connect(_publishing, dispatch_uid="recist", weak=False)
     signals.task_prerun.connect(_starting, dispatch_uid="recist", weak=False)
     signals.task_postrun.connect(_ended, dispatch_uid="recist", weak=False)

@@ -13,6 +13,7 @@ from healing.ports.cluster import Cluster
 from healing.ports.errors import Forbidden, Invalid, NotFound
 from healing.ports.language_model import ModelChoice
 from healing.redaction import hide
+from healing.safe_http import why_refused
 
 _PREFIXES = {
     "claude": "anthropic/",
@@ -33,12 +34,19 @@ def choose(context: PhaseContext, *, timeout_seconds: float) -> ModelChoice | No
     if config.provider == "none":
         if not settings.LLM_MODEL:
             return None
-        return ModelChoice(settings.LLM_MODEL, settings.LLM_API_KEY or "", settings.LLM_BASE_URL or "")
+        base_url = settings.LLM_BASE_URL or ""
+        if base_url and (reason := why_refused(base_url, settings.LLM_ALLOWED)):
+            raise Invalid(f"LLM_BASE_URL is not called: {reason}.")
+        return ModelChoice(settings.LLM_MODEL, settings.LLM_API_KEY or "", base_url)
     namespace = context.event.policy_name.rpartition("/")[0] or settings.POD_NAMESPACE
     key = settings.LLM_API_KEY or ""
     if config.api_key_secret:
         key = _from_secret(context.ports.cluster, namespace, config.api_key_secret, timeout_seconds)
-    return ModelChoice(model_name(config), _usable(key, config), config.base_url or settings.LLM_BASE_URL or "")
+    base_url = config.base_url or settings.LLM_BASE_URL or ""
+    # Whoever may write a policy must not be able to make us call what only we can reach.
+    if base_url and (reason := why_refused(base_url, settings.LLM_ALLOWED)):
+        raise Invalid(f"llmConfig.baseUrl is not called: {reason}.")
+    return ModelChoice(model_name(config), _usable(key, config), base_url)
 
 
 def model_name(config: LlmConfig) -> str:

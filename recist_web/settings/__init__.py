@@ -10,3 +10,4 @@ from recist_web.settings.logs import *
 from recist_web.settings.messaging import *
 from recist_web.settings.notifications import *
 from recist_web.settings.security import *
+from recist_web.settings.upkeep import *

@@ -86,6 +86,8 @@ class Parts:
             # Nothing listens there: a test that forgets to name its server fails at once.
             "PROMETHEUS_URL": "http://127.0.0.1:9",
             "LOKI_URL": "http://127.0.0.1:9",
+            # Tests' models listen there; tests/observability/test_security.py takes it away.
+            "LLM_ALLOW_PRIVATE": "127.0.0.1",
         }
 
 
