@@ -136,6 +136,10 @@ RUN_DEADLINE_SECONDS: Mapping[Phase, float] = MappingProxyType(
 #: Seconds past the deadline before a run counts as lost with its worker.
 LEASE_GRACE_SECONDS = 5.0
 
+#: The longest a run is put off, and with room to spare the longest lease. A time further ahead than this can only have
+#: been written before the clock was set back: it counts as come.
+LONGEST_WAIT_SECONDS = 60.0
+
 #: A phase that could not be run this often (exceptions, dead workers) is given up: see `ON_EXHAUSTED`.
 MAX_TRIES = 5
 

@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from healing import dispatch, observing
-from healing.lifecycle import RUN_DEADLINE_SECONDS, Phase, Status
+from healing.lifecycle import LONGEST_WAIT_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
 from healing.models import HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.phase import LostRun, Note
 
@@ -28,6 +28,7 @@ def lock_mine(event_id: int, run_id: uuid.UUID) -> HealingEvent:
 
 
 def queue(event: HealingEvent, delay_seconds: float = 0.0) -> None:
+    delay_seconds = min(delay_seconds, LONGEST_WAIT_SECONDS)
     event.status = Status.QUEUED
     event.run_id = uuid.uuid4()
     event.lease_expires_at = None

@@ -14,7 +14,7 @@ from django.utils import timezone
 from healing import telemetry
 from healing.deadline import Deadline
 from healing.engine import leasing, record, state
-from healing.lifecycle import LEASE_GRACE_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
+from healing.lifecycle import LEASE_GRACE_SECONDS, LONGEST_WAIT_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
 from healing.models import HealingEvent
 from healing.phase import LostRun, Note, PhaseContext, PhaseHandler, PhaseResult
 from healing.ports import Ports
@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 #: A message may arrive this much before its time.
 CLOCK_SLACK = timedelta(milliseconds=300)
+_LONGEST_WAIT = timedelta(seconds=LONGEST_WAIT_SECONDS) + CLOCK_SLACK
 
 
 def run(event_id: int, run_id: uuid.UUID, *, ports: Ports, handlers: Mapping[Phase, PhaseHandler]) -> bool:
@@ -66,7 +67,7 @@ def claim(event_id: int, run_id: uuid.UUID) -> HealingEvent | None:
         event = record.lock(pk=event_id)
         if event is None or event.run_id != run_id or event.status != Status.QUEUED:
             return None
-        if event.next_attempt_at is not None and event.next_attempt_at > now + CLOCK_SLACK:
+        if event.next_attempt_at is not None and CLOCK_SLACK < event.next_attempt_at - now <= _LONGEST_WAIT:
             return None
         if event.phase == Phase.PENDING:
             event.phase = Phase.CONTAINING

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from healing.engine import record, state
-from healing.lifecycle import Status
+from healing.lifecycle import LONGEST_WAIT_SECONDS, Status
 from healing.models import HealingEvent
 
 #: A queued run whose message nobody took in this time is sent again.
@@ -22,11 +22,12 @@ def sweep(clusters: Collection[str], now: datetime | None = None, batch: int = 2
 
     One query for all ``clusters`` while there is nothing to do."""
     now = now or timezone.now()
-    lost = Q(status=Status.RUNNING, lease_expires_at__lt=now)
-    due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
-    unsent = (
-        Q(status=Status.QUEUED) & due & (Q(dispatched_at__isnull=True) | Q(dispatched_at__lt=now - REDISPATCH_AFTER))
-    )
+    # Further ahead than anything is ever put off: the clock has been set back since.
+    ahead = now + timedelta(seconds=LONGEST_WAIT_SECONDS) + REDISPATCH_AFTER
+    lost = Q(status=Status.RUNNING) & (Q(lease_expires_at__lt=now) | Q(lease_expires_at__gt=ahead))
+    due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=ahead)
+    sent_long_ago = Q(dispatched_at__lt=now - REDISPATCH_AFTER) | Q(dispatched_at__gt=ahead)
+    unsent = Q(status=Status.QUEUED) & due & (Q(dispatched_at__isnull=True) | sent_long_ago)
     ours = HealingEvent.objects.filter(lost | unsent, cluster__in=clusters)
     ids = ours.order_by("id").values_list("pk", flat=True)[:batch]
     return sum(_sweep_one(pk, lost | unsent, now) for pk in ids)

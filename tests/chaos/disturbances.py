@@ -186,7 +186,7 @@ def set_clock(file: Path, offset: str) -> None:
 def all_disturbances(minute_seconds: float = 60.0) -> list[Disturbance]:
     """In the order of the table; ``minute_seconds``: how long what is gone for a minute is gone."""
     half = minute_seconds / 2
-    found = [
+    return [
         Disturbance("worker killed", killed("worker")),
         Disturbance("both workers of a queue killed", killed("worker", "worker-2", "worker-fast"), bad_pod="cart"),
         Disturbance("web killed", killed("web")),
@@ -211,4 +211,3 @@ def all_disturbances(minute_seconds: float = 60.0) -> list[Disturbance]:
         Disturbance("disk full", disk_full),
         Disturbance("messages of another version", strange_messages),
     ]
-    return found

@@ -143,10 +143,8 @@ def _doubled(arena: Arena, first: int, names: list[str], before: dict[str, int],
     opened = (
         "SELECT target_name, count(*) AS n FROM healing_healingevent WHERE id > %s AND target_name = ANY(%s) GROUP BY 1"
     )
-    for event in arena.rows(opened, first, names):
-        if event["n"] > 1:
-            found.append(f"{event['target_name']}: {event['n']} events about one fault.")
-    return found
+    many = [event for event in arena.rows(opened, first, names) if event["n"] > 1]
+    return found + [f"{event['target_name']}: {event['n']} events about one fault." for event in many]
 
 
 def _keys(rows: list[dict[str, Any]]) -> Counter[tuple[int, str]]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -182,3 +183,36 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_renewing(monkeypa
         assert engine.sweep(["default"]) == 0
     event.refresh_from_db()
     assert event.phase == Phase.DIAGNOSING
+
+
+def set_back(event: HealingEvent, column: str) -> None:
+    """What the clock wrote before it was set back by an hour."""
+    HealingEvent.objects.filter(pk=event.pk).update(**{column: timezone.now() + timedelta(hours=1)})
+
+
+@pytest.mark.parametrize("column", ["next_attempt_at", "dispatched_at"])
+def test_a_queued_run_does_not_wait_for_a_clock_that_was_set_back(column: str) -> None:
+    event, _ = engine.open_event(fault(), None)
+    HealingEvent.objects.filter(pk=event.pk).update(dispatched_at=timezone.now() - timedelta(minutes=1))
+    set_back(event, column)
+    assert engine.sweep(["default"]) == 1
+    event.refresh_from_db()
+    assert engine.claim(event.pk, event.run_id) is not None
+
+
+def test_a_dead_workers_lease_does_not_outlive_a_clock_that_was_set_back() -> None:
+    event, _ = engine.open_event(fault(), None)
+    assert engine.claim(event.pk, event.run_id) is not None
+    assert engine.sweep(["default"]) == 0
+    set_back(event, "lease_expires_at")
+    assert engine.sweep(["default"]) == 1
+    event.refresh_from_db()
+    assert event.status == Status.QUEUED
+
+
+def test_what_is_put_off_for_a_while_is_still_put_off() -> None:
+    event, _ = engine.open_event(fault(), None)
+    soon = timezone.now() + timedelta(seconds=50)
+    HealingEvent.objects.filter(pk=event.pk).update(next_attempt_at=soon, dispatched_at=soon)
+    assert engine.sweep(["default"]) == 0
+    assert engine.claim(event.pk, event.run_id) is None
