@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -29,6 +30,8 @@ from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import Risk
 
 _CALL_SECONDS = 2.0
+#: What was begun is not left half-done for longer.
+_WAIT_HALF_WAY_SECONDS = 15.0
 #: A world that changes faster than we can plan needs a person.
 _STALE_AT_MOST = 4
 
@@ -51,7 +54,11 @@ def execute(context: PhaseContext) -> PhaseResult:
             outcome=Outcome.ESCALATED,
             outcome_reason="There was no chosen strategy to carry out.",
         )
-    begun = strategy.actions.exclude(state__in=(ActionState.PLANNED, ActionState.FAILED)).exists()
+    round_key = _round_key(event, strategy)
+    rows = strategy.actions.filter(key__startswith=round_key)
+    if rows.filter(state=ActionState.UNDONE).exists():  # put back by a run that did not live to say so
+        return _plan_anew(context, strategy, "what was begun was put back")
+    begun = rows.exclude(state__in=(ActionState.PLANNED, ActionState.FAILED)).exists()
     approval = _approval(event, strategy)
     now = timezone.now()
     situation = guardrails.situation_of(event, now, is_approved=approval is not None)
@@ -72,8 +79,30 @@ def execute(context: PhaseContext) -> PhaseResult:
             _check_fresh(strategy, approval, situation)
         except _Stale as stale:
             return _plan_anew(context, strategy, str(stale))
+        if held := _fresh_edits(context, strategy, situation):
+            return _wait_until_lifted(context, held)
     baseline = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)
-    return _carry_out(context, strategy, situation, baseline)
+    return _carry_out(context, strategy, situation, baseline, round_key)
+
+
+def _round_key(event: HealingEvent, strategy: Strategy) -> str:
+    """What the keys of this plan's actions begin with. A plan that became stale and was made anew is another round,
+    even if it is the same to the letter: what the former round put back has to be done again."""
+    rounds = TimelineEntry.objects.filter(event=event, kind="stale").count()
+    return f"{event.pk}/heal/{event.attempt}/{strategy.key}/{strategy.digest[:12]}/{rounds}/"
+
+
+def _fresh_edits(
+    context: PhaseContext, strategy: Strategy, situation: guardrails.Situation
+) -> list[guardrails.Refusal]:
+    """A person's edit of any object that the strategy touches: nothing is begun that would stop half-way for it."""
+    plans = [Plan.from_json(step["plan"]) for step in strategy.steps]
+    cluster = context.ports.cluster
+    return [
+        refusal
+        for plan in {plan.target: plan for plan in plans}.values()
+        for refusal in guardrails.of_fresh_edits(plan, situation, cluster, timeout_seconds=_CALL_SECONDS)
+    ]
 
 
 def _wait_for(event: HealingEvent, other: HealingEvent) -> PhaseResult:
@@ -112,7 +141,11 @@ def _check_fresh(strategy: Strategy, approval: Approval | None, situation: guard
 
 
 def _carry_out(
-    context: PhaseContext, strategy: Strategy, situation: guardrails.Situation, baseline: dict[str, int]
+    context: PhaseContext,
+    strategy: Strategy,
+    situation: guardrails.Situation,
+    baseline: dict[str, int],
+    round_key: str,
 ) -> PhaseResult:
     event, cluster = context.event, context.ports.cluster
     runner = Runner(cluster, context.deadline, context.check_still_mine)
@@ -127,7 +160,7 @@ def _carry_out(
 
     for number, step in enumerate(strategy.steps):
         plan = Plan.from_json(step["plan"])
-        key = f"{event.pk}/heal/{event.attempt}/{strategy.key}/{strategy.digest[:12]}/{number}"
+        key = f"{round_key}{number}"
         known = {row.key for row in strategy.actions.filter(state=ActionState.APPLIED)}
         try:
             row = runner.apply(event, plan, key=key, strategy=strategy, guard=guard, gate=gate)
@@ -158,21 +191,25 @@ def _applied(strategy: Strategy, baseline: dict[str, int]) -> PhaseResult:
 def _refused(
     context: PhaseContext, runner: Runner, strategy: Strategy, refused: guardrails.Refused, *, is_first: bool
 ) -> PhaseResult:
-    """A limit: wait where waiting helps, ask where asking helps, else try something else."""
+    """A limit: wait where waiting helps (half-way only for a moment), ask where asking helps, else try something
+    else."""
     kinds = {r.kind for r in refused.refusals}
-    if kinds == {guardrails.Kind.WAIT} and is_first:
-        message = "; ".join(str(r) for r in refused.refusals)
-        said = context.event.timeline.filter(kind="waiting", phase=Phase.HEALING).exists()
-        notes = [] if said else [_refusal_note("waiting", r) for r in refused.refusals]
-        seconds = max(1.0, min(5.0, max(r.wait_seconds for r in refused.refusals)))
-        result = PhaseResult.wait(seconds, notes)
-        result.result = {"waitingFor": message}
-        return result
+    is_short = all(0 < r.wait_seconds <= _WAIT_HALF_WAY_SECONDS for r in refused.refusals)
+    if kinds == {guardrails.Kind.WAIT} and (is_first or is_short):
+        return _wait_until_lifted(context, refused.refusals)
     for refusal in refused.refusals:
         context.report(_refusal_note("refused", refusal))
     if guardrails.Kind.FORBID not in kinds:
         return _put_back_and_plan_anew(context, runner, strategy, str(refused))
     return failed(context, runner, strategy, f"A limit speaks against it by now: {refused}")
+
+
+def _wait_until_lifted(context: PhaseContext, refusals: Sequence[guardrails.Refusal]) -> PhaseResult:
+    said = context.event.timeline.filter(kind="waiting", phase=Phase.HEALING).exists()
+    notes = [] if said else [_refusal_note("waiting", r) for r in refusals]
+    result = PhaseResult.wait(max(1.0, min(5.0, max(r.wait_seconds for r in refusals))), notes)
+    result.result = {"waitingFor": "; ".join(str(r) for r in refusals)}
+    return result
 
 
 def _put_back_and_plan_anew(context: PhaseContext, runner: Runner, strategy: Strategy, reason: str) -> PhaseResult:
