@@ -192,5 +192,5 @@ CHECKS = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_t
 def test_no_order_of_events_breaks_the_engine() -> None:
     run_state_machine_as_test(
         CalmMachine,
-        settings=settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS),
+        settings=settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=CHECKS),
     )
