@@ -13,14 +13,17 @@ from django.utils import timezone
 from healing.access import Capability, grants_of
 from healing.clocks import WoundClock, healing_seconds, wound_clocks
 from healing.dashboard import charts, graph, story, words
+from healing.dashboard.debate import Debate, debates
 from healing.dashboard.decision_view import DecisionView, decision_view
-from healing.dashboard.evidence import EvidenceView, evidence_views
+from healing.dashboard.evidence import EvidenceGroup, EvidenceView, evidence_views, groups_of
 from healing.dashboard.model_view import ModelCallView, call_view
 from healing.dashboard.plans import ObjectDiff, StrategyView, diffs_of
 from healing.dashboard.rows import FOLLOWED
+from healing.dashboard.story import ToDo, to_do
 from healing.lifecycle import WOUND_OF_PHASE, Phase, Wound
 from healing.models import (
     ActionRun,
+    ActionState,
     Approval,
     ApprovalState,
     HealingEvent,
@@ -51,6 +54,8 @@ class PhaseView:
 
     clock: WoundClock
     says: str
+    #: ``[[start, end, waits for a person]]`` of its runs in milliseconds, for the replay
+    runs: list[list[float | bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,14 @@ class ActionView:
 
     row: ActionRun
     diffs: list[ObjectDiff]
+    #: whether and how it can be taken back, from its plan
+    reversible: bool
+    undo: str
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the cluster is as it left it, as far as we know."""
+        return self.row.state == ActionState.APPLIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +119,27 @@ class EventView:
         for entry in self.timeline:
             if (wound := WOUND_OF_PHASE.get(Phase(entry.phase))) is not None:
                 says[wound] = entry.message
-        return [PhaseView(clock, says.get(clock.wound, "")) for clock in self.clocks]
+        return [PhaseView(clock, says.get(clock.wound, ""), self._runs_of(clock.wound)) for clock in self.clocks]
+
+    def _runs_of(self, wound: Wound) -> list[list[float | bool]]:
+        return [
+            [
+                run.started_at.timestamp() * 1000,
+                (run.finished_at or self.now).timestamp() * 1000,
+                run.phase == Phase.AWAITING_APPROVAL,
+            ]
+            for run in self.runs
+            if self.event.finished_at and WOUND_OF_PHASE[Phase(run.phase)] == wound
+        ]
 
     @cached_property
     def story(self) -> list[str]:
         return story.sentences(self.event, self.chosen, self.approvals, self.healing_seconds, self.waited_seconds)
+
+    @cached_property
+    def todo(self) -> ToDo | None:
+        """What the reader has to do, or somebody else."""
+        return to_do(self.event, self.open_approval, self.decision)
 
     # --- the decision ------------------------------------------------------------------------------------------
 
@@ -159,6 +188,29 @@ class EventView:
         return [e for e in self.evidence if e.kind != "memory"]
 
     @cached_property
+    def evidence_groups(self) -> list[EvidenceGroup]:
+        """What was observed, by kind."""
+        return groups_of(self.observations)
+
+    @cached_property
+    def debates(self) -> list[Debate]:
+        """The micro-agents' arguments, attempt by attempt, the newest first."""
+        return debates(self.strategies)
+
+    @cached_property
+    def memory_says(self) -> list[str]:
+        """Which strategies memory has kept from being argued about, and why."""
+        dropped = [
+            item for entry in self.timeline for item in entry.data.get("dropped") or () if isinstance(item, dict)
+        ]
+        said = [
+            (str(d.get("key", "")), str(d.get("reason", "")).removeprefix("memory: "))
+            for d in dropped
+            if str(d.get("reason", "")).startswith("memory: ")
+        ]
+        return [f"“{words.humanize(key)}” was not argued about: {reason}." for key, reason in dict.fromkeys(said)]
+
+    @cached_property
     def findings(self) -> list[FindingView]:
         by_id = {e.id: e for e in self.evidence}
         return [
@@ -187,7 +239,7 @@ class EventView:
 
     @cached_property
     def action_views(self) -> list[ActionView]:
-        return [ActionView(run, diffs_of(_changes(run))) for run in self.actions]
+        return [_action_view(run) for run in self.actions]
 
     @cached_property
     def verification(self) -> Verification | None:
@@ -199,11 +251,19 @@ class EventView:
 
     @cached_property
     def metric_charts(self) -> list[charts.Chart]:
-        return charts.charts(self.event, self.evidence, self.runs, self.actions)
+        return charts.charts(self.event, self.evidence, self.actions)
 
 
 def _sentences(value: object) -> list[str]:
     return [words.capitalize(str(text)) for text in value] if isinstance(value, list) else []
+
+
+def _action_view(run: ActionRun) -> ActionView:
+    plan = run.pre_state.get("plan") or {}
+    if not plan and run.strategy:
+        plan = next((s.get("plan") or {} for s in run.strategy.steps if s.get("action") == run.action), {})
+    reversible, undo = bool(plan.get("reversible")), str(plan.get("undo_summary", ""))
+    return ActionView(run, diffs_of(_changes(run)), reversible, undo)
 
 
 def _changes(run: ActionRun) -> list[dict[str, Any]]:
@@ -228,7 +288,7 @@ def load_event(name: str, user: User) -> EventView | None:
         runs=list(event.phase_runs.all()),
         strategies=[StrategyView(s) for s in strategies],
         approvals=approvals,
-        actions=list(event.actions.all()),
+        actions=list(event.actions.select_related("strategy")),
         isolations=list(event.isolations.all()),
         llm_calls=list(event.llm_calls.all()),
         decision=decision_view(event, approvals, user, now),

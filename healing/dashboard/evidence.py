@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from healing.dashboard import words
+from healing.dashboard import links, words
 
 #: What makes a log line worth looking at when the diagnosis did not say which ones it used.
 _ALARMING = re.compile(
@@ -20,15 +20,48 @@ _ALARMING = re.compile(
 _FOLD_ABOVE_LINES = 14
 _CONTEXT_LINES = 2
 
+#: Kinds in the order in which somebody who was just woken up reads them, with the title of their group.
+_GROUPS: Mapping[str, str] = {
+    "log": "Logs",
+    "event": "Events of the cluster",
+    "status": "State",
+    "change": "What changed",
+    "metric": "Metrics",
+    "spec": "Specs",
+    "alert": "Alerts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a line. ``matched``: it is what a rule, or the word list of alarming words, found in it."""
+
+    text: str
+    matched: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of evidence. ``skipped`` > 0: it stands for that many quiet lines."""
+    """A line of evidence. ``skipped`` > 0: it stands for that many quiet lines. ``spans`` are what matched in it, from
+    and to; a line may matter as a whole."""
 
     number: int
     text: str
     matters: bool = False
     skipped: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def parts(self) -> list[Part]:
+        """The line in pieces; together they are its text."""
+        found: list[Part] = []
+        at = 0
+        for start, end in self.spans:
+            if start > at:
+                found.append(Part(self.text[at:start]))
+            found.append(Part(self.text[start:end], matched=True))
+            at = end
+        return [*found, Part(self.text[at:])] if at < len(self.text) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +77,32 @@ class EvidenceView:
     link: str
     lines: list[Line]
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def explore(self) -> links.Link | None:
+        """Where to read on: in Grafana where there is one, or else in the source itself."""
+        return links.link_of(self.link, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceGroup:
+    """Evidence of one kind."""
+
+    kind: str
+    title: str
+    items: list[EvidenceView]
+
+
+def groups_of(items: Iterable[EvidenceView]) -> list[EvidenceGroup]:
+    """By kind, each in the order of the diagnosis; kinds that are not known come last."""
+    kept: dict[str, list[EvidenceView]] = {kind: [] for kind in _GROUPS}
+    for item in items:
+        kept.setdefault(item.kind, []).append(item)
+    return [
+        EvidenceGroup(kind, _GROUPS.get(kind) or words.capitalize(words.humanize(kind)), found)
+        for kind, found in kept.items()
+        if found
+    ]
 
 
 def evidence_views(raw: Iterable[Mapping[str, Any]]) -> list[EvidenceView]:
@@ -74,17 +133,33 @@ def lines_of(text: str, kind: str, highlight: object = None) -> list[Line]:
     ``highlight`` (the evidence's ``data.highlight``) is a list of line numbers from 1 or of substrings; without it,
     lines of logs and events that sound alarming are marked."""
     texts = text.rstrip("\n").split("\n") if text.strip() else []
-    marked = [_matters(number, line, kind, highlight) for number, line in enumerate(texts, start=1)]
-    lines = [Line(n, line, matters) for n, (line, matters) in enumerate(zip(texts, marked, strict=True), start=1)]
-    if len(lines) <= _FOLD_ABOVE_LINES or not any(marked):
+    lines = [_line(number, line, kind, highlight) for number, line in enumerate(texts, start=1)]
+    if len(lines) <= _FOLD_ABOVE_LINES or not any(line.matters for line in lines):
         return lines
     return _fold(lines)
 
 
-def _matters(number: int, line: str, kind: str, highlight: object) -> bool:
+def _line(number: int, text: str, kind: str, highlight: object) -> Line:
     if isinstance(highlight, list) and highlight:
-        return any(h == number if isinstance(h, int) else str(h) in line for h in highlight)
-    return kind in ("log", "event") and _ALARMING.search(line) is not None
+        pieces = [piece for h in highlight if not isinstance(h, int) for piece in str(h).splitlines() if piece.strip()]
+        spans = _spans(text, pieces)
+        return Line(number, text, bool(spans) or number in highlight, spans=spans)
+    if kind not in ("log", "event"):
+        return Line(number, text)
+    spans = tuple(match.span() for match in _ALARMING.finditer(text))
+    return Line(number, text, bool(spans), spans=spans)
+
+
+def _spans(text: str, pieces: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Where the pieces are, joined where they overlap."""
+    found = sorted(match.span() for piece in pieces for match in re.finditer(re.escape(piece), text))
+    joined: list[tuple[int, int]] = []
+    for start, end in found:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
 
 
 def _fold(lines: list[Line]) -> list[Line]:

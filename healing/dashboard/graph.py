@@ -58,6 +58,8 @@ class Node:
     x: int
     y: int
     height: int
+    #: ids of what it was seen in
+    evidence: tuple[str, ...] = ()
 
     @property
     def line_positions(self) -> list[tuple[int, str]]:
@@ -222,6 +224,7 @@ def _node(name: str, raw: Mapping[str, Any], x: int, y: int) -> Node:
         x=x,
         y=y,
         height=_height(raw),
+        evidence=tuple(str(key) for key in raw.get("evidence") or ()),
     )
 
 

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from healing.dashboard import words
 from healing.dashboard.parameters import ParameterField, fields_of
 from healing.models import Strategy, StrategyState
+
+#: With fewer characters in common, two values are shown as two values.
+_ALIKE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DiffRow:
+    """A line of a diff: ``sign`` is "-", "+" or " "; ``changed`` is the piece that differs, between what does not."""
+
+    sign: str
+    lead: str
+    changed: str = ""
+    tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +33,20 @@ class DiffLine:
     path: str
     before: str | None
     after: str | None
+
+    @property
+    def rows(self) -> list[DiffRow]:
+        """What goes and what comes, line by line; lines that stay are there once."""
+        old, new = _lines(self.before), _lines(self.after)
+        if len(old) == 1 and len(new) == 1:
+            return _within(old[0], new[0])
+        rows: list[DiffRow] = []
+        for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            if tag == "equal":
+                rows += [DiffRow(" ", text) for text in old[a:b]]
+            else:
+                rows += [DiffRow("-", text) for text in old[a:b]] + [DiffRow("+", text) for text in new[c:d]]
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +81,7 @@ class ArgumentView:
     topic: str
     text: str
     weight: float
+    turn: int = 1
 
     @property
     def side(self) -> str:
@@ -90,6 +119,30 @@ def diffs_of(changes: Iterable[Mapping[str, Any]]) -> list[ObjectDiff]:
     return [ObjectDiff(name, lines) for name, lines in grouped.items()]
 
 
+def _lines(text: str | None) -> list[str]:
+    return [] if text is None else text.split("\n")
+
+
+def _common(one: str, other: str) -> str:
+    """What both begin with."""
+    length = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:length]
+
+
+def _within(old: str, new: str) -> list[DiffRow]:
+    """One line that became another: where both begin and end alike, only the middle is marked."""
+    lead = _common(old, new)
+    rest_old, rest_new = old[len(lead) :], new[len(lead) :]
+    tail = _common(rest_old[::-1], rest_new[::-1])[::-1]
+    if len(lead) + len(tail) < _ALIKE:
+        return [DiffRow("-", old), DiffRow("+", new)]
+    end = len(tail)
+    return [
+        DiffRow("-", lead, rest_old[: len(rest_old) - end], tail),
+        DiffRow("+", lead, rest_new[: len(rest_new) - end], tail),
+    ]
+
+
 def _step(number: int, raw: Mapping[str, Any]) -> StepView:
     plan = raw.get("plan") or {}
     target = plan.get("target") or raw.get("target") or {}
@@ -112,7 +165,10 @@ def _argument(raw: Mapping[str, Any]) -> ArgumentView:
         weight = float(raw.get("weight") or 0.0)
     except (TypeError, ValueError):
         weight = 0.0
-    return ArgumentView(str(raw.get("topic", "")), str(raw.get("text", "")), weight)
+    turn = raw.get("turn")
+    return ArgumentView(
+        str(raw.get("topic", "")), str(raw.get("text", "")), weight, turn if isinstance(turn, int) else 1
+    )
 
 
 def _text(value: object) -> str | None:

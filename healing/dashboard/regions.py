@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from healing.dashboard import timeline
 from healing.dashboard.event_view import EventView, load_event
 from healing.models import TimelineEntry
 
@@ -77,10 +78,15 @@ def _render(name: str, view: EventView, *, oob: bool) -> Region:
     return Region(name, etag, html)
 
 
-def render_timeline(entries: list[TimelineEntry]) -> SafeString:
-    """Timeline entries as list items."""
+def render_timeline(entries: list[TimelineEntry], before: TimelineEntry | None = None) -> SafeString:
+    """Timeline entries as list items; ``before`` is the entry that stands in front of them already."""
     return format_html_join(
-        "\n", "{}", ((render_to_string("dashboard/event/_entry.html", {"entry": entry}),) for entry in entries)
+        "\n",
+        "{}",
+        (
+            (render_to_string("dashboard/event/_entry.html", {"entry": entry}),)
+            for entry in timeline.entry_views(entries, before)
+        ),
     )
 
 
@@ -93,6 +99,8 @@ def update(name: str, user: User, seq: int, etags: Mapping[str, str]) -> Update:
     html = [region.html for region in rendered if etags.get(region.element_id) != region.etag]
     newer = [entry for entry in view.timeline if entry.seq > seq]
     if newer:
-        html.append(format_html('<ol hx-swap-oob="beforeend:#timeline">{}</ol>', render_timeline(newer)))
+        before = next((entry for entry in reversed(view.timeline) if entry.seq <= seq), None)
+        items = render_timeline(newer, before)
+        html.append(format_html('<ol hx-swap-oob="beforeend:#timeline">{}</ol>', items))
         seq = newer[-1].seq
     return Update("\n".join(html), seq, {region.element_id: region.etag for region in rendered})

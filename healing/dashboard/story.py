@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from healing.dashboard import words
+from healing.dashboard.decision_view import DecisionView
 from healing.dashboard.plans import StrategyView
+from healing.diagnosis.catalogue import CAUSES
 from healing.lifecycle import Outcome, Phase
 from healing.models import Approval, ApprovalState, HealingEvent
 
 #: Below it a diagnosis is told as a guess.
 _SURE = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    """What a person has to do. ``is_mine``: the reader. ``anchor``: where on the page, if there is a place."""
+
+    text: str
+    is_mine: bool = False
+    anchor: str = ""
 
 
 def sentences(
@@ -25,20 +37,62 @@ def sentences(
     what += words.symptom_words(event.symptom)
     if event.occurrences > 1:
         what += f" (seen {event.occurrences} times)"
-    return [f"{what}{_why(event)}.", _then(event, strategy, approvals, healing_seconds, waited_seconds)]
+    return [f"{what}{_why(event)}", _then(event, strategy, approvals, healing_seconds, waited_seconds)]
+
+
+def to_do(event: HealingEvent, approval: Approval | None, may: DecisionView) -> ToDo | None:
+    """None: nothing, and nothing has to be said about it."""
+    if may.takeover is not None and may.takeover.claimed_at is None:
+        if may.may_end_takeover:
+            return ToDo("You may fix it by hand now. Then say what you did, or give it back.", True, "decision")
+        return ToDo(f"{may.takeover.by_name} has it in hand; nothing is for you to do.")
+    if approval is not None:
+        if may.is_held:
+            return ToDo(
+                f"{approval.held_by_name} holds the decision. It goes on when the hold ends.", anchor="decision"
+            )
+        if may.has_approved:
+            return ToDo("You have agreed; somebody else has to as well.", anchor="decision")
+        if may.why_not_decide:
+            return ToDo("A person who may decide here has to answer. You may not.", anchor="decision")
+        return ToDo("You decide: read what it would change, then approve or reject it.", True, "decision")
+    match event.outcome:
+        case Outcome.ESCALATED:
+            return ToDo(
+                "A person has to go on from here. The diagnosis and all that was tried stand below.", True, "diagnosis"
+            )
+        case Outcome.FAILED:
+            return ToDo(
+                "Look at the workload yourself: ReCiSt could not finish. The timeline says how far it came.", True
+            )
+        case _ if event.finished_at and event.knowledge_ref and event.outcome != Outcome.DECLINED:
+            return ToDo(
+                "Nothing to do. If the cause or the fix was wrong, say so: it counts the next time.", False, "similar"
+            )
+        case _ if event.finished_at:
+            return ToDo("Nothing to do.")
+        case _:
+            return ToDo("Nothing to do yet: ReCiSt is at it.")
 
 
 def _why(event: HealingEvent) -> str:
+    """Goes on after what is wrong, to the full stop."""
     if not event.cause:
         looking = event.phase in (Phase.PENDING, Phase.CONTAINING, Phase.DIAGNOSING)
-        return "; the cause is not known yet" if looking else "; no cause could be named"
+        return "; the cause is not known yet." if looking else "; no cause could be named."
     where = words.reference_words(event.cause_object)
     target = words.target_words(event.target_kind, event.target_namespace, event.target_name)
     at = f" at {where}" if where and where != target else ""
     confidence = event.confidence or 0.0
+    known = CAUSES.get(event.cause)
+    cause = _continue(known.title) if known else f"the cause is {words.humanize(event.cause)}"
     if confidence >= _SURE:
-        return f" because of {words.humanize(event.cause)}{at} ({words.percent(confidence)} sure)"
-    return f", perhaps because of {words.humanize(event.cause)}{at} (only {words.percent(confidence)} sure)"
+        return f": {cause}{at} ({words.percent(confidence)} sure)."
+    return (
+        f", perhaps because {cause}{at}: only {words.percent(confidence)} sure."
+        if known
+        else (f"; perhaps {cause}{at}, but that is only {words.percent(confidence)} sure.")
+    )
 
 
 def _then(
@@ -103,4 +157,4 @@ def _permission(approvals: Sequence[Approval]) -> str:
 def _continue(text: str) -> str:
     """Text that goes on after a colon."""
     text = " ".join(text.split()).rstrip(".")
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text

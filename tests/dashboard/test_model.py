@@ -57,4 +57,4 @@ def test_while_it_thinks_its_words_arrive(browser: Client, alice: User, told: di
 
 
 def test_an_event_without_a_model_says_nothing_of_one(browser: Client, told: dict[str, HealingEvent]) -> None:
-    assert "Language model" not in page(browser, next(iter(told.values())))
+    assert 'id="model"' not in page(browser, next(iter(told.values())))

@@ -127,7 +127,7 @@ def test_odd_metric_data_draws_nothing_and_breaks_nothing(data: Any) -> None:
 
     event = HealingEvent(detected_at=datetime.now(UTC))
     views = evidence_views([{"id": "m", "kind": "metric", "data": data if isinstance(data, dict) else {}}])
-    for chart in charts.charts(event, views, [], []):
+    for chart in charts.charts(event, views, []):
         assert chart.lines
 
 

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from healing.access import Capability
-from healing.dashboard import parts, regions
+from healing.dashboard import parts, regions, timeline
 from healing.dashboard.event_view import load_event
 from healing.dashboard.requests import PageRequest, needs
 
@@ -31,6 +31,7 @@ def event_page(request: PageRequest, name: str, *, alert: str = "", status: int 
         "event": view.event,
         "regions": {region.name: region.html for region in regions.render(view)},
         "timeline": regions.render_timeline(view.timeline),
+        "sorts": timeline.SORTS,
         "alert": alert,
         "draft": draft,
         "parts": parts.parts(),
