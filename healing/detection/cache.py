@@ -35,6 +35,12 @@ class ObjectCache:
         self._places: dict[tuple[str, str], dict[str, Object]] = defaultdict(dict)
         #: uid of an object -> keys of the Events about it
         self._events: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._changes: dict[str, int] = defaultdict(int)
+
+    def changes(self, kinds: Iterable[str]) -> int:
+        """A number that rises whenever an object of these kinds comes, changes or goes."""
+        with self._lock:
+            return sum(self._changes[kind] for kind in kinds)
 
     def replace(self, kind: str, items: Iterable[Object], namespace: str = "") -> set[Key]:
         """Take a whole list, of one namespace or of all; returns the keys of all its objects, those of now and those of
@@ -83,10 +89,12 @@ class ObjectCache:
             self._events[_about(obj)].add(key)
         meta.pop("managedFields", None)  # the larger half of many objects, and of no use here
         self._objects[kind][key] = self._places[kind, key[0]][key[1]] = obj
+        self._changes[kind] += 1
 
     def _drop(self, kind: str, key: tuple[str, str]) -> None:
         gone = self._objects[kind].pop(key, None)
         self._places[kind, key[0]].pop(key[1], None)
+        self._changes[kind] += 1
         if gone is not None and kind == "Event":
             uid = _about(gone)
             self._events[uid].discard(key)

@@ -30,6 +30,7 @@ from healing.detection.policies import PolicyBook
 from healing.detection.policy_sync import PolicySync
 from healing.detection.polling import MetricsPoller
 from healing.detection.reporting import Reporter
+from healing.detection.surveying import Surveyor
 from healing.detection.tracking import Tracker
 from healing.policy_changes.resource import KIND as POLICY_KIND
 from healing.ports import Ports
@@ -90,6 +91,7 @@ class Session:
         runs = [*((f"watch-{i.kind}{i.namespace and '-'}{i.namespace}", i.run) for i in self.informers)]
         runs.append(("evaluate", self.evaluator.run))
         runs.append(("policies", policies.run))
+        runs.append(("map", Surveyor(ports.cluster_name, self.cache, self._stop, self.is_synced).run))
         if self.poller is not None:
             runs.append(("metrics", self.poller.run))
         self._cluster_name = ports.cluster_name

@@ -4,7 +4,7 @@ numbers."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,7 +90,7 @@ class ClockBar:
 
 
 #: From the bottom up: what went best first.
-STACK = (
+STACK: Sequence[tuple[str, Callable[[Tally], int]]] = (
     ("alone", lambda tally: tally.alone),
     ("helped", lambda tally: tally.with_people),
     ("recovered", lambda tally: tally.recovered),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from healing.dashboard import words
 from healing.dashboard.insight.numbers import Numbers
@@ -55,7 +55,8 @@ def targets(numbers: Numbers) -> list[Target]:
 
 def _healing_time(total: Spread) -> Target:
     """The median is compared; the 95th percentile stands beside it where there are enough cases."""
-    basis, state = "nothing was healed yet", cast("State", "open")
+    basis = "nothing was healed yet"
+    state: State = "open"
     if total.p50 is not None:
         slow = f", 95 % in {words.duration(total.p95)}" if total.has_p95 else ""
         basis = f"median of {total.n}{slow}; without people"
