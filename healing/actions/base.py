@@ -187,7 +187,7 @@ class Action(Generic[P]):
             if operations.is_undone(cluster, undo, timeout_seconds=timeout_seconds):
                 continue
             if not operations.is_done(cluster, done, timeout_seconds=timeout_seconds):
-                if not result:
+                if not result or operations.is_hint(done):
                     continue
                 raise UndoRefused(
                     f"{operations.object_of(done)} was changed by someone else since; it is left as it is now."

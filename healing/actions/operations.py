@@ -7,6 +7,7 @@ arrives late is refused by the API server once its repetition has gone through: 
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
 from healing.ports.cluster import Cluster, Object, ObjectRef, PatchType
@@ -15,6 +16,9 @@ from healing.ports.errors import AlreadyExists, Conflict, NotFound
 Operation = dict[str, Any]
 
 _REMOVES = frozenset({"delete", "evict", "forceDelete"})
+#: A quota counts only once its controller has taken its new limits over: so long they are waited for at most.
+_SETTLED_SECONDS = 2.0
+_SETTLED_EVERY_SECONDS = 0.05
 #: Our label on everything we create: the event it was made for.
 EVENT_LABEL = "recist.io/event"
 
@@ -22,6 +26,17 @@ EVENT_LABEL = "recist.io/event"
 def patch(target: ObjectRef, body: Any, patch_type: PatchType = "merge") -> Operation:
     """Change an object. ``strategic`` for lists merged by name, ``json`` where a whole subtree is replaced."""
     return {"verb": "patch", "object": target.as_json(), "patchType": patch_type, "body": body}
+
+
+def hint(operation: Operation, *, settled: ObjectRef) -> Operation:
+    """A patch that only makes a controller look at its object, once what was done to ``settled`` counts. Whoever
+    writes over it takes nothing from us."""
+    return {**operation, "isHint": True, "settled": settled.as_json()}
+
+
+def is_hint(operation: Operation) -> bool:
+    """Whether nothing depends on it."""
+    return bool(operation.get("isHint"))
 
 
 def create(kind: str, body: Object) -> Operation:
@@ -65,6 +80,8 @@ def send(
     """
     ref = object_of(operation)
     verb = operation["verb"]
+    if is_hint(operation) and not dry_run:
+        _wait_until_settled(cluster, ObjectRef.from_json(operation["settled"]), timeout_seconds)
     if verb == "patch":
         return _send_patch(cluster, operation, generation, dry_run=dry_run, timeout_seconds=timeout_seconds)
     if verb == "create":
@@ -85,6 +102,20 @@ def send(
     except NotFound:
         pass  # what shall go is gone
     return None
+
+
+def _wait_until_settled(cluster: Cluster, ref: ObjectRef, timeout_seconds: float) -> None:
+    if ref.kind != "ResourceQuota":
+        return
+    end = time.monotonic() + min(_SETTLED_SECONDS, timeout_seconds / 2)
+    while time.monotonic() < end:
+        try:
+            quota = cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
+        except NotFound:
+            return
+        if (quota.get("status") or {}).get("hard") == quota["spec"].get("hard"):
+            return
+        time.sleep(_SETTLED_EVERY_SECONDS)
 
 
 def _send_patch(

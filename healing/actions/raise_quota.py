@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from healing.actions import operations, quantities
+from healing.actions import operations, quantities, retrying
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import managed_by
 from healing.actions.reading import get
@@ -29,7 +29,7 @@ class RaiseQuota(Action[RaiseQuotaParameters]):
     name = ActionName.RAISE_QUOTA
     title = "Raise the quota"
     kinds = frozenset({"ResourceQuota"})
-    permissions: ClassVar = (("get", "ResourceQuota"), ("patch", "ResourceQuota"))
+    permissions: ClassVar = (("get", "ResourceQuota"), ("patch", "ResourceQuota"), *retrying.PERMISSIONS)
     parameters = RaiseQuotaParameters
 
     def plan(

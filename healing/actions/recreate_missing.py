@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from healing.actions import manifests, operations
+from healing.actions import manifests, operations, retrying
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import managed_by
 from healing.actions.reading import WORKLOAD_KINDS
@@ -33,7 +33,10 @@ class RecreateMissing(Action[RecreateMissingParameters]):
     name = ActionName.RECREATE_MISSING
     title = "Make it anew as it was"
     kinds = RECREATABLE
-    permissions: ClassVar = tuple((verb, kind) for kind in sorted(RECREATABLE) for verb in ("get", "create", "delete"))
+    permissions: ClassVar = (
+        *((verb, kind) for kind in sorted(RECREATABLE) for verb in ("get", "create", "delete")),
+        *retrying.PERMISSIONS,
+    )
     parameters = RecreateMissingParameters
 
     def plan(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from healing.actions import retrying
 from healing.actions.base import Action, CannotPlan, Plan
 from healing.actions.cordon import Cordon
 from healing.actions.delete_stuck_pod import DeleteStuckPod
@@ -73,14 +74,15 @@ def get(name: str) -> Action[Any]:
 def make_plan(
     cluster: Cluster, name: str, target: ObjectRef, parameters: Mapping[str, Any], *, timeout_seconds: float
 ) -> Plan:
-    """Check name, kind and parameters, then plan. Raises `CannotPlan`, `pydantic.ValidationError`, `LookupError` or
-    `healing.ports.errors`."""
+    """Check name, kind and parameters (its own, and `retrying.PARAMETER`), then plan. Raises `CannotPlan`,
+    `pydantic.ValidationError`, `LookupError` or `healing.ports.errors`."""
     action = get(name)
     if target.kind not in action.kinds:
         raise CannotPlan(f"{action.title} is not for a {target.kind}.")
-    return action.plan(
-        cluster, target, action.parameters.model_validate(dict(parameters)), timeout_seconds=timeout_seconds
-    )
+    own = {name: value for name, value in parameters.items() if name != retrying.PARAMETER}
+    plan = action.plan(cluster, target, action.parameters.model_validate(own), timeout_seconds=timeout_seconds)
+    retry = retrying.of(parameters)
+    return retrying.added(cluster, plan, retry, timeout_seconds=timeout_seconds) if retry else plan
 
 
 def permissions() -> list[tuple[str, str]]:
