@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery import bootsteps
-from celery.beat import PersistentScheduler
+from celery.beat import Scheduler
 
 from healing import alive
+
+#: Two readings of one clock may differ by this much.
+CLOCK_SLACK = timedelta(seconds=2)
 
 
 class WorkerSign(bootsteps.StartStopStep):  # type: ignore[misc]  # published without types
@@ -30,10 +34,26 @@ class WorkerSign(bootsteps.StartStopStep):  # type: ignore[misc]  # published wi
             self._entry = None
 
 
-class BeatSign(PersistentScheduler):  # type: ignore[misc]  # published without types
-    """Beat's scheduler, asked once a second what is due; it stands still while the broker cannot be reached."""
+class BeatSign(Scheduler):  # type: ignore[misc]  # published without types
+    """Beat's scheduler, asked once a second what is due; it stands still while the broker cannot be reached.
+
+    It keeps nothing on a disk: what it asks for is idempotent, so all of it is due when beat starts, and a file that
+    could not be written, or that a clock set back has filled with times to come, would stop every sweep.
+    """
+
+    def setup_schedule(self) -> None:
+        super().setup_schedule()
+        self._all_ran_at(timedelta(days=-1))
 
     def tick(self, *args: Any, **options: Any) -> Any:
+        if any(entry.last_run_at > entry.default_now() + CLOCK_SLACK for entry in self.schedule.values()):
+            # The clock was set back: by itself Celery would wait until the time it ran at comes again.
+            self._all_ran_at(timedelta())
+            self._heap = None
         due_in_seconds = super().tick(*args, **options)
         alive.touch("beat")
         return due_in_seconds
+
+    def _all_ran_at(self, ago: timedelta) -> None:
+        for entry in self.schedule.values():
+            entry.last_run_at = entry.default_now() + ago

@@ -1,6 +1,6 @@
 """Valkey/Redis (REDIS_URL): Celery's broker, the channel layer of the WebSockets, the cache."""
 
-from recist_web.settings.base import _ENV, VAR_DIR
+from recist_web.settings.base import _ENV
 
 REDIS_URL = _ENV.REDIS_URL.get_secret_value()
 
@@ -46,4 +46,3 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")

@@ -6,7 +6,7 @@ import fcntl
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
@@ -17,6 +17,7 @@ from tests.chaos.drill import Disturbance
 from tests.chaos.proxy import Mode, Proxy
 
 #: what works on events, and what shows them
+WORKERS = ("worker-fast", "worker", "worker-2")
 PRODUCT = ("web", "worker-fast", "worker", "worker-2", "beat", "watcher", "watcher-2")
 
 
@@ -28,8 +29,27 @@ def pause(arena: Arena, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def killed(*names: str) -> Callable[[Arena], None]:
+def caught(arena: Arena, names: Sequence[str], seconds: float = 30.0) -> None:
+    """Stop these processes in the middle of a run: stopped, they are looked at, and go on if nothing is running."""
+    deadline = time.monotonic() + seconds
+    while True:
+        for name in names:
+            arena.kill(name, signal.SIGSTOP)
+        time.sleep(0.05)  # what they had already sent to the database has arrived by then
+        running = arena.rows("SELECT id FROM healing_healingevent WHERE status = 'running'")
+        if running or time.monotonic() > deadline:
+            return
+        for name in names:
+            arena.kill(name, signal.SIGCONT)
+        pause(arena, 0.1)
+
+
+def killed(*names: str, at_work: bool = False) -> Callable[[Arena], None]:
+    """``at_work``: while one of them runs a phase."""
+
     def act(arena: Arena) -> None:
+        if at_work:
+            caught(arena, names)
         for name in names:
             arena.kill(name)
         arena.wait_for(lambda: all(arena.child(name).exit_code is None for name in names), "they run again", 60)
@@ -60,12 +80,13 @@ def workers_stopped(seconds: float) -> Callable[[Arena], None]:
     """Longer than their leases: others work meanwhile, then these come back in the middle of what they did."""
 
     def act(arena: Arena) -> None:
-        for name in ("worker", "worker-fast"):
-            arena.kill(name, signal.SIGSTOP)
+        caught(arena, WORKERS)
+        # The last one goes on at once, and shares what the others hold; which of them runs what is chance.
+        arena.kill(WORKERS[-1], signal.SIGCONT)
         try:
             pause(arena, seconds)
         finally:
-            for name in ("worker", "worker-fast"):
+            for name in WORKERS[:-1]:
                 arena.kill(name, signal.SIGCONT)
 
     return act
@@ -167,7 +188,7 @@ def strange_messages(arena: Arena) -> None:
 
 
 def clock_jumps(file: Path, *offsets: str) -> Callable[[Arena], None]:
-    """The clock of every process of the product jumps (libfaketime reads ``file``); what measures durations does not."""
+    """The clock of every process of the product jumps (libfaketime reads ``file``); what measures durations goes on."""
 
     def act(arena: Arena) -> None:
         for offset in (*offsets, "+0"):
@@ -188,7 +209,7 @@ def all_disturbances(minute_seconds: float = 60.0) -> list[Disturbance]:
     half = minute_seconds / 2
     return [
         Disturbance("worker killed", killed("worker")),
-        Disturbance("both workers of a queue killed", killed("worker", "worker-2", "worker-fast"), bad_pod="cart"),
+        Disturbance("all workers killed in the middle of a run", killed(*WORKERS, at_work=True), bad_pod="cart"),
         Disturbance("web killed", killed("web")),
         Disturbance("beat killed", killed("beat")),
         Disturbance("leading watcher killed", leader_killed),
