@@ -7,7 +7,9 @@ thread of their own from a bounded queue: a collector that hangs or is away cost
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
+import time
 from typing import Any
 
 import structlog
@@ -19,6 +21,11 @@ log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 3
 _QUEUE = 4096
+_SAY_AGAIN_SECONDS = 600.0
+_LOGGERS = (
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+)
 #: What the log is bound to, and its name on a span.
 _ATTRIBUTES = {
     "event_name": "recist.event",
@@ -44,6 +51,20 @@ def install(service: str) -> None:
         log.exception("no traces")
 
 
+class _Seldom(logging.Filter):
+    """The libraries say it every second while a collector is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if time.monotonic() - self._said_at < _SAY_AGAIN_SECONDS:
+            return False
+        self._said_at = time.monotonic()
+        return True
+
+
 def _provide(endpoint: str, service: str) -> Any:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - see above
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
@@ -59,6 +80,8 @@ def _provide(endpoint: str, service: str) -> Any:
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_TIMEOUT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_QUEUE, schedule_delay_millis=1000))
     telemetry.use_tracer(provider.get_tracer("recist"))
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_Seldom())
     atexit.register(_end)
     return provider
 
@@ -98,3 +121,20 @@ def _end() -> None:
     thread = threading.Thread(target=provider.shutdown, name="traces", daemon=True)
     thread.start()
     thread.join(_TIMEOUT_SECONDS)
+
+
+def uninstall() -> None:
+    """For tests: as if it had never been installed."""
+    global _provider  # noqa: PLW0603 - see above
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
+    from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: PLC0415
+
+    for instrumentor in (CeleryInstrumentor(), DjangoInstrumentor(), HTTPXClientInstrumentor()):
+        if instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.uninstrument()
+    telemetry.use_tracer(None)
+    _end()
+    _provider = None
+    if _installed.locked():
+        _installed.release()
