@@ -1,7 +1,7 @@
 """Draws the picture of `healing.detection.inventory` from the watcher's cache, every few seconds while it changes.
 
 What has not changed is not read again: a pod is summed up once a resourceVersion, a workload's addresses once a
-template and set of Services. The pause grows with the work, so that a huge cluster costs a tenth of a processor at most."""
+template and set of Services. The pause grows with the work, so that a huge cluster costs a tenth of a processor."""
 
 from __future__ import annotations
 

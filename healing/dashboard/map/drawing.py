@@ -152,7 +152,8 @@ def _line(caller: Spot, callee: Spot) -> Line:
     start, end = caller.x + NODE_WIDTH, callee.x
     if end > start:
         bend = (end - start) // 2
-        path = f"M{start} {caller.middle}C{start + bend} {caller.middle} {end - bend} {callee.middle} {end} {callee.middle}"
+        path = f"M{start} {caller.middle}C{start + bend} {caller.middle} {end - bend} {callee.middle}"
+        path += f" {end} {callee.middle}"
     else:  # back, or within a layer: around below
         low = max(caller.y, callee.y) + NODE_HEIGHT + ROW_GAP // 2
         path = f"M{start} {caller.middle}C{start + 40} {low} {end - 40} {low} {end} {callee.middle}"

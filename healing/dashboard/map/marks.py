@@ -1,4 +1,5 @@
-"""What the database knows of workloads right now: open events, warnings ahead, isolated pods. Three queries a cluster."""
+"""What the database knows of workloads right now: open events, warnings ahead, isolated pods. Three queries
+a cluster."""
 
 from __future__ import annotations
 

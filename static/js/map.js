@@ -1,0 +1,68 @@
+// The map: asks now and then whether it has changed, walks the tiles with the arrow keys, shows who calls whom.
+const LOOK_MS = 4000;
+
+const map = () => document.getElementById("map");
+
+// Not while somebody types, nor in a tab nobody sees; the answer is empty as long as nothing has changed.
+function look() {
+  const typing = document.activeElement?.id === "filter-text" && document.activeElement.value !== document.activeElement.defaultValue;
+  if (map() && !typing && document.visibilityState === "visible" && !document.querySelector(".htmx-request")) {
+    map().dispatchEvent(new CustomEvent("map:look", { bubbles: false }));
+  }
+}
+
+// The tile whose middle is nearest in the direction of the arrow; a step sideways costs more than one straight on.
+function neighbour(from, [dx, dy]) {
+  const middle = (box) => [box.left + box.width / 2, box.top + box.height / 2];
+  const [x, y] = middle(from.closest(".tile").getBoundingClientRect());
+  let best = null;
+  let least = Infinity;
+  for (const link of document.querySelectorAll(".tile .row-link")) {
+    if (link === from) continue;
+    const [tx, ty] = middle(link.closest(".tile").getBoundingClientRect());
+    const along = (tx - x) * dx + (ty - y) * dy;
+    const aside = Math.abs((tx - x) * dy) + Math.abs((ty - y) * dx);
+    if (along < 4) continue;
+    const far = along + aside * 3;
+    if (far < least) [best, least] = [link, far];
+  }
+  return best;
+}
+
+const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+  const way = ARROWS[event.key];
+  const here = event.target;
+  if (!way) return;
+  let to = null;
+  if (here.matches?.(".tile .row-link")) to = neighbour(here, way);
+  else if (here === document.body || (here.id === "filter-text" && event.key === "ArrowDown")) to = document.querySelector(".tile .row-link");
+  if (!to) return;
+  event.preventDefault();
+  to.focus();
+  to.closest(".tile").scrollIntoView({ block: "nearest" });
+}
+
+let shown = null;
+
+function relate(tile) {
+  if (tile === shown) return;
+  shown = tile;
+  for (const old of document.querySelectorAll(".is-callee, .is-caller, .is-dim")) old.classList.remove("is-callee", "is-caller", "is-dim");
+  const calls = (tile?.dataset.calls ?? "").split(" ").filter(Boolean);
+  const callers = (tile?.dataset.callers ?? "").split(" ").filter(Boolean);
+  for (const id of calls) document.getElementById(id)?.closest(".tile").classList.add("is-callee");
+  for (const id of callers) document.getElementById(id)?.closest(".tile").classList.add("is-caller");
+}
+
+document.addEventListener("keydown", onKey);
+document.addEventListener("focusin", (event) => relate(event.target.closest?.(".tile[data-tile]") ?? null));
+document.addEventListener("pointerover", (event) => relate(event.target.closest?.(".tile[data-tile]") ?? document.activeElement?.closest?.(".tile[data-tile]") ?? null));
+document.addEventListener("htmx:afterSettle", () => {
+  shown = null;
+  relate(document.activeElement?.closest?.(".tile[data-tile]") ?? null);
+});
+setInterval(look, LOOK_MS);
+document.addEventListener("visibilitychange", look);
