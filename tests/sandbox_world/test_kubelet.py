@@ -61,6 +61,26 @@ def test_hooks_that_fail_are_told_and_a_failed_post_start_ends_the_container() -
     in_lab(scene)
 
 
+def test_a_pod_that_has_ended_says_so_although_it_is_looked_at_meanwhile() -> None:
+    async def scene(lab: Lab) -> None:
+        lab.runtime.programs["busybox:1.36"] = Program(lives_seconds=2)
+        container = {"name": "once", "image": "busybox:1.36"}
+        lab.create(
+            "pods", {"metadata": {"name": "once"}, "spec": {"containers": [container], "restartPolicy": "Never"}}
+        )
+
+        def ended() -> bool:
+            statuses = lab.get("pods", "once")["status"].get("containerStatuses") or [{}]
+            return "terminated" in statuses[0].get("state", {})
+
+        await lab.until(ended)
+        assert lab.get("pods", "once")["status"]["phase"] == "Running"
+        lab.mutate("pods", "once", lambda pod: pod["spec"].update(activeDeadlineSeconds=900))
+        await lab.until(lambda: lab.get("pods", "once")["status"]["phase"] == "Failed", 10)
+
+    in_lab(scene)
+
+
 def test_a_pod_ends_at_its_active_deadline() -> None:
     async def scene(lab: Lab) -> None:
         spec = {

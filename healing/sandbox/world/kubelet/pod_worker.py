@@ -214,8 +214,9 @@ class PodWorker:
                     self.runner.stop(sidecar, self.grace_seconds, now)
             if self._finish_at is None:
                 self._finish_at = now + self.context.settings.relist_seconds
+            if now < self._finish_at:  # each time, for every look forgets when the next was due
                 self.wake_at(self._finish_at)
-            elif now >= self._finish_at and not any(c.running for c in self.init):
+            elif not any(c.running for c in self.init):
                 self.node.give_address(self)
 
     def _initialize(self, policy: str, now: float) -> bool:
