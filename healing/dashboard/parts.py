@@ -22,6 +22,8 @@ from healing.models.llm_call import LlmCallState
 TROUBLES_SHOWN, NAMES_SHOWN = 5, 5
 #: Work that nobody took up in this time means that no worker serves its queue.
 LATE_AFTER = timedelta(seconds=20)
+#: Times are told in steps: what changes with every second would be sent to every open page every second.
+WAITS_SECONDS = (5, 10, 20)
 #: What a model or the memory did longer ago says little about now.
 LATELY = timedelta(hours=1)
 
@@ -162,7 +164,8 @@ def _watching(beat: heartbeat.Heartbeat | None) -> tuple[bool, str]:
     if beat is None:
         return False, "No sign of life: new faults are not seen. Is manage.py watch running?"
     if (age := beat.age()) > heartbeat.SILENT_AFTER:
-        silent = words.duration(age.total_seconds())
+        seconds = age.total_seconds()
+        silent = words.duration(seconds - seconds % (10 if seconds < 60 else 60))
         return False, f"Silent for {silent}: new faults are not seen. Is manage.py watch running?"
     problems = {part: why for part, why in beat.problems.items() if part != "Prometheus"}  # has a line of its own
     if problems:
@@ -190,8 +193,10 @@ def _workers() -> Part:
     oldest = due.aggregate(oldest=Min("dispatched_at"))["oldest"]
     if oldest is None:
         return Part(name, ok=True, says=_("Keeping up: no event waits for a worker."))
-    waited = words.duration((now - oldest).total_seconds())
-    return Part(name, ok=True, says=_("Keeping up: the oldest event has waited %(waited)s.") % {"waited": waited})
+    seconds = (now - oldest).total_seconds()
+    at_most = next((step for step in WAITS_SECONDS if seconds < step), WAITS_SECONDS[-1])
+    says = _("Keeping up: no event has waited longer than %(waited)s s.") % {"waited": at_most}
+    return Part(name, ok=True, says=says)
 
 
 def _mirror() -> Part:

@@ -73,4 +73,4 @@ def test_of_several_clusters_each_event_says_its_own_and_they_can_be_filtered(
         page = browser.get(f"{path}?cluster=eu").content.decode()
         assert "<option selected>eu</option>" in page
         assert re.findall(r'data-row="([^"]+)"', page) == [told["healed"].name]
-    assert 'ws-connect="/ws/now/?cluster=eu"' in browser.get("/?cluster=eu").content.decode()
+    assert 'data-socket="/ws/now/?cluster=eu"' in browser.get("/?cluster=eu").content.decode()
