@@ -251,7 +251,7 @@ def test_a_forgotten_pod_that_was_kept_gets_back_what_it_lost(live: Live, ns: Na
     assert not any(key.startswith("recist.io/") for key in after.get("annotations") or {})
 
 
-def test_a_policy_of_the_cluster_that_a_strategy_put_back_is_no_stray(live: Live, ns: Namespace) -> None:
+def test_a_policy_of_the_cluster_that_a_strategy_put_back_is_no_stray(live: Live, ns: Namespace, tidy: None) -> None:
     body = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
