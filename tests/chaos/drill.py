@@ -49,6 +49,8 @@ class Row:
     handed_over: list[str] = field(default_factory=list)
     recovery_seconds: float | None = None
     tries: int = 0
+    #: the id before that of its first event
+    first: int = 0
 
     @property
     def problems(self) -> list[str]:
@@ -76,7 +78,7 @@ def drill(arena: Arena, disturbance: Disturbance, *, workloads: int, prefix: str
         arena.wait_for(lambda: _isolations(arena, first), "the bad pod is isolated", 90)
     releases = list(zip(names, (CRASH, NO_IMAGE) * workloads, strict=False))
     _each(releases, lambda release: _release(arena, *release))
-    row = Row(disturbance.name)
+    row = Row(disturbance.name, first=first)
     arena.wait_for(lambda: _open(arena, first, phase="Containing"), "something is in flight", 60)
     row.in_flight = len(_open(arena, first))
     disturbance.act(arena)
