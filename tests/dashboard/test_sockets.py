@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
 from healing.access import grants_of
-from healing.dashboard import consumers
+from healing.dashboard import consumers, probes
 from healing.dashboard.frame import surroundings
 from healing.dashboard.live import board
 from healing.lifecycle import Phase
@@ -26,7 +26,8 @@ QUIET_SECONDS = 0.6
 
 
 def frame(user: User) -> dict[str, str]:
-    """What a page that was just loaded says about its frame."""
+    """What a page that was just loaded says about its frame, once the stores were asked."""
+    probes.ask_all()
     return {region.element_id: region.etag for region in surroundings(grants_of(user)).render()}
 
 
