@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from healing.dashboard import words
 from healing.dashboard.plans import ArgumentView, StrategyView
@@ -78,6 +79,11 @@ class Debate:
     speeches: list[Speech]
     tipped: list[str]
     memory: list[str]
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was over."""
+        return max((s.strategy.row.created_at for s in self.speeches if s.strategy.row.created_at), default=None)
 
 
 def debates(strategies: Sequence[StrategyView]) -> list[Debate]:

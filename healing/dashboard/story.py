@@ -44,7 +44,9 @@ def to_do(event: HealingEvent, approval: Approval | None, may: DecisionView) -> 
     """None: nothing, and nothing has to be said about it."""
     if may.takeover is not None and may.takeover.claimed_at is None:
         if may.may_end_takeover:
-            return ToDo("You may fix it by hand now. Then say what you did, or give it back.", True, "decision")
+            return ToDo(
+                "You may fix it by hand now. Then say what you did, or give it back.", is_mine=True, anchor="decision"
+            )
         return ToDo(f"{may.takeover.by_name} has it in hand; nothing is for you to do.")
     if approval is not None:
         if may.is_held:
@@ -55,19 +57,24 @@ def to_do(event: HealingEvent, approval: Approval | None, may: DecisionView) -> 
             return ToDo("You have agreed; somebody else has to as well.", anchor="decision")
         if may.why_not_decide:
             return ToDo("A person who may decide here has to answer. You may not.", anchor="decision")
-        return ToDo("You decide: read what it would change, then approve or reject it.", True, "decision")
+        if may.why_not_approve:
+            return ToDo("Somebody else has to approve it; you may still reject it.", anchor="decision")
+        return ToDo(
+            "You decide: read what it would change, then approve or reject it.", is_mine=True, anchor="decision"
+        )
     match event.outcome:
         case Outcome.ESCALATED:
-            return ToDo(
-                "A person has to go on from here. The diagnosis and all that was tried stand below.", True, "diagnosis"
-            )
+            anchor = "diagnosis" if event.diagnosis.get("findings") else ""
+            text = "A person has to go on from here. The diagnosis and all that was tried stand below."
+            return ToDo(text, is_mine=True, anchor=anchor)
         case Outcome.FAILED:
             return ToDo(
-                "Look at the workload yourself: ReCiSt could not finish. The timeline says how far it came.", True
+                "Look at the workload yourself: ReCiSt could not finish. The timeline says how far it came.",
+                is_mine=True,
             )
         case _ if event.finished_at and event.knowledge_ref and event.outcome != Outcome.DECLINED:
             return ToDo(
-                "Nothing to do. If the cause or the fix was wrong, say so: it counts the next time.", False, "similar"
+                "Nothing to do. If the cause or the fix was wrong, say so: it counts the next time.", anchor="similar"
             )
         case _ if event.finished_at:
             return ToDo("Nothing to do.")

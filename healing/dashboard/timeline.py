@@ -34,7 +34,7 @@ def entry_views(entries: Iterable[TimelineEntry], before: TimelineEntry | None =
 
 def _heading(entry: TimelineEntry) -> str:
     wound = WOUND_OF_PHASE.get(Phase(entry.phase))
-    return str(wound) if wound is not None else ("Seen" if entry.phase == Phase.PENDING else "End")
+    return str(wound) if wound is not None else "End"
 
 
 def _sort(entry: TimelineEntry) -> str:

@@ -3,6 +3,7 @@
 import { duration } from "./times.js";
 
 const STEP_MS = 900;
+const TOGETHER_MS = 250;
 let playing = 0;
 
 const event = () => document.getElementById("event");
@@ -41,6 +42,9 @@ function show(seq) {
   const current = all.find((entry) => Number(entry.dataset.seq) === seq) ?? all.at(-1);
   const isEnd = current === all.at(-1);
   const at = timeOf(current);
+  // What is written down with an entry may be a moment younger than the entry.
+  const next = all[all.indexOf(current) + 1];
+  const known = next ? Math.max(at, Math.min(at + TOGETHER_MS, timeOf(next) - 1)) : Infinity;
   event().classList.toggle("replaying", !isEnd);
   for (const entry of all) {
     entry.classList.toggle("not-yet", Number(entry.dataset.seq) > seq);
@@ -49,7 +53,7 @@ function show(seq) {
   }
   for (const element of document.querySelectorAll("#event [data-from]")) {
     const from = Date.parse(element.dataset.from);
-    element.classList.toggle("not-yet", !isEnd && (Number.isNaN(from) ? false : from > at));
+    element.classList.toggle("not-yet", !isEnd && from > known); // without a time (NaN) it was always there
   }
   clocks(at, isEnd);
   const phase = document.getElementById("story-phase");
@@ -62,8 +66,9 @@ function show(seq) {
   slider().setAttribute("aria-valuetext", `${seq} / ${slider().max}, ${clock}: ${text}`);
   if (!isEnd) {
     // Only the list scrolls: who drags the slider must not lose it.
-    const list = document.getElementById("timeline");
-    list.scrollTop = current.offsetTop - list.offsetTop - list.clientHeight / 2;
+    const side = document.querySelector(".side-column");
+    const below = current.getBoundingClientRect().top - side.getBoundingClientRect().top;
+    side.scrollTop += below - side.clientHeight / 2;
   }
 }
 

@@ -11,16 +11,19 @@ from django.views.decorators.http import require_safe
 from pydantic import ValidationError
 
 from healing.access import Capability, grants_of
+from healing.approvals import agreement
 from healing.dashboard import parts
 from healing.dashboard.policy_view import groups_of
 from healing.dashboard.requests import PageRequest, needs
 from healing.lifecycle import Outcome
 from healing.models import HealingEvent, Policy
+from healing.policies import first_day
 from healing.policies.spec import PolicySpec
 from healing.policy_changes import service
 from healing.policy_changes.rights import may_see, why_not_change
 
 _REVISIONS = 20
+_RECORDS = 10
 
 
 @never_cache
@@ -42,9 +45,13 @@ def policy_detail(request: PageRequest, policy_id: int) -> HttpResponse:
     policy, grants = get_object_or_404(Policy, pk=policy_id), grants_of(request.user)
     if not may_see(grants, policy):
         raise Http404("There is no such policy.")
-    spec = _spec(policy)
+    spec, now = _spec(policy), timezone.now()
+    records = agreement.agreements(policy, now)
     context = {
         "policy": policy,
+        "records": records[:_RECORDS],
+        "advice": agreement.advice(policy, records, now) if spec else "",
+        "first_day_ends": first_day.ends_at(policy, now),
         "spec": spec,
         "groups": groups_of(spec) if spec else [],
         "events": HealingEvent.objects.filter(grants.places(Capability.VIEW), policy=policy).defer("diagnosis")[:10],
