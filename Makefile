@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help demo test check bench evaluate install install-dev clean
+.PHONY: help demo test check audit bench evaluate install install-dev clean
 
 # The first interpreter that really runs (a shim may only pretend) and is new enough.
 find_python = for p in "$$PYTHON" .venv/bin/python python3.13 python3.12 python3.11 python3 python; do \
@@ -36,6 +36,9 @@ check: install-dev ## lint, types, import layers, migrations, resource definitio
 	$(PY) manage.py check --fail-level WARNING
 	env ENV_FILE=/dev/null $$(sed -n 's/^\([A-Z_]*=.*\)/\1/p' tests/wiring/production.env) $(PY) manage.py check --deploy --fail-level WARNING
 	$(PY) -m pytest -q tests/wiring/test_docs.py
+
+audit: install-dev ## ask for advisories about the locked dependencies (says so where there is no network)
+	$(PY) -m recist_web.audit_dependencies
 
 bench: install-dev ## measure how fast it is and what it costs; writes docs/benchmarks.md (ARGS="--only SECTION")
 	@mkdir -p docs/bench; exec $(PY) manage.py bench --json docs/bench/results.json --markdown docs/benchmarks.md $(ARGS)

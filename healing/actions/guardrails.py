@@ -15,12 +15,12 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from healing import telemetry
 from healing.actions import brakes, fresh_edits
 from healing.actions.base import Plan
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
 from healing.actions.situation import Situation, current_policy, situation_of
 from healing.models import HealingEvent
-from healing.policies import first_day
 from healing.policies.spec import CONTAINMENT_ACTIONS, SYSTEM_NAMESPACES, ActionName
 from healing.ports.cluster import Cluster, ObjectRef
 from healing.ports.errors import NotFound
@@ -129,7 +129,7 @@ def gate(event: HealingEvent, plan: Plan, *, is_approved: bool) -> None:
     _wait_for_turn(event.cluster)
     situation = situation_of(event, timezone.now(), is_approved=is_approved, target=plan.target)
     found = [*_of_brakes(situation), *_of_policy(plan, situation), *_of_frequency(situation)]
-    refusals = [r for r in found if not (r.kind is Kind.ASK and is_approved)]
+    refusals = _counted([r for r in found if not (r.kind is Kind.ASK and is_approved)])
     if refusals:
         raise Refused(refusals)
 
@@ -152,7 +152,13 @@ def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds
     ]
     found += [*_of_health(plan, situation), *_of_owners(plan), *_of_frequency(situation)]
     found += of_fresh_edits(plan, situation, cluster, timeout_seconds=timeout_seconds)
-    return [r for r in found if not (r.kind is Kind.ASK and situation.is_approved)]
+    return _counted([r for r in found if not (r.kind is Kind.ASK and situation.is_approved)])
+
+
+def _counted(refusals: list[Refusal]) -> list[Refusal]:
+    for refusal in refusals:
+        telemetry.count("recist_guardrail_refusals_total", refusal.limit, str(refusal.kind))
+    return refusals
 
 
 def _of_brakes(situation: Situation) -> list[Refusal]:
