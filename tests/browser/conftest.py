@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
+from playwright.sync_api import expect
 
 from tests.browser.web import Web
 from tests.dashboard import story
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 PASSWORD = "correct horse battery"
+# A deadline, not a wait: on a busy machine the web process gets its turn late.
+expect.set_options(timeout=20_000)
 
 WATCH = """
 window.addEventListener("securitypolicyviolation", (event) =>
@@ -50,7 +53,7 @@ def person(chromium: Browser, web: Web, trouble: list[str], transactional_db: No
         if not User.objects.filter(username=name).exists():
             (story.approver if may_decide else story.viewer)(name, PASSWORD)
         context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(20_000)
         context.add_init_script(WATCH)
         contexts.append(context)
         page = context.new_page()

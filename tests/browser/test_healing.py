@@ -106,7 +106,7 @@ def test_a_viewer_watches_and_is_told_why_not_more(person: Person, web: Web) -> 
     expect(page.get_by_role("heading", name="Waiting for an approver")).to_be_visible()
     page.goto(f"{web.url}/events/{event.name}/")
     live(page)
-    expect(page.locator("#decision")).to_contain_text("You can watch, but not decide")
+    expect(page.locator("#decision")).to_contain_text("You may not decide: your role in namespace shop is 'viewer'.")
     expect(page.get_by_role("button", name="Approve and run")).to_have_count(0)
     from healing.approvals import service
 
@@ -156,11 +156,12 @@ def test_typing_a_reason_survives_what_arrives_meanwhile(person: Person, web: We
     page.goto(f"{web.url}/events/{event.name}/")
     live(page)
     page.locator("#reject-reason").fill("Not before the")
-    page.locator("#arguments-" + str(event.strategies.get(key="restart").pk)).get_by_text("3 arguments").click()
+    arguments = page.locator("#arguments-" + str(event.strategies.get(key="restart").pk))
+    arguments.get_by_text("3 arguments").click()
     fault_again = cases.bad_rollout(datetime.now(UTC))
     from dataclasses import replace
 
     open_case(replace(fault_again, symptom="NotReady", message="orders is not ready either"), datetime.now(UTC))
     expect(page.locator("#timeline")).to_contain_text("orders is not ready either")
     expect(page.locator("#reject-reason")).to_have_value("Not before the")
-    expect(page.get_by_text("A restart did not help in a case like this.")).to_be_visible()
+    expect(arguments.get_by_text("A restart did not help in a case like this.")).to_be_visible()
