@@ -111,6 +111,8 @@ def test_an_api_server_takes_all_of_it(kubectl: Kubectl, name: str) -> None:
     refusals = kubectl("get", "events", "-n", namespace, "--field-selector", "reason=FailedCreate", "-o", "name")
     assert refusals == "", "a pod is not restricted"
     kubectl("delete", "namespace", namespace, "--wait=false")
+    cluster_wide = ("clusterrolebindings,clusterroles", "--selector", "app.kubernetes.io/name=recist")
+    kubectl("delete", *cluster_wide, "--wait=false")
 
 
 def pods_in(kubectl: Kubectl, namespace: str) -> list[Object]:
@@ -251,5 +253,6 @@ def test_an_upgrade_brings_the_resource_types_up_to_date_with_the_rights_it_has(
     assert f"applied: {name}" in done.stdout
     columns = kubectl("get", "crd", name, "--output", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}")
     assert columns
-    forbidden = Kubectl(tmp_path / "kubeconfig").run("delete", "crd", name)
+    hook = f"system:serviceaccount:{namespace}:recist-crds"
+    forbidden = kubectl.run("delete", "crd", name, "--as", hook)
     assert "forbidden" in forbidden.stderr.lower()
