@@ -135,7 +135,7 @@ def _histogram(definition: catalogue.Definition, counted: _Counted) -> Metric:
         so_far, buckets = 0.0, []
         for bound in bounds:
             so_far += counted.get((*labels, bound), 0.0)
-            buckets.append((floatToGoString(bound), so_far))
+            buckets.append((floatToGoString(bound), so_far))  # type: ignore[no-untyped-call]
         found.add_metric(list(labels), buckets, counted.get((*labels, "sum"), 0.0))
     return found
 

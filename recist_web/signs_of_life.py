@@ -14,7 +14,7 @@ from healing import alive
 CLOCK_SLACK = timedelta(seconds=2)
 
 
-class WorkerSign(bootsteps.StartStopStep):  # type: ignore[misc]  # published without types
+class WorkerSign(bootsteps.StartStopStep):
     """Touched by the loop that takes tasks, while it is connected to the broker; without a broker it grows old."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -34,7 +34,7 @@ class WorkerSign(bootsteps.StartStopStep):  # type: ignore[misc]  # published wi
             self._entry = None
 
 
-class BeatSign(Scheduler):  # type: ignore[misc]  # published without types
+class BeatSign(Scheduler):
     """Beat's scheduler, asked once a second what is due; it stands still while the broker cannot be reached.
 
     It keeps nothing on a disk: what it asks for is idempotent, so all of it is due when beat starts, and a file that
@@ -46,7 +46,8 @@ class BeatSign(Scheduler):  # type: ignore[misc]  # published without types
         self._all_ran_at(timedelta(days=-1))
 
     def tick(self, *args: Any, **options: Any) -> Any:
-        if any(entry.last_run_at > entry.default_now() + CLOCK_SLACK for entry in self.schedule.values()):
+        ran = [(entry.last_run_at, entry.default_now()) for entry in self.schedule.values()]
+        if any(at is not None and at > now + CLOCK_SLACK for at, now in ran):
             # The clock was set back: by itself Celery would wait until the time it ran at comes again.
             self._all_ran_at(timedelta())
             self._heap = None

@@ -104,7 +104,7 @@ def _instrument(service: str, provider: Any) -> None:
     from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: PLC0415
 
-    CeleryInstrumentor().instrument(tracer_provider=provider)
+    CeleryInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]  # its constructor
     HTTPXClientInstrumentor().instrument(tracer_provider=provider)
     if service == "web":
         from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
@@ -130,7 +130,8 @@ def uninstall() -> None:
     from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor  # noqa: PLC0415
 
-    for instrumentor in (CeleryInstrumentor(), DjangoInstrumentor(), HTTPXClientInstrumentor()):
+    celery = CeleryInstrumentor()  # type: ignore[no-untyped-call]  # its constructor
+    for instrumentor in (celery, DjangoInstrumentor(), HTTPXClientInstrumentor()):
         if instrumentor.is_instrumented_by_opentelemetry:
             instrumentor.uninstrument()
     telemetry.use_tracer(None)

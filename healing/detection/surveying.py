@@ -184,8 +184,8 @@ class Surveyor:
             if before is None or before[0] != mark:
                 before = (mark, frozenset(self._called(obj, key[0], key[1])))
             known[key] = before
-            for service in before[1]:
-                edges.update((caller, place[callee]) for callee in backends.get(service, ()) if callee in place)
+            for called in before[1]:
+                edges.update((caller, place[callee]) for callee in backends.get(called, ()) if callee in place)
         self._addresses = known
         return sorted(edge for edge in edges if edge[0] != edge[1])[: inventory.MOST_CALLS]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ def database() -> Iterator[Finding]:
         if connection.vendor == "postgresql":
             yield from _postgresql(cursor)
         else:
-            yield ok("database", f"SQLite {connection.Database.sqlite_version}; for one machine")
+            yield ok("database", f"SQLite {sqlite3.sqlite_version}; for one machine")
     if took > _SLOW_SECONDS:
         yield warning("database", f"The smallest query takes {took:.2f} s.", "Look at its load and at the network.")
 
@@ -94,7 +95,7 @@ def valkey() -> Iterator[Finding]:
         started = time.monotonic()
         client.ping()
         took = time.monotonic() - started
-        info: dict[str, Any] = client.info()  # type: ignore[assignment]  # of the synchronous client
+        info: dict[str, Any] = client.info()
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = str(info.get("valkey_version") or info.get("redis_version", "0"))
         if int(version.partition(".")[0]) < _VALKEY_AT_LEAST:
@@ -110,7 +111,7 @@ def valkey() -> Iterator[Finding]:
             )
         if most and int(info.get("used_memory", 0)) > 0.85 * most:
             yield warning("valkey", "More than 85 % of maxmemory are used.", "Raise maxmemory.")
-        seconds, microseconds = client.time()  # type: ignore[misc]  # same
+        seconds, microseconds = client.time()
         yield skewed("valkey", abs(time.time() - (seconds + microseconds / 1e6)))
         if took > _SLOW_SECONDS:
             yield warning("valkey", f"A ping takes {took:.2f} s.", "Look at its load and at the network.")

@@ -112,16 +112,16 @@ def _layers(nodes: Sequence[int], edges: set[tuple[int, int]]) -> list[list[int]
         stack = [(root, iter(out[root]))]
         while stack:
             node, following = stack[-1]
-            callee = next(following, None)
-            if callee is None:
+            child = next(following, None)
+            if child is None:
                 state[node] = 2
                 done.append(node)
                 stack.pop()
-            elif callee not in state:
-                state[callee] = 1
-                stack.append((callee, iter(out[callee])))
-            elif state[callee] == 1:
-                back.add((node, callee))
+            elif child not in state:
+                state[child] = 1
+                stack.append((child, iter(out[child])))
+            elif state[child] == 1:
+                back.add((node, child))
     depth = dict.fromkeys(nodes, 0)
     for node in reversed(done):
         for callee in out[node]:
