@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from pydantic import Field
@@ -15,6 +16,14 @@ from healing.ports.cluster import Cluster, ObjectRef
 from healing.ports.errors import Forbidden, NotFound
 
 _AT_MOST_TIMES = 2
+#: Of a small volume twice as much is nothing: so much more costs little.
+_SMALL_BYTES = Decimal(10 * 2**30)
+
+
+def most_of(size: Decimal) -> Decimal:
+    """How big a volume of that size may become at a time, in whole Mi."""
+    most = max(size * _AT_MOST_TIMES, size + _SMALL_BYTES)
+    return (most / 2**20).to_integral_value(rounding="ROUND_CEILING") * 2**20
 
 
 class ExpandVolumeParameters(Parameters):
@@ -24,7 +33,7 @@ class ExpandVolumeParameters(Parameters):
 
 
 class ExpandVolume(Action[ExpandVolumeParameters]):
-    """At most twice as big at a time."""
+    """At most twice as big at a time, or 10Gi bigger."""
 
     name = ActionName.EXPAND_VOLUME
     title = "Expand the volume"
@@ -47,8 +56,11 @@ class ExpandVolume(Action[ExpandVolumeParameters]):
         before, after = quantities.parse(now), quantities.parse(parameters.storage)
         if after <= before:
             raise CannotPlan(f"{ref} asks for {now} already.")
-        if after > before * _AT_MOST_TIMES:
-            raise CannotPlan(f"{parameters.storage} is more than twice the {now} of {ref}: a person has to do that.")
+        if after > most_of(before):
+            raise CannotPlan(
+                f"{parameters.storage} is more than twice the {now} of {ref}, and more than 10Gi more: a person has to "
+                "do that."
+            )
         _check_class(cluster, ref, str(spec.get("storageClassName") or ""), timeout_seconds)
         body = {"spec": {"resources": {"requests": {"storage": parameters.storage}}}}
         return Plan(

@@ -13,7 +13,7 @@ import structlog
 from django.utils import timezone
 
 from healing.actions import manifests
-from healing.actions.reading import controller_of
+from healing.actions.reading import WORKLOAD_KINDS, controller_of
 from healing.models import KnownState, Policy
 from healing.ports import Ports
 from healing.ports.cluster import Object, ObjectRef
@@ -129,6 +129,22 @@ def last_of(cluster_name: str, ref: ObjectRef, *, before: datetime) -> KnownStat
         cluster=cluster_name, kind=ref.kind, namespace=ref.namespace, name=ref.name, first_seen_at__lt=before
     )
     return rows.order_by("-last_seen_at").first()
+
+
+def selected_by(cluster_name: str, namespace: str, selector: dict[str, str], *, before: datetime) -> list[ObjectRef]:
+    """Workloads, existing or not, whose pods a Service with that selector sent requests to; last seen first."""
+    if not selector:
+        return []
+    rows = KnownState.objects.filter(
+        cluster=cluster_name, kind__in=sorted(WORKLOAD_KINDS), namespace=namespace, first_seen_at__lt=before
+    )
+    found: dict[ObjectRef, None] = {}
+    for row in rows.order_by("-last_seen_at"):
+        template = (row.state.get("spec") or {}).get("template") or {}
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        if selector.items() <= labels.items():
+            found[ObjectRef(row.kind, row.namespace, row.name)] = None
+    return list(found)
 
 
 def had_replicas(cluster_name: str, ref: ObjectRef, *, before: datetime) -> int:

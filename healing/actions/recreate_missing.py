@@ -16,8 +16,13 @@ from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
 from healing.ports.errors import NotFound
 
-#: Whoever deletes a workload means it.
-RECREATABLE = frozenset(manifests.PARTS) - WORKLOAD_KINDS
+RECREATABLE = frozenset(manifests.PARTS)
+
+_MEANT = "Whoever deletes a workload often means it: only a person can say whether it shall be there again."
+_RISKS = {
+    "PersistentVolumeClaim": "The new volume is empty: what was on the old one has to come from a backup.",
+    **dict.fromkeys(WORKLOAD_KINDS, _MEANT),
+}
 
 
 class RecreateMissingParameters(Parameters):
@@ -66,12 +71,8 @@ class RecreateMissing(Action[RecreateMissingParameters]):
             operations=(operations.create(ref.kind, manifests.for_creation(manifest, parameters.event)),),
             # What pods have written on a new volume meanwhile must not be lost with it.
             pre_state={} if is_claim else {"undo": [operations.delete(ref)]},
-            risk=Risk.HIGH if is_claim else Risk.LOW,
-            risk_reason=(
-                "The new volume is empty: what was on the old one has to come from a backup."
-                if is_claim
-                else "It was there before, and nothing of that name is there now."
-            ),
+            risk=Risk.HIGH if is_claim or ref.kind in WORKLOAD_KINDS else Risk.LOW,
+            risk_reason=_RISKS.get(ref.kind, "It was there before, and nothing of that name is there now."),
             reversible=not is_claim,
             undo_summary=(f"{ref} stays: pods may have written on it." if is_claim else f"{ref} was taken away again."),
             blast_radius=BlastRadius(managed_by=managed_by(row.state)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from healing.diagnosis import graph
+from healing.diagnosis import graph, volumes
 from healing.diagnosis.analyzers import ANALYZERS
 from healing.diagnosis.catalogue import CAUSES
 from healing.diagnosis.hypothesis import Hypothesis, bare
@@ -67,6 +67,8 @@ def diagnose(
     if on_hypotheses is not None:
         on_hypotheses(ranked)
     ranked = ranked[:_MOST_FINDINGS]
+    for hypothesis in ranked:
+        volumes.add_facts(scene, hypothesis)
     evidence = distinct([*(e for h in ranked for e in h.evidence), *memories])
     settle = would_settle(ranked, {**snapshot.missing, **broken})
     return Diagnosis(

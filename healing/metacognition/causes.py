@@ -126,7 +126,12 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "ServiceSelectorMismatch": (("fix-selector", 0.9), ("restart", 0.02)),
         "ServicePortMismatch": (("restore-object", 0.85), ("fix-target-port", 0.85), ("rollback", 0.3)),
         "ServiceProtocolMismatch": (("restore-object", 0.85), ("fix-protocol", 0.85)),
-        "ServiceWithoutEndpoints": (("restore-object", 0.7), ("restore-replicas", 0.4), ("rollback", 0.3)),
+        "ServiceWithoutEndpoints": (
+            ("recreate-missing", 0.75),
+            ("restore-object", 0.7),
+            ("restore-replicas", 0.4),
+            ("rollback", 0.3),
+        ),
         "ServiceMissing": (("recreate-missing", 0.85), *_ADDRESS[:2]),
         "NetworkPolicyBlocking": _OBJECT,
         "NetworkDelay": _NETWORK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -24,6 +25,8 @@ from healing.models import ActorKind, HealingEvent, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import PolicySpec
 
+#: A strategy that was looked at for so long was given a chance.
+_HAD_ITS_TIME = timedelta(seconds=30)
 #: The candidate that is always there.
 ASK_A_PERSON = "ask-a-person"
 
@@ -40,6 +43,9 @@ def plan(context: PhaseContext) -> PhaseResult:
     edited = by_person.propose_edited(context, policy, now)
     if edited is not None:
         return edited
+    if _was_treated_in_vain(event, now):
+        message = "What was done about the cause has not helped, so it may be another one: diagnosed anew."
+        return PhaseResult(Phase.DIAGNOSING, [_note("diagnose-anew", message)])
     diagnosis = Diagnosis.from_json(event.diagnosis)
     cause = diagnosis.best.cause if diagnosis.best else event.cause
     case = Case(
@@ -71,6 +77,19 @@ def plan(context: PhaseContext) -> PhaseResult:
     if decision.chosen is None:
         return _nothing_to_do(decision, agents, dropped, policy)
     return _proceed(event, policy, agents, decision)
+
+
+def _was_treated_in_vain(event: HealingEvent, now: datetime) -> bool:
+    """Whether a strategy had its time since the diagnosis and the fault is still there. What was taken back after a
+    moment, because it made things worse, has left nothing to look at but itself."""
+    if event.diagnosed_at is None:
+        return False
+    return event.strategies.filter(
+        attempt__lt=event.attempt,
+        state__in=(StrategyState.FAILED, StrategyState.UNDONE),
+        applied_at__gt=event.diagnosed_at,
+        applied_at__lt=now - _HAD_ITS_TIME,
+    ).exists()
 
 
 def _proceed(event: HealingEvent, policy: PolicySpec, agents: list[Agent], decision: Decision) -> PhaseResult:

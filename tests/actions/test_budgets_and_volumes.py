@@ -61,7 +61,7 @@ def test_a_budget_that_allows_it_a_moment_later_is_waited_for(live: Live, ns: Na
     ("may_grow", "storage", "reason"),
     [
         (False, "2Gi", "does not allow volumes to grow"),
-        (True, "3Gi", "more than twice"),
+        (True, "12Gi", "more than twice"),
         (True, "512Mi", "asks for 1Gi already"),
     ],
 )

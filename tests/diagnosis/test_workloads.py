@@ -389,3 +389,32 @@ def test_a_probe_that_failed_while_starting_is_no_fault() -> None:
     world.deployment("search", [container(readinessProbe={"httpGet": {"path": "/ok", "port": 8080}})])
     world.event(world.pods("search")[0], "Unhealthy", "Readiness probe failed: connect: connection refused", count=2)
     assert all_of(world).findings == ()
+
+
+def _reads_password() -> dict[str, object]:
+    ref = {"name": "ledger", "key": "password"}
+    return container(env=[{"name": "PASSWORD", "valueFrom": {"secretKeyRef": ref}}])
+
+
+def test_a_key_that_a_secret_has_lost_is_the_secrets_fault() -> None:
+    world = World()
+    message = "couldn't find key password in Secret shop/ledger"
+    world.deployment(
+        "statements",
+        [_reads_password()],
+        before=[{**_reads_password(), "image": "registry.example/app:0"}],
+        failing=waiting("CreateContainerConfigError", message),
+    )
+    assert named(best(world)) == ("MissingSecretKey", "Secret", "ledger")
+
+
+def test_a_key_that_only_the_new_revision_asks_for_is_its_own_fault() -> None:
+    world = World()
+    message = "couldn't find key password in Secret shop/ledger"
+    world.deployment(
+        "statements",
+        [_reads_password()],
+        before=[container()],
+        failing=waiting("CreateContainerConfigError", message),
+    )
+    assert named(best(world)) == ("MissingSecretKey", "Deployment", "statements")

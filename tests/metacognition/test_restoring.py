@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from healing.actions import known_states
+from healing.actions import known_states, registry
 from healing.faults import Severity
 from healing.findings import Finding
 from healing.lifecycle import Outcome, Phase
 from healing.models import Approval, HealingEvent
 from healing.ports import ObjectRef
 from tests.actions import events
-from tests.actions.live import Live, Namespace, until
+from tests.actions.live import IMAGE, Live, Namespace, until
 from tests.actions.story import Story
 from tests.metacognition.test_healing import QUICK
 
@@ -55,6 +55,33 @@ def test_a_config_map_that_was_deleted_is_made_anew(live: Live, ns: Namespace) -
     story = told(live, event, "MissingConfigMap", config, config_map="settings")
     assert story.through(90).outcome == Outcome.HEALED, story.told
     assert ns.get("ConfigMap", "settings")["data"] == {"REGION": "eu"}
+
+
+def test_a_deployment_that_was_deleted_is_made_anew_if_a_person_says_so(live: Live, ns: Namespace) -> None:
+    policy = events.policy(ns.name, **QUICK)
+    caller, ref = ns.deployment(), ns.deployment("videos")
+    other = ns.deployment("other")
+    service = ns.service("videos", {"app": "videos"})
+    for each in (caller, ref, other):
+        ns.rolled_out(each)
+    look(live)
+    ns.cluster.delete("Deployment", ns.name, "videos")
+    ns.cluster.delete("Deployment", ns.name, "other")  # nobody asks for it
+    until(lambda: not ns.pods("videos"), "no pod is left")
+    event = events.event(caller, "ReplicasUnavailable", under=policy)
+    ns.patch_container(caller, readinessProbe={"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1})
+    story = told(live, event, "ServiceWithoutEndpoints", service, selector={"app": "videos"})
+    story.until(Phase.AWAITING_APPROVAL)
+    approval = Approval.objects.get()
+    assert (approval.risk, approval.strategy.key) == ("high", "recreate-missing")
+    assert [(s["action"], s["target"]["name"]) for s in approval.strategy.steps] == [("recreateMissing", "videos")]
+    assert [d["metadata"]["name"] for d in ns.list("Deployment")] == ["web"]
+    plan = registry.make_plan(
+        live.cluster, "recreateMissing", ref, approval.strategy.steps[0]["parameters"], timeout_seconds=5
+    )
+    made = plan.operations[0]["body"]
+    assert made["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+    assert made["spec"]["replicas"] == 2
 
 
 def test_a_policy_that_is_new_goes_only_with_a_persons_word(live: Live, ns: Namespace) -> None:

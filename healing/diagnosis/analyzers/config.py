@@ -116,9 +116,12 @@ def _judge(
         facts |= past.facts()
         proof = [*proof, *change_evidence(past, introduced)]
         explanation += f" Revision {past.current.number} asks for it for the first time."
-    elif not key and kind == "ConfigMap" and _was_there(scene, workload, name, past):
+    elif not key and _was_there(scene, workload, kind, name, past):
         about = ObjectRef(kind, workload.namespace, name)
         explanation += " It was there before: the template asked for it and its pods have started."
+    elif key and kind == "Secret" and _had_key(scene, workload, name, key, past):
+        about = ObjectRef(kind, workload.namespace, name)
+        explanation += " It had it before: the template asked for it and its pods have started. The Secret was changed."
     elif key and obj is not None and kind == "ConfigMap":
         changed, who = last_change(obj, fields="f:data")
         created = r.moment(container.pod, "metadata", "creationTimestamp")
@@ -148,20 +151,41 @@ def _judge(
     return Hypothesis(cause, about, 0.96, explanation, proof, facts, affected={*scene.around(workload), workload})
 
 
-def _was_there(scene: Scene, workload: ObjectRef, name: str, past: History | None) -> bool:
-    """Whether the ConfigMap existed once: a pod that reads it has started, or the revision before asked for it, too."""
+def _was_there(scene: Scene, workload: ObjectRef, kind: str, name: str, past: History | None) -> bool:
+    """Whether it existed once: a pod that reads it has started, or the revision before asked for it, too."""
+    if not name:
+        return False
+    if any(name in _read_by(spec, kind) for spec in _started(scene, workload.namespace)):
+        return True
+    return past is not None and past.good is not None and name in _read_by(r.mapping(past.good.template, "spec"), kind)
+
+
+def _had_key(scene: Scene, workload: ObjectRef, name: str, key: str, past: History | None) -> bool:
+    """Whether a Secret had the key once: a container that needs it has started, or the revision before, which serves,
+    needs it, too."""
+    if any(_needs_key(spec, name, key) for spec in _started(scene, workload.namespace)):
+        return True
+    good = past.good if past is not None and past.good_serves else None
+    return good is not None and _needs_key(r.mapping(good.template, "spec"), name, key)
+
+
+def _started(scene: Scene, namespace: str) -> Iterator[Object]:
+    """Specs of pods all of whose containers have been started."""
     for pods in scene.pods.values():
         for pod in pods:
-            if r.text(pod, "metadata", "namespace") == workload.namespace and name in _read_by(r.mapping(pod, "spec")):
-                containers = containers_of(pod)
-                if containers and all(c.is_running or c.ended for c in containers if not c.is_init):
-                    return True
-    return past is not None and past.good is not None and name in _read_by(r.mapping(past.good.template, "spec"))
+            containers = containers_of(pod) if r.text(pod, "metadata", "namespace") == namespace else []
+            if containers and all(c.is_running or c.ended for c in containers if not c.is_init):
+                yield r.mapping(pod, "spec")
 
 
-def _read_by(spec: Object) -> set[str]:
-    """ConfigMaps that a pod needs to start."""
-    return {name for c in r.containers(spec) for name in names_read({"spec": spec}, c, "ConfigMap")}
+def _needs_key(spec: Object, name: str, key: str) -> bool:
+    refs = [r.mapping(e, "valueFrom", "secretKeyRef") for c in r.containers(spec) for e in r.dicts(c, "env")]
+    return any((ref.get("name"), ref.get("key"), bool(ref.get("optional"))) == (name, key, False) for ref in refs)
+
+
+def _read_by(spec: Object, kind: str) -> set[str]:
+    """ConfigMaps or Secrets that a pod needs to start."""
+    return {name for c in r.containers(spec) for name in names_read({"spec": spec}, c, kind)}
 
 
 def _value_before(config_map: Object, key: str) -> str | None:

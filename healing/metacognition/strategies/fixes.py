@@ -7,6 +7,7 @@ from typing import Any
 
 from healing.actions import quantities
 from healing.actions.base import CannotPlan
+from healing.actions.expand_volume import most_of
 from healing.actions.fix_scheduling import with_placement_of
 from healing.actions.reading import is_ready
 from healing.actions.revisions import without_hash
@@ -17,6 +18,8 @@ from healing.policies.spec import ActionName
 from healing.ports.cluster import Object, ObjectRef
 
 _GROWTH = Decimal("1.5")
+#: A volume gets room for so long.
+_LASTS_SECONDS = 24 * 3600
 #: A probe that gave up too early gets this much more patience.
 _PATIENCE = 3
 
@@ -135,14 +138,29 @@ def expand_volume(case: Case) -> Blueprint:
     claim = _claim(case)
     requests = (claim["spec"].get("resources") or {}).get("requests") or {}
     size = str(requests.get("storage", "0"))
-    wanted = quantities.memory(quantities.parse(size) * _GROWTH)
     ref = ObjectRef.of(claim, "PersistentVolumeClaim")
+    wanted, reason = _size(quantities.parse(size), case.fact("volumes", {}).get(ref.name, {}))
     return Blueprint(
         f"Expand volume {ref.name} from {size} to {wanted}",
-        "The volume is full; its class lets it grow while it is in use.",
+        f"The volume is full; its class lets it grow while it is in use. {reason}".strip(),
         (Step(ActionName.EXPAND_VOLUME, ref, {"storage": wanted}), *_fresh_start(case)),
         restores=False,
         seconds=40,
+    )
+
+
+def _size(now: Decimal, volume: dict[str, Any]) -> tuple[str, str]:
+    """Half as much again, or what lasts a day at the pace it fills at, as far as that may be done; and why."""
+    pace = Decimal(str(volume.get("growth_bytes_per_second") or 0))
+    lasting = max(now, Decimal(str(volume.get("used_bytes") or 0))) + pace * _LASTS_SECONDS
+    wanted = min(max(now * _GROWTH, lasting), most_of(now))
+    if not pace:
+        return quantities.memory(wanted), ""
+    seconds = (wanted - now) / pace
+    lasts = f"{seconds / 3600:.0f} h" if seconds >= 7200 else f"{max(Decimal(1), seconds / 60):.0f} min"
+    return (
+        quantities.memory(wanted),
+        f"It fills at {quantities.memory(pace * 60)} a minute: that is room for {lasts}, for somebody to find out why.",
     )
 
 

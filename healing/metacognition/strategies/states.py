@@ -136,6 +136,7 @@ def _missing(case: Case) -> Iterator[ObjectRef]:
     finding = case.finding
     namespace = finding.object.namespace or case.target.namespace
     named = [finding.object, *(ObjectRef(k, namespace, str(case.fact(f, ""))) for f, k in _NAMED.items())]
+    named += _behind(case)
     for ref in dict.fromkeys(ObjectRef(r.kind, r.namespace, r.name.rsplit("/", 1)[-1]) for r in named):
         if ref.kind not in RECREATABLE or not ref.name:
             continue
@@ -145,3 +146,12 @@ def _missing(case: Case) -> Iterator[ObjectRef]:
             yield ref
         except Forbidden:
             continue
+
+
+def _behind(case: Case) -> list[ObjectRef]:
+    """What stood behind the Service that has nobody behind it."""
+    if case.finding.cause != "ServiceWithoutEndpoints":
+        return []
+    selector = {str(key): str(value) for key, value in case.fact("selector", {}).items()}
+    namespace = case.finding.object.namespace or case.target.namespace
+    return known_states.selected_by(case.event.cluster, namespace, selector, before=case.event.detected_at)
