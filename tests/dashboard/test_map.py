@@ -344,7 +344,9 @@ def test_what_is_rare_and_bad_is_seen_among_many() -> None:
 
 
 def test_neighbours_stand_near_each_other() -> None:
-    assert order([[1, 2], [3, 4]], {(1, 4), (2, 3)}) == [[1, 2], [4, 3]]
+    left, right = order([[1, 2], [3, 4]], {(1, 4), (2, 3)})
+    assert {1: 4, 2: 3}[left[0]] == right[0]
+    assert {1: 4, 2: 3}[left[1]] == right[1]
 
 
 # --- a real watcher ---------------------------------------------------------------------------------------------

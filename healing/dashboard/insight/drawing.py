@@ -15,6 +15,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 22
 _GRID = 4
 #: Nice distances between grid lines, times a power of ten.
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
+#: … and of times, in seconds.
+_NICE_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _MOST_LABELS = 8
 CLOCK_WIDTH, CLOCK_HEIGHT = 320, 22
 
@@ -178,6 +180,8 @@ def _scale(highest: float, *, whole: bool = False) -> tuple[float, list[Grid]]:
     step = next(power * nice for nice in _NICE if power * nice >= rough * 0.999)
     if whole:
         step = max(1.0, math.ceil(step))
+    elif rough > 0.5:
+        step = float(next((nice for nice in _NICE_SECONDS if nice >= rough * 0.999), step))
     count = max(1, math.ceil(highest / step - 1e-9))
     top = step * count
     return top, [Grid(round(_y(step * index, top), 1), step * index) for index in range(count + 1)]
