@@ -27,7 +27,7 @@ def test_without_a_network_it_says_so_and_does_not_fail(tmp_path: Path) -> None:
     lock = tmp_path / "uv.lock"
     lock.write_text('[[package]]\nname = "django"\nversion = "5.2"\nsource = { registry = "x" }\n')
     code = (
-        "import sys, pathlib; from recist_web import audit_dependencies as a; sys.exit(a.main(pathlib.Path(sys.argv[1])))"
+        "import sys, pathlib; from recist_web.audit_dependencies import main;sys.exit(main(pathlib.Path(sys.argv[1])))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(lock)],
@@ -38,9 +38,7 @@ def test_without_a_network_it_says_so_and_does_not_fail(tmp_path: Path) -> None:
 
 
 def test_an_advisory_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    told = subprocess.CompletedProcess(
-        [], 1, "Name Version ID Fix\ndjango 5.2 PYSEC-1 5.2.1\n", "Found 1"
-    )
+    told = subprocess.CompletedProcess([], 1, "Name Version ID Fix\ndjango 5.2 PYSEC-1 5.2.1\n", "Found 1")
     monkeypatch.setattr(audit_dependencies.subprocess, "run", lambda *_, **__: told)
     assert audit_dependencies.main() == 1
     assert "PYSEC-1" in capsys.readouterr().out

@@ -242,9 +242,10 @@ def test_a_scrape_is_quick_among_a_hundred_thousand_events(client: Client, count
         scrape_text = client.get("/metrics").content
         took.append((time.monotonic() - started[1], time.process_time() - started[0]))
         assert b"recist_database_up 1.0" in scrape_text
-    says(f"/metrics among 100,000 events: {min(took)[0] * 1000:.0f} ms, {min(cpu for _, cpu in took) * 1000:.0f} ms CPU")
+    cpu = min(cpu for _, cpu in took)
+    says(f"/metrics among 100,000 events: {min(took)[0] * 1000:.0f} ms, {cpu * 1000:.0f} ms of them CPU")
     # Ours is what the CPU needs; how long others keep it from us is theirs. The queries' plans: test_retention.py.
-    assert min(cpu for _, cpu in took) < 0.1
+    assert cpu < 0.1
     assert min(took)[0] < 0.5
 
 

@@ -139,7 +139,8 @@ def many_rows() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO healing_timelineentry (event_id, seq, at, phase, kind, actor_kind, actor, source,"
-            " message, data) SELECT id, s, now(), 'Completed', 'k', 'system', '', '', 'm', '{}' FROM healing_healingevent,"
+            " message, data) SELECT id, s, now(), 'Completed', 'k', 'system', '', '', 'm', '{}'"
+            " FROM healing_healingevent,"
             " generate_series(1, 3) AS s"
         )
         cursor.execute(
