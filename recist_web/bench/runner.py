@@ -53,6 +53,7 @@ def _measure_one(name: str, section: Section, size: Size, say: Callable[[str], N
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="recist-bench-") as directory:
+            Path(directory).chmod(0o711)  # a PostgreSQL of another user has its data further down
             result = section.run(Bench(size, Path(directory), say))
     except CannotMeasureError as error:
         entry["failures"] = [str(error)]
