@@ -143,6 +143,9 @@ LONGEST_WAIT_SECONDS = 60.0
 #: A phase that could not be run this often (exceptions, dead workers) is given up: see `ON_EXHAUSTED`.
 MAX_TRIES = 5
 
+#: A cluster that does not answer is waited for so long, however many tries that takes, before the phase is given up.
+OUTAGE_PATIENCE_SECONDS = 300.0
+
 #: Where a phase goes that cannot be run, with the outcome this decides. Containment is a help, not a
 #: condition; whoever cannot verify or remember must not claim success (an outcome already chosen stays).
 ON_EXHAUSTED: Mapping[Phase, tuple[Phase, Outcome | None]] = MappingProxyType(

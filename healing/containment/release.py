@@ -64,6 +64,10 @@ def settle(context: PhaseContext) -> None:
             note = _stays(row)
         if note is not None:
             context.report(note)
+    for isolation in Isolation.objects.filter(event=event, released_at=None):
+        # Planned, and then the cluster was away: nobody carries it out any more, and nobody may take it for one.
+        if not _open_measures(event).filter(action=ActionName.ISOLATE, target__uid=isolation.pod_uid).exists():
+            _never_took_effect(isolation)
 
 
 def clusters_to_release(now: datetime | None = None) -> set[str]:
@@ -90,7 +94,7 @@ def release_due(
     for isolation in due.order_by("expires_at")[:_BATCH]:
         row = _open_measures(isolation.event).filter(action=ActionName.ISOLATE, target__uid=isolation.pod_uid).first()
         if row is None:  # written down, but never carried out
-            Isolation.objects.filter(pk=isolation.pk).update(released_at=now, release_reason="never took effect")
+            _never_took_effect(isolation)
         else:
             done += _upkeep(get_ports, add_note, row, "its time is over")
     left = _left_behind(now).filter(event__cluster=cluster).select_related("event")
@@ -163,6 +167,10 @@ def _mark_released(row: ActionRun, reason: str) -> None:
         Isolation.objects.filter(event_id=row.event_id, pod_uid=stored_plan(row).target.uid, released_at=None).update(
             released_at=timezone.now(), release_reason=reason[:200]
         )
+
+
+def _never_took_effect(isolation: Isolation) -> None:
+    Isolation.objects.filter(pk=isolation.pk).update(released_at=timezone.now(), release_reason="never took effect")
 
 
 def _stays(row: ActionRun) -> Note | None:

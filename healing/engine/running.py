@@ -12,12 +12,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from healing import telemetry
+from healing.actions.runner import TryLater
 from healing.deadline import Deadline
 from healing.engine import leasing, record, state
 from healing.lifecycle import LEASE_GRACE_SECONDS, LONGEST_WAIT_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
 from healing.models import HealingEvent
 from healing.phase import LostRun, Note, PhaseContext, PhaseHandler, PhaseResult
 from healing.ports import Ports
+from healing.ports.errors import RateLimited, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +142,8 @@ def _fail_run(event_id: int, run_id: uuid.UUID, error: Exception) -> None:
     try:
         with transaction.atomic():
             event = record.lock_mine(event_id, run_id)
-            state.retry_or_give_up(event, timezone.now(), "failed", text)
+            is_outage = isinstance(error, Unavailable | RateLimited | TryLater)
+            state.retry_or_give_up(event, timezone.now(), "failed", text, is_outage=is_outage)
             record.save(event)
     except LostRun:
         log.warning("run lost while failing", event_id=event_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from healing import observing
@@ -11,6 +11,7 @@ from healing.engine import record
 from healing.lifecycle import (
     MAX_TRIES,
     ON_EXHAUSTED,
+    OUTAGE_PATIENCE_SECONDS,
     TERMINAL_PHASE_OF_OUTCOME,
     Outcome,
     Phase,
@@ -91,11 +92,22 @@ def enter(event: HealingEvent, phase: Phase, now: datetime, result: dict[str, An
         record.start_phase_run(event, now)
 
 
-def retry_or_give_up(event: HealingEvent, now: datetime, kind: str, text: str) -> None:
+def _patience_ends(event: HealingEvent) -> datetime | None:
+    current = record.current_phase_run(event).first()
+    return current.started_at + timedelta(seconds=OUTAGE_PATIENCE_SECONDS) if current else None
+
+
+def retry_or_give_up(event: HealingEvent, now: datetime, kind: str, text: str, *, is_outage: bool = False) -> None:
+    """``is_outage``: nothing is wrong with the event or with us, the cluster does not answer."""
     phase = Phase(event.phase)
-    if event.tries < MAX_TRIES:
+    give_up_at = _patience_ends(event) if is_outage else None
+    if event.tries < MAX_TRIES or (give_up_at is not None and now < give_up_at):
         delay = retry_delay_seconds(event.tries)
-        message = f"{phase}: {text}. Trying again in {delay:.0f} s ({event.tries} of {MAX_TRIES})."
+        how_long = f"{event.tries} of {MAX_TRIES}"
+        if give_up_at is not None:
+            event.tries = min(event.tries, MAX_TRIES - 1)  # what fails for another reason afterwards has a try left
+            how_long = f"until {give_up_at:%H:%M:%S} UTC"
+        message = f"{phase}: {text}. Trying again in {delay:.0f} s ({how_long})."
         record.append(event, [Note(kind, message, data={"error": text, "tries": event.tries})], now)
         record.queue(event, delay)
         return

@@ -29,6 +29,10 @@ def pause(arena: Arena, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def wait_until_running(arena: Arena, names: Sequence[str]) -> None:
+    arena.wait_for(lambda: all(arena.child(name).exit_code is None for name in names), "they run again", 60)
+
+
 def caught(arena: Arena, names: Sequence[str], seconds: float = 30.0) -> None:
     """Stop these processes in the middle of a run: stopped, they are looked at, and go on if nothing is running."""
     deadline = time.monotonic() + seconds
@@ -52,7 +56,7 @@ def killed(*names: str, at_work: bool = False) -> Callable[[Arena], None]:
             caught(arena, names)
         for name in names:
             arena.kill(name)
-        arena.wait_for(lambda: all(arena.child(name).exit_code is None for name in names), "they run again", 60)
+        wait_until_running(arena, names)
 
     return act
 

@@ -40,7 +40,7 @@ def workers_finish_or_hand_back(arena: Arena) -> None:
     def upgrade(tree: Arena) -> None:
         for name in disturbances.WORKERS:
             codes[name] = ends_well(tree, name)
-            tree.wait_for(lambda name=name: tree.child(name).exit_code is None, f"{name} runs again", 60)
+            disturbances.wait_until_running(tree, [name])
 
     row = drill(arena, Disturbance("upgrade", upgrade), workloads=2, prefix="upgrade", patience_seconds=120)
     assert codes == dict.fromkeys(disturbances.WORKERS, 0)

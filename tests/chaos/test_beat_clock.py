@@ -28,7 +28,7 @@ class Beat:
             for name, seconds in EVERY.items()
         }
         self._scheduler = BeatSign(app)
-        self._scheduler.apply_entry = self._count
+        self._scheduler.apply_entry = self._count  # type: ignore[method-assign]
 
     def _count(self, entry: Any, producer: object = None) -> None:
         self.sent[entry.task] += 1

@@ -1,0 +1,159 @@
+"""The product beside a large cluster: what the watcher costs, how soon a fault is seen, and many faults in one minute.
+
+Memory and CPU are those of the watcher's process, as the kernel counts them. The embedded cluster shares the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from healing.models import HealingEvent
+from healing.ports.cluster import Object
+from recist_web.bench.product import CRASH, NAMESPACE, NO_IMAGE, Product, _deployment, is_rolled_out, running
+from recist_web.bench.section import Bench, CannotMeasureError, Number, Result, p50_p95
+
+TITLE = "Growth with the cluster"
+_POLICY = {
+    "autonomy": "heal",
+    "approval": {"mode": "never"},
+    "limits": {"stormFaults": 0, "cooldownSeconds": 0, "maxConcurrentHealings": 50},
+    "verification": {"timeoutSeconds": 120, "stableSeconds": 2},
+}
+_SIZES = (500, 2000, 5000)
+_PODS_OF_A_WORKLOAD, _PODS_OF_A_NODE, _PODS_OF_A_NAMESPACE = 10, 10, 25
+_IDLE_SECONDS = 20.0
+_MINUTE_SECONDS = 60.0
+
+
+def run(bench: Bench) -> Result:
+    """SCALE_PODS (numbers, separated by commas) and SCALE_FAULTS choose other sizes."""
+    sizes = bench.pick(full=_chosen(), smoke=(40,))
+    faults = bench.pick(full=int(os.environ.get("SCALE_FAULTS", "500")), smoke=2)
+    result = Result(
+        parameters={"pods": ", ".join(map(str, sizes)), "pods_of_a_node": _PODS_OF_A_NODE, "faults_in_a_minute": faults}
+    )
+    for pods in sizes:
+        # What a bad release leaves to see is measured with the fault count of the largest cluster only.
+        _measure(bench, pods, faults if pods == sizes[-1] else 1, result)
+    return result
+
+
+def _chosen() -> tuple[int, ...]:
+    text = os.environ.get("SCALE_PODS", "")
+    try:
+        return tuple(sorted(int(word) for word in text.split(","))) if text else _SIZES
+    except ValueError as error:
+        raise CannotMeasureError(f"SCALE_PODS is a list of numbers such as 500,2000: {error}") from error
+
+
+def _measure(bench: Bench, pods: int, faults: int, result: Result) -> None:
+    directory = bench.directory / str(pods)
+    directory.mkdir()
+    nodes = max(4, pods // _PODS_OF_A_NODE)
+    with running(Bench(bench.size, directory, bench.say), nodes=nodes, **_POLICY) as product:
+        started = time.monotonic()
+        patience_seconds = bench.pick(full=1800.0, smoke=60.0)
+        _fill(product, pods - faults, patience_seconds)
+        names = product.add_workloads(faults, replicas=1)
+        bench.say(f"{pods} pods on {nodes} nodes run after {time.monotonic() - started:.0f} s")
+        watcher = product.tree.supervisor.child("watcher").pid
+        cpu, at = _cpu_seconds(watcher), time.monotonic()
+        product.wait_for(lambda: time.monotonic() - at > bench.pick(full=_IDLE_SECONDS, smoke=2.0), "time passes", 60)
+        share = (_cpu_seconds(watcher) - cpu) / (time.monotonic() - at)
+        found = [
+            Number(f"{pods} pods: watcher's memory", _memory_mib(watcher), "MiB"),
+            Number(f"{pods} pods: watcher's CPU while nothing happens", 100 * share, "% of a core"),
+        ]
+        cpu, began = _cpu_seconds(watcher), datetime.now(UTC)
+        _break(product, names, bench.pick(full=_MINUTE_SECONDS, smoke=1.0))
+        product.wait_for(lambda: _targets() >= faults, "every fault has its event", patience_seconds)
+        detected = [(e.detected_at - began).total_seconds() for e in HealingEvent.objects.order_by("detected_at")]
+        found.append(Number(f"{pods} pods: first fault detected after", detected[0], "s"))
+        product.wait_for(_all_ended, "every event has ended", patience_seconds)
+        if faults > 1:
+            events = list(HealingEvent.objects.all())
+            took = [(e.finished_at - e.detected_at).total_seconds() for e in events if e.finished_at]
+            contained = [(e.contained_at - e.detected_at).total_seconds() for e in events if e.contained_at]
+            label = f"{pods} pods, {faults} faults in a minute"
+            found += [
+                Number(f"{label}: last one detected after", detected[-1], "s"),
+                *p50_p95(f"{label}: detected -> contained", contained),
+                *p50_p95(f"{label}: detected -> ended", took),
+                Number(f"{label}: watcher's CPU", _cpu_seconds(watcher) - cpu, "s"),
+                Number(f"{label}: watcher's memory afterwards", _memory_mib(watcher), "MiB"),
+            ]
+        wrong = [e for e in HealingEvent.objects.all() if e.outcome not in ("healed", "recovered")]
+        found.append(Number(f"{pods} pods: not healed", float(len(wrong)), f"of {faults}", 0))
+        result.failures += [f"{pods} pods: {e.target_name} {e.outcome}: {e.outcome_reason}" for e in wrong[:10]]
+        result.numbers += found
+        for number in found:
+            bench.say(f"  {number.name}: {number.value} {number.unit}")
+
+
+def _fill(product: Product, pods: int, patience_seconds: float) -> None:
+    """Healthy workloads in many namespaces, beside those that are going to break."""
+    spaces = [f"scale-{number:03d}" for number in range(max(1, pods // _PODS_OF_A_NAMESPACE))]
+    for name in spaces:
+        product.cluster.create("Namespace", "", {"metadata": {"name": name}}, timeout_seconds=30.0)
+    count = max(1, pods // _PODS_OF_A_WORKLOAD)
+
+    def create(number: int) -> None:
+        body = _body(f"app-{number:04d}", spaces[number % len(spaces)])
+        product.cluster.create("Deployment", body["metadata"]["namespace"], body, timeout_seconds=60.0)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(create, range(count)))
+
+    def all_ready() -> bool:
+        found = product.cluster.list("Deployment", "", timeout_seconds=60.0).items
+        ours = [d for d in found if d["metadata"]["namespace"].startswith("scale-")]
+        return len(ours) == count and all(is_rolled_out(d) for d in ours)
+
+    product.wait_for(all_ready, f"{count} workloads are ready", patience_seconds)
+
+
+def _body(name: str, namespace: str) -> Object:
+    body = _deployment(name, _PODS_OF_A_WORKLOAD)
+    body["metadata"]["namespace"] = namespace
+    # A probe every second of thousands of pods would measure the embedded cluster, not us.
+    body["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] = 30
+    return body
+
+
+def _break(product: Product, names: list[str], seconds: float) -> None:
+    """Bad releases, spread evenly over the time."""
+    started = time.monotonic()
+    for number, name in enumerate(names):
+        product.release(name, NO_IMAGE if number % 2 else CRASH)
+        product.tree.supervisor.look_after()
+        time.sleep(max(0.0, started + seconds * number / len(names) - time.monotonic()))
+
+
+def _targets() -> int:
+    return HealingEvent.objects.filter(target_namespace=NAMESPACE).values("target_name").distinct().count()
+
+
+def _all_ended() -> bool:
+    return not HealingEvent.objects.filter(finished_at=None).exists()
+
+
+def _memory_mib(pid: int) -> float | None:
+    """What of it is in memory; None where the kernel does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), None)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Used by it so far, in user and kernel mode."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError as error:
+        raise CannotMeasureError("CPU time of a process is read from /proc, which this system has not.") from error
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
