@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from itertools import pairwise
+from typing import Any
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 _URL_PASSWORD = re.compile(r"\b([a-z][a-z0-9+.\-]{1,30}://)([^\s:/?#@\"']*):([^\s\"']+)@(?=[^\s@])", re.IGNORECASE)
@@ -97,6 +98,19 @@ def without_hidden(text: str) -> str:
         if value in text:
             text = text.replace(value, "[secret]")
     return redact(text)
+
+
+def redact_json(value: Any, name: str = "") -> Any:
+    """The same for a manifest or a patch: by the names of fields, and of variables (``{"name", "value"}``)."""
+    if isinstance(value, str):
+        secret = bool(name) and is_secret_name(name) and not _is_harmless(value)
+        return "[secret]" if secret else redact(value)
+    if isinstance(value, dict):
+        of_variable = value["name"] if isinstance(value.get("name"), str) and "value" in value else ""
+        return {k: redact_json(v, of_variable if of_variable and k == "value" else str(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_json(entry) for entry in value]
+    return value
 
 
 @functools.lru_cache(maxsize=4096)

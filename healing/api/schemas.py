@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from healing.redaction import redact_json
 
 #: A cluster's name, or empty: all in a list, the default one elsewhere.
 CLUSTER = r"^([a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$"
@@ -90,7 +92,8 @@ class StrategyItem(CamelSchema):
     state: str
     state_reason: str
     digest: str
-    steps: list[dict[str, Any]]
+    #: without secrets: plans hold whole templates, to be put back
+    steps: Annotated[list[dict[str, Any]], BeforeValidator(redact_json)]
     arguments: list[dict[str, Any]]
 
 
