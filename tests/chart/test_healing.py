@@ -58,7 +58,8 @@ def test_a_fault_is_healed_with_exactly_the_rights_that_were_asked_for(shop: Run
 
     urls = ("--prometheus", shop.prometheus, "--loki", shop.loki)
     with running(tmp_path / "var", "--kubeconfig", str(path), "--namespace", "shop", *urls) as run:
-        run.wait_until_ready()
+        # Under load of other tests, seven processes take their time.
+        run.wait_for(lambda: "ReCiSt is ready" in run.said, "ReCiSt is ready", 150)
         admin("apply", "--filename", "-", stdin=POLICY)
         admin("set", "image", "deployment/orders", f"orders={BAD_IMAGE}", "--namespace", "shop")
         run.wait_for(lambda: healed(admin, "orders"), "the HealingEvent says that it is healed", 150)
