@@ -18,8 +18,8 @@ from tests.chaos import disturbances
 from tests.chaos.arena import LEASE, LEASE_NAMESPACE, Arena
 from tests.chaos.drill import Disturbance, drill
 
-#: Kubernetes' own is 30 s; nothing of ours may need them.
-GRACE_SECONDS = 25.0
+#: What the chart grants a pod (terminationGracePeriodSeconds).
+GRACE_SECONDS = 60.0
 
 
 def ends_well(arena: Arena, name: str) -> int:

@@ -95,6 +95,11 @@ def test_an_isolation_that_was_never_carried_out_ends_with_its_event(state: Acti
         "operations": [],
         "changes": [],
         "blast_radius": {},
+        "generation": 0,
+        "pre_state": {},
+        "risk_reason": "",
+        "reversible": True,
+        "undo_summary": "",
     }
     ActionRun.objects.create(
         event=event,
