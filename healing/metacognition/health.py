@@ -151,7 +151,9 @@ def _examine_one(
     applied_at: datetime | None,
 ) -> None:
     if ref.kind in WORKLOAD_KINDS:
-        _workload(ref, ports, health, since=since, timeout_seconds=timeout_seconds, applied_at=applied_at)
+        # What is there when the fault is seen is the fault itself, however young.
+        new_since = max(applied_at - _AT_ONCE, event.detected_at) if applied_at is not None else None
+        _workload(ref, ports, health, since=since, timeout_seconds=timeout_seconds, new_since=new_since)
         return
     if ref.kind == "Node":
         is_treated = applied_at is not None or is_cordoned_by(event)
@@ -172,7 +174,7 @@ def _workload(
     *,
     since: datetime,
     timeout_seconds: float,
-    applied_at: datetime | None,
+    new_since: datetime | None,
 ) -> None:
     workload = Workload.read(ports.cluster, ref, timeout_seconds=timeout_seconds)
     if workload.desired == 0:
@@ -189,15 +191,15 @@ def _workload(
         )
     pods = workload.pods(ports.cluster, timeout_seconds=timeout_seconds)
     for pod in pods:
-        _pod(pod, health, since, applied_at)
+        _pod(pod, health, since, new_since)
     if workload.is_complete:
         health.good.append(f"{workload.available} of {workload.desired} replicas of {ref.name} updated and available")
 
 
-def _pod(pod: Object, health: Health, since: datetime, applied_at: datetime | None) -> None:
+def _pod(pod: Object, health: Health, since: datetime, new_since: datetime | None) -> None:
     name = pod["metadata"]["name"]
     once = {s["name"] for s in (pod.get("status") or {}).get("initContainerStatuses") or ()}
-    is_new = applied_at is not None and _time(pod["metadata"].get("creationTimestamp")) > applied_at - _AT_ONCE
+    is_new = new_since is not None and _time(pod["metadata"].get("creationTimestamp")) > new_since
     for status in container_statuses(pod):
         reason = (status.get("state") or {}).get("waiting", {}).get("reason", "")
         if reason in _STUCK:
