@@ -49,6 +49,8 @@ def names() -> dict[str, str]:
         "policy_id": Policy.objects.get().pk,
         "halt_id": Halt.objects.create(cluster="default", reason="test").pk,
         "number": 1,
+        "cluster": "default",
+        "namespace": "shop",
         "kind": "csv",
     }
     return {name: str(value) for name, value in {**found, **_more(event.name)}.items()}
