@@ -34,7 +34,6 @@ from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
 from healing.ports.errors import Forbidden, NotFound
 
-
 #: How the names of our NetworkPolicies begin.
 POLICY_PREFIX = "recist-quarantine-"
 

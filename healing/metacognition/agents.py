@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import connections
@@ -107,18 +108,15 @@ def deliberate(
             speaking = [agent for agent in agents if not agent.is_settled or number == 0]
             if not speaking or (number > 0 and case.deadline.remaining_seconds() < 1.0):
                 break
-            heard = list(
-                pool.map(
-                    telemetry.with_context(lambda agent, turn=turn: _take_turn(turn, case, agent, agents)), speaking
-                )
-            )
+            speak = telemetry.with_context(partial(_take_turn, turn, case, agents))
+            heard = list(pool.map(speak, speaking))
             for agent, arguments in zip(speaking, heard, strict=True):
                 agent.hear(arguments)
             on_turn(number + 1, speaking)
     return agents
 
 
-def _take_turn(turn: Turn, case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
+def _take_turn(turn: Turn, case: Case, agents: list[Agent], agent: Agent) -> list[Argument]:
     """In a thread of the pool, whose database connections nobody else would close."""
     try:
         return turn(case, agent, agents)

@@ -13,7 +13,7 @@ from healing.sandbox.memory import collect_seldom
 ResultT = TypeVar("ResultT")
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     """Never waits: the time it was to wait for is added to the clock."""
 
     elapsed_seconds = 0.0
