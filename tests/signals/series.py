@@ -104,6 +104,22 @@ def _cataloged(
     return [*samples, *_around(chance, where, scrape)]
 
 
+def _toward_limits(where: Pairs, pod: str, scrape: int) -> list[tuple[Labels, float]]:
+    """What forecasts ask for: limits (one without any), starts (a restart half-way), quotas and certificates."""
+    container = (*where, ("container", "web"))
+    limit = 2.0**63 if pod.endswith("1") else 128 * 2.0**20
+    samples = [
+        (make_labels("container_spec_memory_limit_bytes", container), limit),
+        (make_labels("container_start_time_seconds", container), T0_MS / 1000 + (300 if scrape > 30 else 0)),
+    ]
+    for kind, value in (("hard", 20.0), ("used", float(scrape % 20))):
+        quota = (where[0], ("resourcequota", f"objects-{pod}"), ("resource", "pods"), ("type", kind))
+        samples.append((make_labels("kube_resourcequota", quota), value))
+    names = (("secret_namespace", where[0][1]), ("secret_name", f"tls-{pod}"))
+    samples.append((make_labels("x509_cert_not_after", names), T0_MS / 1000 + 864_000))
+    return samples
+
+
 def _around(chance: random.Random, where: Pairs, scrape: int) -> list[tuple[Labels, float]]:
     """What a pod stands on: its volume, its network, its node; whether it was scraped, and an alert now and then."""
     pod = where[1][1]
@@ -117,6 +133,7 @@ def _around(chance: random.Random, where: Pairs, scrape: int) -> list[tuple[Labe
     place = (*where, node) if scrape % 2 else (*where, ("instance", f"{node[1]}:9100"))
     samples.append((make_labels("node_timex_offset_seconds", place), chance.gauss(0, 0.01)))
     samples.append((make_labels("up", where), 1.0))
+    samples += _toward_limits(where, pod, scrape)
     if 20 <= scrape < 45:
         alert = (("alertname", "KubePodCrashLooping"), ("alertstate", "firing" if scrape > 25 else "pending"))
         samples.append((make_labels("ALERTS", (*where, *alert)), 1.0))

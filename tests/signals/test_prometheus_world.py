@@ -18,7 +18,10 @@ from tests.signals.test_prometheus_differential import Both
 
 SECONDS = 150
 #: The store holds far more than the product asks for.
-ASKED = ("container_", "http_", "up", "kube_pod_container_status", "kube_node_status_condition", "node_t", "ALERTS")
+ASKED = (
+    "container_", "http_", "up", "kube_pod_container_status", "kube_node_status_condition", "kube_resourcequota",
+    "kubelet_volume", "node_t", "x509_", "ALERTS",
+)  # fmt: skip
 
 
 def play() -> tuple[Store, float]:
