@@ -292,12 +292,15 @@ def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
                     f"minHealthyPercent is {limits.min_healthy_percent}",
                 )
             )
-    takes_a_ready_pod = plan.action in (ActionName.EVICT, ActionName.ISOLATE) and ready != remaining
+    # The API server holds evictions to the budget; what replaces ready pods in another way is held to it here.
+    is_evicted = plan.action in (ActionName.EVICT, ActionName.ISOLATE)
+    fewer = ready is not None and remaining is not None and remaining < ready
+    takes_a_ready_pod = ready != remaining if is_evicted else fewer
     if takes_a_ready_pod and radius.disruptions_allowed == 0:
         found.append(
             Refusal(
                 "PodDisruptionBudget",
-                Kind.FORBID,
+                Kind.FORBID if is_evicted else Kind.ASK,
                 f"{radius.disruption_budget}.",
                 "wait until more replicas are ready, or change the budget",
             )

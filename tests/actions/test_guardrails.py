@@ -101,6 +101,11 @@ def test_what_the_policy_forbids_an_approval_does_not_allow(a_plan: Plan, spec: 
 @pytest.mark.parametrize(
     ("a_plan", "spec", "limit"),
     [
+        (
+            plan(ready_replicas=3, desired_replicas=3, remaining_ready=2, disruptions_allowed=0),
+            {},
+            "PodDisruptionBudget",
+        ),
         (plan(), {"autonomy": "propose"}, "autonomy"),
         (plan(managed_by="Argo CD shop"), {}, "gitops"),
         (plan(ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
