@@ -66,7 +66,7 @@ class StepItem(TallyItem):
     at: datetime
 
 
-class GroupItem(TallyItem):
+class InsightGroupItem(TallyItem):
     """Events that have ``key`` in common."""
 
     key: str
@@ -75,10 +75,10 @@ class GroupItem(TallyItem):
 class Groups(CamelSchema):
     """The same events by what they have in common, the most frequent first, 200 at most."""
 
-    cause: list[GroupItem]
-    namespace: list[GroupItem]
-    policy: list[GroupItem]
-    cluster: list[GroupItem]
+    cause: list[InsightGroupItem]
+    namespace: list[InsightGroupItem]
+    policy: list[InsightGroupItem]
+    cluster: list[InsightGroupItem]
 
 
 class SavedItem(CamelSchema):

@@ -130,6 +130,7 @@ def test_the_admin_is_quiet_too(person: Person, web: Web) -> None:
     for path in ("/admin/", "/admin/healing/policy/", f"/admin/healing/policy/{event.policy_id}/change/"):
         page.goto(web.url + path)
         page.wait_for_load_state("networkidle")
+    page.get_by_text("Thresholds", exact=True).first.click()
     page.locator("[name=thresholds__cpu]").fill("0.75")
     page.get_by_role("button", name="Save", exact=True).click()
     page.wait_for_url("**/admin/healing/policy/")

@@ -24,6 +24,7 @@ from recist_web.clusters import ClusterTarget
 from recist_web.doctor import checks, clusters, helpers, installation, processes, runner, sources, stores
 from recist_web.doctor.report import Finding, Level, in_lines, worst
 from recist_web.doctor.runner import Check
+from tests.actions.live import until
 from tests.cluster.sandbox import RunningSandbox, running_sandbox
 from tests.cluster.users import Admin
 
@@ -73,7 +74,8 @@ def test_a_cluster_in_order(cluster: str) -> None:
         assert found[Level.ERROR] == [], check
         assert found[Level.OK], check
     one(clusters.api(cluster), Level.OK, "Kubernetes v1.")
-    one(sources.prometheus(cluster), Level.OK, "requests are counted by")
+    # the sandbox has just begun: what is scraped is there a moment later
+    until(lambda: any("requests are counted by" in f.message for f in sources.prometheus(cluster)), "metrics", 60)
 
 
 def test_an_api_server_that_is_away(settings: Settings, tmp_path: Path, sandbox: RunningSandbox) -> None:

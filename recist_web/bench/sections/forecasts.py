@@ -36,7 +36,7 @@ def run(bench: Bench) -> Result:
             "misses": scores.misses,
         }
     )
-    result.numbers = [
+    numbers = [
         _share("recall", told["recall"]),
         *(_share(f"recall of {kind}", share) for kind, share in told["recallByKind"].items()),
         _share("precision", told["precision"]),
@@ -45,6 +45,7 @@ def run(bench: Bench) -> Result:
         Number("warned before the limit, p50", quantile(scores.lead_seconds, 0.5), "s"),
         Number("warned before the limit, p10", quantile(scores.lead_seconds, 0.1), "s"),
     ]
+    result.numbers = [number for number in numbers if number.value is not None]  # of nothing there is no share
     return result
 
 
