@@ -127,7 +127,7 @@ def test_rights_that_are_missing_are_named_with_the_rule_to_add(
         found = list(clusters.permissions("narrow"))
         one(found, Level.ERROR, "Pods may not be", "ClusterRole", "pods")
         one(found, Level.ERROR, "Lease", "leases")
-        one(found, Level.WARNING, "deployments.apps", "rollback")
+        one(found, Level.WARNING, "deployments.apps", "detection")
         one(found, Level.WARNING, "permissions are not granted", "verbs")
     finally:
         admin.close()
