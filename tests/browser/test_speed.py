@@ -32,8 +32,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pyte
 MAX_PAGE_BYTES = 250_000
 FIRST_PAINT_SECONDS = 1.0
 EVENTS, UPDATES_A_SECOND, SECONDS = 1000, 300, 6
-#: The target is 0.1 s, which is missed (1.4 s seen on two quiet cores, browser and server sharing them): this bound only
-#: keeps it from getting worse. The number is printed at the end of the run.
+#: The target is 0.1 s, which is missed (1.4 s seen on two quiet cores, browser and server sharing them): this bound
+#: only keeps it from getting worse. The number is printed at the end of the run.
 LONG_TASK_SECONDS = 2.5
 
 Person = Callable[..., "Page"]
