@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,15 @@ class Finding:
     facts: dict[str, Any] = field(default_factory=dict)
     #: what would make it sure, for people; empty where it is
     would_settle: tuple[str, ...] = ()
+
+
+def foreseen_in(signals: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a forecast has put into an event's signals; empty: the event is about something that has happened."""
+    for signal in signals:
+        found = (signal.get("data") or {}).get(FORESEEN)
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 @dataclass(frozen=True, slots=True)

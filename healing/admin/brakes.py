@@ -6,14 +6,13 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from healing.access import Capability, why_not, why_not_anywhere
+from healing.approvals import halting
 from healing.audit import Actor, record
 from healing.models import CircuitReset, Halt
 
@@ -28,12 +27,7 @@ class HaltAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     actions: ClassVar = ["lift"]
 
     def save_model(self, request: HttpRequest, obj: Halt, form: ModelForm[Halt], change: bool) -> None:  # noqa: FBT001
-        if not change:
-            obj.created_by = request.user.get_username()
-        super().save_model(request, obj, form, change)
-        after = {"cluster": obj.cluster, "reason": obj.reason}
-        actor = Actor.of_request(request)
-        record("halt.set", actor=actor, target=f"halt {obj.pk}", cluster=obj.cluster, after=after)
+        halting.halt(obj, by=request.user.get_username(), actor=Actor.of_request(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return not why_not_anywhere(request.user, Capability.OPERATE)
@@ -49,17 +43,11 @@ class HaltAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     @admin.action(description="Lift: automation goes on", permissions=["change"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Halt]) -> None:
         count = 0
-        with transaction.atomic():
-            for halt in queryset.select_for_update().filter(lifted_at=None):
-                if refusal := why_not(request.user, Capability.ADMIN, cluster=halt.cluster):
-                    self.message_user(request, refusal, messages.ERROR)
-                    continue
-                halt.lifted_at, halt.lifted_by = timezone.now(), request.user.get_username()
-                halt.save(update_fields=["lifted_at", "lifted_by"])
-                before = {"cluster": halt.cluster, "reason": halt.reason, "since": halt.created_at}
-                actor = Actor.of_request(request)
-                record("halt.lifted", actor=actor, target=f"halt {halt.pk}", cluster=halt.cluster, before=before)
-                count += 1
+        for halt in queryset.filter(lifted_at=None):
+            if refusal := why_not(request.user, Capability.ADMIN, cluster=halt.cluster):
+                self.message_user(request, refusal, messages.ERROR)
+                continue
+            count += halting.lift(halt, by=request.user.get_username(), actor=Actor.of_request(request))
         self.message_user(request, f"{count} halt(s) lifted.")
 
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db import transaction
 from ninja import Router, Schema
 from ninja.responses import Status
 from pydantic import Field
@@ -16,6 +15,7 @@ from healing.access import Capability
 from healing.api.auth import ApiRequest, require
 from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared
+from healing.approvals import halting
 from healing.audit import Actor, record
 from healing.models import CircuitReset, Halt
 
@@ -61,12 +61,10 @@ def halt(request: ApiRequest, new: NewHalt) -> Status[Halt]:
     """Nothing is done any more, not even what is queued or approved, until it is lifted."""
     cluster = known_cluster(new.cluster) if new.cluster else ""
     require(request.auth, Capability.OPERATE, cluster=cluster)
+    row = Halt(cluster=cluster, reason=new.reason)
     try:
-        with transaction.atomic():
-            row = Halt.objects.create(cluster=cluster, reason=new.reason, created_by=request.auth.get_username())
-            after = {"cluster": cluster, "reason": new.reason}
-            record("halt.set", actor=Actor.of_request(request), target=f"halt {row.pk}", cluster=cluster, after=after)
-    except IntegrityError as error:
+        halting.halt(row, by=request.auth.get_username(), actor=Actor.of_request(request))
+    except halting.AlreadyHalted as error:
         raise Problem(HTTPStatus.CONFLICT, "halted", "It is halted already.") from error
     return Status(HTTPStatus.CREATED, row)
 
@@ -76,15 +74,8 @@ def lift(request: ApiRequest, halt_id: int) -> Status[None]:
     """Automation goes on."""
     row = Halt.objects.filter(pk=halt_id, lifted_at=None).first() if 0 < halt_id < 2**63 else None
     require(request.auth, Capability.ADMIN, cluster=row.cluster if row else "")
-    by = request.auth.get_username()
-    with transaction.atomic():
-        if row is None or not Halt.objects.filter(pk=row.pk, lifted_at=None).update(
-            lifted_at=timezone.now(), lifted_by=by
-        ):
-            raise Problem(HTTPStatus.NOT_FOUND, "not-found", "There is no such halt, or it is lifted already.")
-        before = {"cluster": row.cluster, "reason": row.reason, "since": row.created_at}
-        actor = Actor.of_request(request)
-        record("halt.lifted", actor=actor, target=f"halt {row.pk}", cluster=row.cluster, before=before)
+    if row is None or not halting.lift(row, by=request.auth.get_username(), actor=Actor.of_request(request)):
+        raise Problem(HTTPStatus.NOT_FOUND, "not-found", "There is no such halt, or it is lifted already.")
     return Status(HTTPStatus.NO_CONTENT, None)
 
 

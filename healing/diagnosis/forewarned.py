@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from healing.faults import SignalSource
-from healing.findings import FORESEEN, CausalGraph, Diagnosis, Evidence, Finding, GraphEdge, GraphNode
+from healing.findings import CausalGraph, Diagnosis, Evidence, Finding, GraphEdge, GraphNode, foreseen_in
 from healing.models import HealingEvent
 from healing.ports.cluster import ObjectRef
 
@@ -20,8 +19,8 @@ def is_ahead(event: HealingEvent) -> bool:
 
 def with_what_was_foreseen(event: HealingEvent, diagnosis: Diagnosis) -> Diagnosis:
     """What was foreseen comes first; what was found beside it stays."""
-    foreseen = _foreseen(event) if is_ahead(event) else None
-    if foreseen is None:
+    foreseen = foreseen_in(event.signals) if is_ahead(event) else {}
+    if not foreseen:
         return diagnosis
     one = ObjectRef.from_json(foreseen["object"])
     finding = Finding(
@@ -54,11 +53,3 @@ def with_what_was_foreseen(event: HealingEvent, diagnosis: Diagnosis) -> Diagnos
         (GraphEdge("foreseen", "ahead", "causes"),),
     )
     return replace(diagnosis, findings=(finding, *others), evidence=(evidence, *diagnosis.evidence), graph=graph)
-
-
-def _foreseen(event: HealingEvent) -> dict[str, Any] | None:
-    for signal in event.signals:
-        found = (signal.get("data") or {}).get(FORESEEN)
-        if isinstance(found, dict):
-            return found
-    return None

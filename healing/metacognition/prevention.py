@@ -9,7 +9,7 @@ from typing import Any
 
 from healing.actions.base import CannotPlan
 from healing.actions.reading import WORKLOAD_KINDS, Workload
-from healing.findings import FORESEEN
+from healing.findings import foreseen_in
 from healing.metacognition.metrics import Judgement
 from healing.models import HealingEvent
 from healing.ports import Ports
@@ -31,18 +31,9 @@ _QUERIES: Mapping[str, tuple[Query, Query]] = MappingProxyType(
 )
 
 
-def foreseen_of(event: HealingEvent) -> dict[str, Any]:
-    """What was foreseen; empty: the event is about something that has happened."""
-    for signal in event.signals:
-        found = (signal.get("data") or {}).get(FORESEEN)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
 def judge(event: HealingEvent, ports: Ports, *, timeout_seconds: float) -> Judgement | None:
     """None: nothing was foreseen. Never raises."""
-    foreseen = foreseen_of(event)
+    foreseen = foreseen_in(event.signals)
     queries = _QUERIES.get(str(foreseen.get("kind", "")))
     if queries is None:
         return None

@@ -6,16 +6,15 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.contrib import messages
-from django.db import IntegrityError, transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from healing import audit, dispatch
 from healing.access import Capability, why_not
+from healing.approvals import halting
+from healing.audit import Actor
 from healing.dashboard.requests import PageRequest, needs, next_page, refused
 from healing.models import Halt
 
@@ -41,13 +40,9 @@ def halt(request: PageRequest) -> HttpResponse:
         text = _("A reason can have %(most)s characters at most; yours has %(length)s.")
         return _page(request, error=text % {"most": MAX_REASON_LENGTH, "length": len(reason)}, reason=reason)
     try:
-        with transaction.atomic():
-            row = Halt.objects.create(cluster=cluster, reason=reason, created_by=request.user.get_username())
-            after = {"cluster": cluster, "reason": reason}
-            actor = audit.Actor.of_request(request)
-            audit.record("halt.set", actor=actor, target=f"halt {row.pk}", cluster=cluster, after=after)
-            _ring()
-    except IntegrityError:
+        row = Halt(cluster=cluster, reason=reason)
+        halting.halt(row, by=request.user.get_username(), actor=Actor.of_request(request))
+    except halting.AlreadyHalted:
         messages.info(request, _("It was halted already."))
     else:
         messages.success(request, _("Halted. Nothing is done in the cluster until somebody lifts it."))
@@ -64,15 +59,7 @@ def lift(request: PageRequest) -> HttpResponse:
     row = get_object_or_404(Halt, pk=int(wanted))
     if refusal := why_not(request.user, Capability.ADMIN, cluster=row.cluster):
         return refused(request, refusal)
-    with transaction.atomic():
-        now, by = timezone.now(), request.user.get_username()
-        lifted = Halt.objects.filter(pk=row.pk, lifted_at=None).update(lifted_at=now, lifted_by=by)
-        if lifted:
-            before = {"cluster": row.cluster, "reason": row.reason, "since": row.created_at.isoformat()}
-            actor = audit.Actor.of_request(request)
-            audit.record("halt.lifted", actor=actor, target=f"halt {row.pk}", cluster=row.cluster, before=before)
-            _ring()
-    if lifted:
+    if halting.lift(row, by=request.user.get_username(), actor=Actor.of_request(request)):
         messages.success(request, _("Lifted. Automation goes on, with what has waited."))
     else:
         messages.info(request, _("It was lifted already."))
@@ -83,8 +70,3 @@ def _page(request: PageRequest, *, error: str = "", reason: str = "") -> HttpRes
     context = {"error": error, "reason": reason, "next": next_page(request)}
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     return render(request, "dashboard/halt.html", context, status=status)
-
-
-def _ring() -> None:
-    """Every open page reads its banners anew."""
-    dispatch.after_commit("doorbell", lambda: dispatch.ring_doorbell("", 0))
