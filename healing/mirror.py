@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 KIND = "HealingEvent"
 TIMELINE_KEPT = 20
+_MANAGED_BY = "recist"
 WRITE_TIMEOUT_SECONDS = 5.0
 SWEEP_EVERY_SECONDS = 5.0
 _MESSAGE_LENGTH = 1000
@@ -103,6 +104,29 @@ def write(event: HealingEvent, cluster: Cluster) -> None:
         patch_status()
 
 
+def remove(event: HealingEvent, cluster: Cluster) -> None:
+    """Delete the event's resource, if it is the one that was made of this row. Raises `healing.ports.errors`."""
+    namespace = event.target_namespace or settings.POD_NAMESPACE
+    try:
+        found = cluster.get(KIND, namespace, event.name, timeout_seconds=WRITE_TIMEOUT_SECONDS)
+        if not _is_of(event, found):
+            log.warning("a resource with an event's name is not ours", event_name=event.name, namespace=namespace)
+            return
+        uid = str(found["metadata"]["uid"])
+        cluster.delete(KIND, namespace, event.name, uid=uid, timeout_seconds=WRITE_TIMEOUT_SECONDS)
+    except NotFound:
+        pass  # somebody was faster, or the whole namespace is gone
+
+
+def _is_of(event: HealingEvent, found: Object) -> bool:
+    """Another installation, or a person, may have made one of this name."""
+    labels, spec = found["metadata"].get("labels") or {}, found.get("spec") or {}
+    return bool(
+        labels.get("app.kubernetes.io/managed-by") == _MANAGED_BY
+        and (spec.get("fingerprint"), spec.get("cluster")) == (event.fingerprint, event.cluster)
+    )
+
+
 def resource_of(event: HealingEvent, namespace: str) -> Object:
     """The resource without its status; its spec never changes."""
     target = ObjectRef(event.target_kind, event.target_namespace, event.target_name, event.target_uid)
@@ -123,7 +147,7 @@ def resource_of(event: HealingEvent, namespace: str) -> Object:
         "metadata": {
             "name": event.name,
             "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "recist", "recist.io/symptom": event.symptom},
+            "labels": {"app.kubernetes.io/managed-by": _MANAGED_BY, "recist.io/symptom": event.symptom},
         },
         "spec": spec,
     }

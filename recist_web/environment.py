@@ -299,6 +299,7 @@ class Environment(BaseModel):
     # How long what has ended is kept, in days; 0: for ever
     RETENTION_DAYS: int = Field(default=180, ge=0, le=3650)
     RETENTION_DETAIL_DAYS: int = Field(default=30, ge=0, le=3650)
+    RETENTION_FIGURES_DAYS: int = Field(default=1095, ge=0, le=3650)
     # Traces by OTLP over HTTP; OpenTelemetry reads its other variables (OTEL_...) itself
     OTEL_EXPORTER_OTLP_ENDPOINT: HttpUrl | None = None
 

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from healing import mirror
+from healing import mirror, retention
 from healing.cluster.config import ClusterConfig
 from healing.cluster.crds import DIRECTORY
 from healing.cluster.kubernetes import KubernetesCluster
@@ -182,3 +182,37 @@ def test_what_kubectl_prints(sandbox: RunningSandbox, live: KubernetesCluster, n
     lines = Kubectl(sandbox.kubeconfig)("get", "he", "-n", namespace).splitlines()
     assert lines[0].split() == ["NAME", "PHASE", "TARGET", "REASON", "OUTCOME", "DURATION", "AGE"]
     assert lines[1].split()[:5] == [event.name, "Pending", "Deployment", f"{namespace}/web", "CrashLoopBackOff"]
+
+
+def ended_long_ago(event: HealingEvent) -> None:
+    ended = timezone.now() - timedelta(days=400)
+    HealingEvent.objects.filter(pk=event.pk).update(finished_at=ended, phase=Phase.COMPLETED, status="done")
+
+
+def test_what_retention_forgets_takes_its_resource_along_and_no_other(live: KubernetesCluster, namespace: str) -> None:
+    ports = Ports("default", live)
+    old = event_in(namespace)
+    assert mirror.mirror_event(old.pk, ports)
+    ended_long_ago(old)
+    young = event_in(namespace, "StatefulSet")
+    assert mirror.mirror_event(young.pk, ports)
+    assert retention.prune(timezone.now(), ports_of=lambda _: ports)["events"] == 1
+    assert not HealingEvent.objects.filter(pk=old.pk).exists()
+    with pytest.raises(NotFound):
+        live.get("HealingEvent", namespace, old.name)
+    assert live.get("HealingEvent", namespace, young.name)
+
+
+@pytest.mark.parametrize("what", ["label", "cluster", "fingerprint"])
+def test_a_resource_of_somebody_else_with_our_name_stays(live: KubernetesCluster, namespace: str, what: str) -> None:
+    ports, event = Ports("default", live), event_in(namespace)
+    foreign = mirror.resource_of(event, namespace)
+    if what == "label":
+        foreign["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "somebody"}
+    else:
+        foreign["spec"][what] = "another"
+    live.create("HealingEvent", namespace, foreign)
+    HealingEvent.objects.filter(pk=event.pk).update(mirrored_seq=1)
+    ended_long_ago(event)
+    assert retention.prune(timezone.now(), ports_of=lambda _: ports)["events"] == 1
+    assert live.get("HealingEvent", namespace, event.name)["spec"] == foreign["spec"]

@@ -14,13 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from healing import audit, engine, retention
+from healing import audit, engine, figures, retention
 from healing.audit import Actor
 from healing.lifecycle import Status
 from healing.models import (
     Approval,
     AuditEntry,
     Delivery,
+    EventFigures,
     HealingEvent,
     Isolation,
     LlmCall,
@@ -29,6 +30,8 @@ from healing.models import (
     ReceivedAlert,
     TimelineEntry,
 )
+from healing.ports import Ports
+from healing.ports.errors import Forbidden, SourceError, Unavailable
 from tests.engine import story
 from tests.observability.test_metrics import fill
 
@@ -76,6 +79,63 @@ def test_only_what_ended_long_ago_goes_with_all_that_belongs_to_it(settings: Set
     assert list(ReceivedAlert.objects.values_list("fingerprint", flat=True)) == ["fires"]
     assert AuditEntry.objects.count() == entries
     assert not any(retention.prune(now).values())
+
+
+class Refusing:
+    """A cluster that raises the error it was made with, and counts how often it was asked."""
+
+    def __init__(self, error: SourceError) -> None:
+        self._error, self.asked = error, 0
+
+    def get(self, *_: object, **__: object) -> None:
+        self.asked += 1
+        raise self._error
+
+
+def mirrored(name: str) -> HealingEvent:
+    made = event(name, 20)
+    HealingEvent.objects.filter(pk=made.pk).update(mirrored_seq=1)
+    return made
+
+
+def test_events_of_a_cluster_that_does_not_answer_wait_for_it(settings: Settings) -> None:
+    settings.RETENTION_DAYS = 10
+    away = [mirrored(f"away-{number}") for number in range(3)]
+    cluster = Refusing(Unavailable("it is away"))
+    ports_of = lambda name: Ports(name, cluster)  # type: ignore[arg-type]  # noqa: E731
+    assert retention.prune(timezone.now(), ports_of=ports_of)["events"] == 0
+    assert cluster.asked == 1, "it is asked once, not once an event"
+    assert set(HealingEvent.objects.values_list("pk", flat=True)) == {made.pk for made in away}
+
+
+@pytest.mark.parametrize("why", ["refused", "not configured any more"])
+def test_a_resource_that_cannot_be_deleted_holds_no_row_for_ever(settings: Settings, why: str) -> None:
+    settings.RETENTION_DAYS = 10
+    mirrored("old")
+
+    def ports_of(name: str) -> Ports:
+        if why == "refused":
+            return Ports(name, Refusing(Forbidden("may not get healingevents")))  # type: ignore[arg-type]
+        raise LookupError(name)
+
+    assert retention.prune(timezone.now(), ports_of=ports_of)["events"] == 1
+    assert not HealingEvent.objects.exists()
+
+
+@pytest.mark.both_databases
+def test_figures_outlive_their_event_for_a_while(settings: Settings) -> None:
+    settings.RETENTION_DAYS, settings.RETENTION_FIGURES_DAYS = 10, 50
+    for name, days in (("old", 60), ("younger", 20), ("youngest", 5)):
+        event(name, days)
+    assert figures.count_finished() == 3
+    assert retention.prune(timezone.now())["events"] == 2
+    assert HealingEvent.objects.count() == 1
+    retention.prune(timezone.now())
+    assert EventFigures.objects.count() == 2, "the event of 60 days ago went, and its figures after it"
+    settings.RETENTION_FIGURES_DAYS = 1
+    retention.prune(timezone.now())
+    assert list(EventFigures.objects.values_list("event__name", flat=True)) == [HealingEvent.objects.get().name]
+    assert figures.count_finished() == 0
 
 
 def test_zero_days_is_for_ever(settings: Settings) -> None:
