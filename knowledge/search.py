@@ -58,8 +58,18 @@ def nearest(
         )
     except IndexUnavailable:
         return _compare(vector, _cached(same_model, embedder, where), limit)
-    queued = same_model.filter(indexed_at__isnull=True)
-    return best(dict([*hits, *_compare(vector, _load(queued), limit)]), limit)
+    return best(dict([*hits, *_compare(vector, _load(_queued(same_model)), limit)]), limit)
+
+
+def _queued(entries: QuerySet[KnowledgeEntry]) -> QuerySet[KnowledgeEntry]:
+    """Those of ``entries`` that the index does not have yet, mostly none.
+
+    The queue is asked for by itself: with every condition in one query SQLite goes by the model instead, which all
+    entries have in common, and reads the whole table.
+    """
+    waiting = KnowledgeEntry.objects.filter(indexed_at__isnull=True).order_by("-pk").values_list("pk", flat=True)
+    keys = list(waiting[:MOST_COMPARED])
+    return entries.filter(pk__in=keys) if keys else entries.none()
 
 
 def best(scores: Mapping[int, float], limit: int) -> Hits:

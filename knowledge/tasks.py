@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import shared_task
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from knowledge import embeddings
@@ -25,8 +25,7 @@ def index_pending(batch: int = BATCH) -> int:
     the same points are written again under the same keys, which changes nothing.
     """
     embedder = embeddings.default_embedder()
-    other_model = ~Q(embedding_model=embedder.name) | ~Q(embedding_dims=embedder.dims) | Q(embedding__isnull=True)
-    queue = KnowledgeEntry.objects.filter(Q(indexed_at__isnull=True) | other_model, merged_into__isnull=True)
+    queue = _queue(embedder)
     done = 0
     while entries := list(queue.order_by("pk").select_related("topic")[:batch]):
         try:
@@ -39,6 +38,15 @@ def index_pending(batch: int = BATCH) -> int:
         RebuildState.objects.filter(finished_at__isnull=True).update(done=F("done") + len(entries))
     RebuildState.objects.filter(finished_at__isnull=True, model=embedder.name).update(finished_at=timezone.now())
     return done
+
+
+def _queue(embedder: embeddings.Embedder) -> QuerySet[KnowledgeEntry]:
+    """Which model every entry has costs a look at the whole table: only where an index says that there is another."""
+    waiting = Q(indexed_at__isnull=True)
+    models = KnowledgeEntry.objects.order_by().values_list("embedding_model", "embedding_dims").distinct()
+    if any(pair != (embedder.name, embedder.dims) for pair in models):
+        waiting |= ~Q(embedding_model=embedder.name) | ~Q(embedding_dims=embedder.dims) | Q(embedding__isnull=True)
+    return KnowledgeEntry.objects.filter(waiting, merged_into__isnull=True)
 
 
 def _indexed(entries: list[KnowledgeEntry]) -> None:
