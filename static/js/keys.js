@@ -7,12 +7,15 @@ const CHORD_MS = 1200;
 let chordUntil = 0;
 
 function move(step) {
-  const links = [...document.querySelectorAll(".row-link")].filter((link) => link.checkVisibility());
-  if (!links.length) return;
-  const at = links.indexOf(document.activeElement);
-  const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
-  links[next].focus();
-  links[next].closest("li")?.scrollIntoView({ block: "nearest" });
+  const links = [...document.querySelectorAll(".row-link")];
+  const from = links.indexOf(document.activeElement);
+  // Whether one can be seen asks for the layout of what it is in: of a thousand rows only the next one is asked.
+  let at = from < 0 ? (step > 0 ? 0 : links.length - 1) : from + step;
+  while (links[at] && !links[at].checkVisibility()) at += step;
+  const next = links[at] ?? links[from];
+  if (!next) return;
+  next.focus({ preventScroll: true });
+  (next.closest("li") ?? next).scrollIntoView({ block: "nearest" });
 }
 
 function focus(id) {

@@ -1,9 +1,11 @@
 // Puts what a socket sends into the page, a little at a time, so that neither keys nor scrolling ever wait for it.
 import { showTimes } from "./times.js";
 
-const BUDGET_MS = 12;
-const queue = [];
+const BUDGET_MS = 8;
+/** What waits to be put in, by what it concerns, in the order it came. */
+const queue = new Map();
 let scheduled = false;
+let unnamed = 0;
 
 const next = () =>
   new Promise((resolve) => {
@@ -16,7 +18,13 @@ const next = () =>
 export function patch(html) {
   const holder = document.createElement("template");
   holder.innerHTML = html;
-  for (const element of holder.content.children) queue.push(element);
+  for (const element of [...holder.content.children]) {
+    const how = element.getAttribute("hx-swap-oob") ?? "true";
+    // Only what replaces a thing makes an earlier replacement of it needless; the rest keeps its place in the order.
+    const key = how === "true" && element.id ? element.id : `#${(unnamed += 1)}`;
+    if (key !== element.id) for (const one of [element, ...element.children]) queue.delete(one.id);
+    queue.set(key, element);
+  }
   if (!scheduled) {
     scheduled = true;
     drain();
@@ -27,10 +35,14 @@ export function patch(html) {
 export const isSettled = () => !scheduled;
 
 async function drain() {
-  while (queue.length) {
+  while (queue.size) {
     await next();
     const started = performance.now();
-    while (queue.length && performance.now() - started < BUDGET_MS) put(queue.shift());
+    for (const [key, element] of queue) {
+      queue.delete(key);
+      put(element);
+      if (performance.now() - started > BUDGET_MS) break;
+    }
   }
   scheduled = false;
   document.dispatchEvent(new CustomEvent("live:settled"));
@@ -70,6 +82,12 @@ function insert(where, anchor, elements) {
 // Replacing an element takes its focus, its open <details> and half-typed text with it: put them back.
 function replace(old, fresh) {
   if (!old) return;
+  if (old.matches(".row")) {
+    // A row stays the element it is: the browser remembers how high it is, and that it need not draw it.
+    renew(old, fresh);
+    after(old);
+    return;
+  }
   const focus = old.contains(document.activeElement) ? document.activeElement : null;
   const selection = focus instanceof HTMLInputElement ? [focus.selectionStart, focus.selectionEnd] : null;
   const details = [...old.querySelectorAll("details[id]")].map((one) => [one.id, one.open]);
@@ -93,6 +111,25 @@ function replace(old, fresh) {
   }
   after(fresh);
 }
+
+// Make `old` what `fresh` is, touching only what differs.
+function renew(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const parts = [...fresh.children];
+  const alike = old.children.length === parts.length && parts.every((part, at) => part.tagName === old.children[at].tagName);
+  // Text beside elements is not told apart from the white space between them.
+  if (!alike || (parts.length && saysItself(old) !== saysItself(fresh))) {
+    old.replaceWith(fresh);
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (parts.length) parts.forEach((part, at) => renew(old.children[at], part));
+  else if (old.textContent !== fresh.textContent) old.textContent = fresh.textContent;
+}
+
+const saysItself = (element) =>
+  [...element.childNodes].map((node) => (node.nodeType === Node.TEXT_NODE ? node.data.trim() : "")).join("\n");
 
 function after(element) {
   showTimes(element);

@@ -88,10 +88,10 @@ const MOVING = 'time[data-style="age"], time[data-style="ago"], time[data-style=
 export function showTimes(root = document) {
   root.querySelectorAll("time[data-style]").forEach(showTime);
   root.querySelectorAll(".clock[data-since]").forEach(showClock);
-  root.querySelectorAll(MOVING).forEach((element) => watcher.observe(element));
+  root.querySelectorAll(MOVING).forEach((element) => watcher.observe(element.closest(".row") ?? element));
 }
 
-// Of a thousand rows most are not on the screen: only those that are have to tick.
+// Of a thousand rows most are not on the screen: only those that are have to tick, and a row is watched as one.
 const onScreen = new Set();
 const watcher = new IntersectionObserver(
   (entries) => {
@@ -111,11 +111,11 @@ function show(element) {
 function tick() {
   if (document.hidden) return;
   for (const element of onScreen) {
-    if (element.isConnected) show(element);
-    else {
+    if (!element.isConnected) {
       onScreen.delete(element);
       watcher.unobserve(element);
-    }
+    } else if (element.matches(".row")) element.querySelectorAll(MOVING).forEach(show);
+    else show(element);
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import threading
 import time
@@ -32,9 +33,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pyte
 MAX_PAGE_BYTES = 250_000
 FIRST_PAINT_SECONDS = 1.0
 EVENTS, UPDATES_A_SECOND, SECONDS = 1000, 300, 6
-#: The target is 0.1 s, which is missed (1.4 s seen on two quiet cores, browser and server sharing them): this bound
-#: only keeps it from getting worse. The number is printed at the end of the run.
-LONG_TASK_SECONDS = 2.5
+LONG_TASK_SECONDS = 0.1
 
 Person = Callable[..., "Page"]
 
@@ -44,6 +43,23 @@ OBSERVE = """() => {
     for (const entry of list.getEntries()) window.longTasks.push(entry.duration);
   }).observe({ type: "longtask" });
 }"""
+
+
+TRACED = ["disabled-by-default-devtools.timeline"]
+
+
+def longest_work(trace: bytes) -> float:
+    """The longest task of the page's main thread in seconds that a processor worked on it. The browser's own long
+    tasks are wall-clock times: on a machine that others use they hold the wait for a processor too."""
+    found = json.loads(trace)["traceEvents"]
+    pages = {
+        (event["pid"], event["tid"])
+        for event in found
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    work = [e["tdur"] for e in found if e["name"] == "RunTask" and "tdur" in e and (e["pid"], e["tid"]) in pages]
+    assert len(work) > UPDATES_A_SECOND, "the trace holds the page's tasks"
+    return float(max(work)) / 1e6
 
 
 def crowding() -> float:
@@ -146,6 +162,9 @@ def test_a_thousand_events_and_hundreds_of_changes_a_second_stay_smooth(
     assert page.locator("#rows-live > li").count() == EVENTS
     page.wait_for_timeout(500)
     page.evaluate(OBSERVE)
+    browser = page.context.browser
+    assert browser is not None
+    browser.start_tracing(page=page, categories=TRACED)
     counts: list[int] = []
     thread = threading.Thread(
         target=lambda: counts.append(change(made, time.monotonic() + SECONDS, UPDATES_A_SECOND)), daemon=True
@@ -162,11 +181,11 @@ def test_a_thousand_events_and_hundreds_of_changes_a_second_stay_smooth(
     eventually(
         lambda: page.locator(f"#event-{name}").get_attribute("data-label") == wanted, "the last change is shown", 20
     )
+    longest = longest_work(browser.stop_tracing())
     tasks = [duration / 1000 for duration in page.evaluate("window.longTasks")]
-    longest = max(tasks, default=0.0)
     says(
-        f"{EVENTS} rows, {counts[0] / SECONDS:.0f} changes/s for {SECONDS} s: longest task {longest * 1000:.0f} ms, "
-        f"{len(tasks)} over 50 ms"
+        f"{EVENTS} rows, {counts[0] / SECONDS:.0f} changes/s for {SECONDS} s: longest task {longest * 1000:.0f} ms of "
+        f"work, {max(tasks, default=0.0) * 1000:.0f} ms on the wall's clock with {crowding():.1f} processes a processor"
     )
     assert counts[0] >= UPDATES_A_SECOND * SECONDS * 0.5, "the test itself was too slow to say anything"
-    assert longest < LONG_TASK_SECONDS * crowding()
+    assert longest < LONG_TASK_SECONDS
