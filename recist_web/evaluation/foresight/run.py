@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -55,14 +54,6 @@ class Seen:
     #: when each limit was reached
     reached: dict[Key, float] = field(default_factory=dict)
     ended_at: float = 0.0
-
-
-def measure(worlds: Iterable[World]) -> Scores:
-    """All of them, one after the other."""
-    scores = Scores()
-    for world in worlds:
-        count(world, play(world), scores)
-    return scores
 
 
 def play(world: World) -> Seen:
