@@ -44,8 +44,13 @@ def times(needs: Needs, count: int) -> Needs:
     return {name: value * count for name, value in needs.items()}
 
 
-def check_quota(cluster: Cluster, namespace: str, more: Needs, *, pods: int = 0, timeout_seconds: float) -> None:
-    """Raise `CannotPlan` if a ResourceQuota has no room for ``more`` (and ``pods`` more pods)."""
+def check_quota(
+    cluster: Cluster, namespace: str, more: Needs, *, pods: int = 0, freed_first: bool = False, timeout_seconds: float
+) -> None:
+    """Raise `CannotPlan` if a ResourceQuota has no room for ``more`` (and ``pods`` more pods).
+
+    ``freed_first``: they take the place of others that ask for as much and go before: that fails only where more is
+    used already than is allowed."""
     wanted = {**more, "pods": Decimal(pods)}
     for name in ("cpu", "memory"):  # a bare "cpu" in a quota means requests
         if f"requests.{name}" in more:
@@ -56,7 +61,7 @@ def check_quota(cluster: Cluster, namespace: str, more: Needs, *, pods: int = 0,
             if wanted.get(name, Decimal(0)) <= 0:
                 continue
             used = quantities.parse((status.get("used") or {}).get(name, "0"))
-            if used + wanted[name] > quantities.parse(hard):
+            if used + (0 if freed_first else wanted[name]) > quantities.parse(hard):
                 raise CannotPlan(
                     f"ResourceQuota {quota['metadata']['name']} has no room: {name} is limited to {hard}, "
                     f"{(status.get('used') or {}).get(name, '0')} is used."

@@ -7,17 +7,14 @@ nobody may do under this policy, what needs a person's approval, and what only h
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Sequence
 
 from django.db import connection
-from django.utils import timezone
 
-from healing import telemetry
-from healing.actions import brakes, fresh_edits
+from healing import shared_clock, telemetry
+from healing.actions import brakes, fresh_edits, restarts, room
 from healing.actions.base import Plan
+from healing.actions.limits import LIMITS, Kind, Refusal, Refused
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
 from healing.actions.situation import Situation, current_policy, situation_of
 from healing.models import HealingEvent
@@ -40,11 +37,11 @@ __all__ = [
 
 #: These end something of ours: no limit on doing things may keep us from undoing them.
 _ENDS_OUR_OWN = frozenset({ActionName.RELEASE, ActionName.RESUME_ROLLOUT, ActionName.UNCORDON})
-#: These replace a workload's pods by others of the same workload, each by one in its place.
-_RESTARTS_IN_PLACE = frozenset(
+#: These take pods away and change nothing else: the same program starts anew.
+_CHANGES_NOTHING = restarts.RESTARTS | {ActionName.EVICT, ActionName.RELEASE, ActionName.DELETE_STUCK_POD}
+#: These replace a workload's pods by others of a corrected template, each by one in its place.
+_CORRECTS_IN_PLACE = frozenset(
     {
-        ActionName.RESTART,
-        ActionName.RESTART_DEPENDENCY,
         ActionName.ROLLBACK,
         ActionName.UPDATE_RESOURCES,
         ActionName.UPDATE_CONFIG,
@@ -58,68 +55,6 @@ _LOCK = 0x4EC15701
 _WAITS_AT_MOST_SECONDS = 60.0
 
 
-class Kind(StrEnum):
-    """What a refusal means."""
-
-    FORBID = "forbid"  # not under this policy
-    ASK = "ask"  # with a person's approval
-    WAIT = "wait"  # later
-
-
-#: Every limit there is, with what it bounds. docs/actions.md says of each how it is lifted.
-LIMITS: Mapping[str, str] = {
-    "halt": "the kill switch",
-    "freezeWindows": "times in which nothing is changed unasked",
-    "circuitBreakerFailures": "healings of a workload that failed one after another",
-    "stormFaults": "different faults in the cluster at once",
-    "policy": "a policy that is there and switched on",
-    "paused": "the policy's pause",
-    "autonomy": "whether the policy acts at all, and unasked",
-    "allowedActions": "which actions the policy allows",
-    "targetNamespaces": "the namespaces of the policy",
-    "targetLabels": "the labels of the policy",
-    "allowLastReplica": "the last ready replica",
-    "minHealthyPercent": "how many ready replicas remain",
-    "PodDisruptionBudget": "the cluster's own budgets",
-    "autoscaler": "replicas that belong to an autoscaler",
-    "gitops": "what Argo CD, Flux or an operator would put back",
-    "freshEdit": "what a person has just edited",
-    "maxActionsPerWorkloadAndHour": "strategies on one workload",
-    "cooldownSeconds": "time between two strategies on one workload",
-    "maxConcurrentHealings": "workloads being healed at the same time",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """``limit`` is one of `LIMITS`; ``lift`` says what to do about it."""
-
-    limit: str
-    kind: Kind
-    message: str
-    lift: str
-    wait_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.limit not in LIMITS:
-            raise ValueError(f"{self.limit!r} is not in LIMITS: every limit is listed there.")
-
-    def as_json(self) -> dict[str, Any]:
-        """For the timeline."""
-        return {"limit": self.limit, "kind": str(self.kind), "message": self.message, "lift": self.lift}
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.lift})"
-
-
-class Refused(Exception):
-    """Raised right before sending."""
-
-    def __init__(self, refusals: list[Refusal]) -> None:
-        super().__init__("; ".join(r.message for r in refusals))
-        self.refusals = refusals
-
-
 def gate(event: HealingEvent, plan: Plan, *, is_approved: bool) -> None:
     """Called in the transaction that writes down that the plan is sent now. Raises `Refused`.
 
@@ -127,7 +62,7 @@ def gate(event: HealingEvent, plan: Plan, *, is_approved: bool) -> None:
     pass the same limit. What was thrown in since the plan was checked (the kill switch, a pause, another policy) holds
     here too, for every step of a strategy."""
     _wait_for_turn(event.cluster)
-    situation = situation_of(event, timezone.now(), is_approved=is_approved, target=plan.target)
+    situation = situation_of(event, shared_clock.now(), is_approved=is_approved, target=plan.target)
     found = [*_of_brakes(situation), *_of_policy(plan, situation), *_of_frequency(situation)]
     refusals = _counted([r for r in found if not (r.kind is Kind.ASK and is_approved)])
     if refusals:
@@ -141,8 +76,11 @@ def _wait_for_turn(cluster: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, zlib.crc32(cluster.encode()) - 2**31])
 
 
-def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds: float) -> list[Refusal]:
-    """All limits that this plan reaches; empty: go ahead. Raises `healing.ports.errors`."""
+def check(
+    plan: Plan, situation: Situation, cluster: Cluster, *, among: Sequence[Plan] = (), timeout_seconds: float
+) -> list[Refusal]:
+    """All limits that this plan reaches; empty: go ahead. ``among``: all plans of its strategy, where there are more: a
+    restart that has a correction read is another thing than one alone. Raises `healing.ports.errors`."""
     if plan.action in _ENDS_OUR_OWN and situation.is_containment:
         return []
     found = [
@@ -150,7 +88,11 @@ def check(plan: Plan, situation: Situation, cluster: Cluster, *, timeout_seconds
         *_of_policy(plan, situation),
         *_of_scope(plan, situation, cluster, timeout_seconds),
     ]
-    found += [*_of_health(plan, situation), *_of_owners(plan), *_of_frequency(situation)]
+    is_mere = all(one.action in _CHANGES_NOTHING for one in (plan, *among))
+    found += _of_health(plan, situation, is_mere=is_mere)
+    if is_mere:
+        found += restarts.refusals(plan, cluster, timeout_seconds=timeout_seconds)
+    found += [*_of_nodes(plan, cluster, timeout_seconds), *_of_owners(plan), *_of_frequency(situation)]
     found += of_fresh_edits(plan, situation, cluster, timeout_seconds=timeout_seconds)
     return _counted([r for r in found if not (r.kind is Kind.ASK and situation.is_approved)])
 
@@ -273,7 +215,7 @@ def _labels_of(target: ObjectRef, cluster: Cluster, timeout_seconds: float) -> d
     return obj["metadata"].get("labels") or {}
 
 
-def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
+def _of_health(plan: Plan, situation: Situation, *, is_mere: bool) -> list[Refusal]:
     radius, limits = plan.blast_radius, situation.policy.limits
     found = []
     ready, remaining = radius.ready_replicas, radius.remaining_ready
@@ -281,7 +223,8 @@ def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
         desired = radius.desired_replicas or ready
         percent = 100 * remaining // max(desired, 1)
         if remaining == 0 and not limits.allow_last_replica:
-            is_only_one = desired == 1 and plan.action in _RESTARTS_IN_PLACE and not situation.is_containment
+            replaces = plan.action in _CORRECTS_IN_PLACE or (plan.action in restarts.RESTARTS and not is_mere)
+            is_only_one = desired == 1 and replaces and not situation.is_containment
             found.append(_last_replica(plan, is_only_one=is_only_one))
         elif remaining and percent < limits.min_healthy_percent:
             found.append(
@@ -309,14 +252,29 @@ def _of_health(plan: Plan, situation: Situation) -> list[Refusal]:
 
 
 def _last_replica(plan: Plan, *, is_only_one: bool) -> Refusal:
-    """Of a workload that has but one replica none can remain: whether the interruption is worth it, a person says."""
+    """Never the last one. Of a workload that has but one replica none can remain while it is corrected, though: whether
+    the interruption is worth that, a person says."""
     if is_only_one:
-        message = f"{plan.target} has one replica only: nothing of it serves while it is replaced."
+        message = f"{plan.target} has one replica only: nothing of it serves while it is corrected."
         return Refusal(
             "allowLastReplica", Kind.ASK, message, "approve it, set limits.allowLastReplica, or add a replica"
         )
     message = f"No ready replica of {plan.target} would remain."
     return Refusal("allowLastReplica", Kind.FORBID, message, "set limits.allowLastReplica, or add a replica")
+
+
+def _of_nodes(plan: Plan, cluster: Cluster, timeout_seconds: float) -> list[Refusal]:
+    """A cordon takes capacity away, too: from what waits for a place, and from what is made anew next."""
+    if plan.action is not ActionName.CORDON:
+        return []
+    try:
+        words = room.after_cordon(cluster, plan.target, timeout_seconds=timeout_seconds)
+    except NotFound:
+        return []
+    if not words:
+        return []
+    message = f"Without {plan.target} {words}."
+    return [Refusal("room", Kind.ASK, message, "make room on other nodes, or cordon it by hand")]
 
 
 def _of_owners(plan: Plan) -> list[Refusal]:
@@ -348,7 +306,7 @@ def of_fresh_edits(plan: Plan, situation: Situation, cluster: Cluster, *, timeou
     fails. Raises `healing.ports.errors`."""
     if situation.is_containment or situation.is_approved:
         return []
-    now = timezone.now()
+    now = shared_clock.now()
     edit = fresh_edits.on(cluster, plan.target, now, timeout_seconds=timeout_seconds)
     if edit is None:
         return []
@@ -392,7 +350,8 @@ def _of_frequency(situation: Situation) -> list[Refusal]:
                 Kind.WAIT,
                 f"{situation.healings_before} other workloads are being healed.",
                 "it goes on when one of them is done; or raise limits.maxConcurrentHealings",
-                wait_seconds=2.0,
+                # Whoever stands further back in the line has longer until their turn, and looks less often.
+                wait_seconds=2.0 * (situation.healings_before // limits.max_concurrent_healings),
             )
         )
     return found

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.utils import timezone
 from pydantic import ValidationError
 
+from healing import shared_clock
 from healing.actions import guardrails, registry
 from healing.actions.base import CannotPlan, Plan
 from healing.lifecycle import Outcome, Phase
@@ -76,7 +76,7 @@ def propose_edited(context: PhaseContext, policy: PolicySpec, now: datetime) -> 
         wish.steps, wish.digest, wish.risk = steps, digest_of(steps), str(risk)
         wish.state, wish.state_reason = StrategyState.CHOSEN, f"edited by {wish.author}"
         wish.save()
-        ask(row, wish, policy, reason, timezone.now())
+        ask(row, wish, policy, reason, shared_clock.now())
 
     return PhaseResult(Phase.AWAITING_APPROVAL, [note], writes=writes, result={"editedBy": str(wish.author)})
 
@@ -84,14 +84,14 @@ def propose_edited(context: PhaseContext, policy: PolicySpec, now: datetime) -> 
 def _planned(context: PhaseContext, wish: Strategy, now: datetime) -> tuple[list[Plan], str]:
     cluster = context.ports.cluster
     situation = guardrails.situation_of(context.event, now, is_approved=True)
-    plans = []
+    plans: list[Plan] = []
     try:
         for step in wish.steps:
             target = ObjectRef.from_json(step["target"])
             plan = registry.make_plan(
                 cluster, step["action"], target, step["parameters"], timeout_seconds=_seconds(context)
             )
-            refusals = guardrails.check(plan, situation, cluster, timeout_seconds=_seconds(context))
+            refusals = guardrails.check(plan, situation, cluster, among=plans, timeout_seconds=_seconds(context))
             forbidden = [str(r) for r in refusals if r.kind is guardrails.Kind.FORBID]
             if forbidden:
                 return [], "; ".join(forbidden)
@@ -148,7 +148,7 @@ def is_by_hand(strategy: Strategy) -> bool:
 
 def hands_healed(event: HealingEvent) -> None:
     """The fix has proven itself. In the transaction that says so."""
-    event.takeovers.filter(ended_at=None).update(ended_at=timezone.now(), end=TakeoverEnd.FIXED)
+    event.takeovers.filter(ended_at=None).update(ended_at=shared_clock.now(), end=TakeoverEnd.FIXED)
 
 
 def not_yet(strategy: Strategy, reason: str, now: datetime) -> PhaseResult:

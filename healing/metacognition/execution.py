@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.actions import guardrails
 from healing.actions.base import Plan
 from healing.actions.runner import ActionFailed, Runner, StalePlan, UndoFailed
@@ -32,6 +31,7 @@ from healing.policies.spec import Risk
 _CALL_SECONDS = 2.0
 #: What was begun is not left half-done for longer.
 _WAIT_HALF_WAY_SECONDS = 15.0
+_LONGEST_TURN_SECONDS = 15.0
 #: A world that changes faster than we can plan needs a person.
 _STALE_AT_MOST = 4
 
@@ -60,7 +60,7 @@ def execute(context: PhaseContext) -> PhaseResult:
         return _plan_anew(context, strategy, "what was begun was put back")
     begun = rows.exclude(state__in=(ActionState.PLANNED, ActionState.FAILED)).exists()
     approval = _approval(event, strategy)
-    now = timezone.now()
+    now = shared_clock.now()
     situation = guardrails.situation_of(event, now, is_approved=approval is not None)
     if not begun:
         gone = health.recovered(event, context.ports, now, timeout_seconds=_CALL_SECONDS)
@@ -149,17 +149,17 @@ def _carry_out(
 ) -> PhaseResult:
     event, cluster = context.event, context.ports.cluster
     runner = Runner(cluster, context.deadline, context.check_still_mine)
+    plans = [Plan.from_json(step["plan"]) for step in strategy.steps]
 
     def guard(plan: Plan) -> None:
-        refusals = guardrails.check(plan, situation, cluster, timeout_seconds=_CALL_SECONDS)
+        refusals = guardrails.check(plan, situation, cluster, among=plans, timeout_seconds=_CALL_SECONDS)
         if refusals:
             raise guardrails.Refused(refusals)
 
     def gate(plan: Plan) -> None:
         guardrails.gate(event, plan, is_approved=situation.is_approved)
 
-    for number, step in enumerate(strategy.steps):
-        plan = Plan.from_json(step["plan"])
+    for number, plan in enumerate(plans):
         key = f"{round_key}{number}"
         known = {row.key for row in strategy.actions.filter(state=ActionState.APPLIED)}
         try:
@@ -177,7 +177,7 @@ def _carry_out(
 
 
 def _applied(strategy: Strategy, baseline: dict[str, int]) -> PhaseResult:
-    now = timezone.now()
+    now = shared_clock.now()
 
     def writes(_: HealingEvent) -> None:
         strategy.state, strategy.applied_at = StrategyState.APPLIED, now
@@ -207,7 +207,9 @@ def _refused(
 def _wait_until_lifted(context: PhaseContext, refusals: Sequence[guardrails.Refusal]) -> PhaseResult:
     said = context.event.timeline.filter(kind="waiting", phase=Phase.HEALING).exists()
     notes = [] if said else [_refusal_note("waiting", r) for r in refusals]
-    result = PhaseResult.wait(max(1.0, min(5.0, max(r.wait_seconds for r in refusals))), notes)
+    # Of many that wait for their turn the last ones need not look every other second.
+    longest = _LONGEST_TURN_SECONDS if {r.limit for r in refusals} == {"maxConcurrentHealings"} else 5.0
+    result = PhaseResult.wait(max(1.0, min(longest, max(r.wait_seconds for r in refusals))), notes)
     result.result = {"waitingFor": "; ".join(str(r) for r in refusals)}
     return result
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 
-from healing.actions import capacity, quantities
+from healing.actions import capacity, room as room_left
 from healing.actions.base import CannotPlan, Change, Plan
-from healing.actions.reading import WORKLOAD_KINDS, Workload, list_if_allowed, share, unfit
+from healing.actions.reading import WORKLOAD_KINDS, Workload, share
 from healing.metacognition.agents import Agent, Argument
 from healing.metacognition.case import Case
 from healing.policies.spec import ActionName
@@ -64,11 +63,12 @@ def _elsewhere(case: Case, agent: Agent) -> Iterator[Argument]:
     moved = _moved_pods(case, agent)
     if not moved:
         return
-    free = _free_of_nodes(case, without={str(pod["spec"].get("nodeName", "")) for pod in moved})
+    left = {str(pod["spec"].get("nodeName", "")) for pod in moved}
+    free = room_left.free_of_nodes(case.cluster, without=left, timeout_seconds=case.seconds)
     if free is None:
         yield Argument("capacity", "Whether other nodes have room is not known: we may not list all pods and nodes.")
         return
-    placed = sum(_place(pod, free) for pod in moved)
+    placed = sum(room_left.place(pod, free) for pod in moved)
     if placed == len(moved):
         yield Argument("capacity", f"{len(free)} other node(s) have room for the {placed} pod(s).", 0.1)
     else:
@@ -90,57 +90,6 @@ def _moved_pods(case: Case, agent: Agent) -> list[Object]:
         except NotFound:
             continue
     return found
-
-
-def _free_of_nodes(case: Case, without: set[str]) -> dict[str, dict[str, Decimal]] | None:
-    """Node -> what is not requested there yet, in cores, bytes and pods; of those that take pods. A node that pods
-    have to leave is none. None: we may not look."""
-    nodes = list_if_allowed(case.cluster, "Node", "", timeout_seconds=case.seconds)
-    pods = list_if_allowed(case.cluster, "Pod", "", timeout_seconds=case.seconds)
-    if nodes is None or pods is None:
-        return None
-    free = {
-        node["metadata"]["name"]: {
-            resource: quantities.parse((node.get("status") or {}).get("allocatable", {}).get(resource, "0"))
-            for resource in ("cpu", "memory", "pods")
-        }
-        for node in nodes
-        if not unfit(node) and not node["spec"].get("unschedulable") and not _keeps_away(node)
-    }
-    for pod in pods:
-        here = free.get(str(pod["spec"].get("nodeName", "")))
-        if here is not None and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
-            _take(pod, here)
-    return {name: left for name, left in free.items() if name not in without}
-
-
-def _keeps_away(node: Object) -> bool:
-    return any(taint.get("effect") in ("NoSchedule", "NoExecute") for taint in node["spec"].get("taints") or ())
-
-
-def _needs(pod: Object) -> dict[str, Decimal]:
-    needs = capacity.pod_needs(pod["spec"])
-    zero = Decimal(0)
-    return {
-        "cpu": needs.get("requests.cpu", zero),
-        "memory": needs.get("requests.memory", zero),
-        "pods": Decimal(1),
-    }
-
-
-def _take(pod: Object, left: dict[str, Decimal]) -> None:
-    for resource, amount in _needs(pod).items():
-        left[resource] -= amount
-
-
-def _place(pod: Object, free: dict[str, dict[str, Decimal]]) -> bool:
-    """First fit: good enough for an argument; the scheduler decides."""
-    needs = _needs(pod)
-    for left in free.values():
-        if all(left[resource] >= amount for resource, amount in needs.items()):
-            _take(pod, left)
-            return True
-    return False
 
 
 def others(agent: Agent) -> list[Argument]:

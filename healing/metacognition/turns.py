@@ -105,7 +105,7 @@ def _limits(case: Case, cluster: PlanningCluster, agent: Agent, situation: guard
     found = []
     for plan in agent.plans:
         try:
-            refusals = guardrails.check(plan, situation, cluster, timeout_seconds=case.seconds)
+            refusals = guardrails.check(plan, situation, cluster, among=agent.plans, timeout_seconds=case.seconds)
         except SourceError as error:
             _raise_unless_final(error)
             agent.problem = f"its limits could not be checked: {error}"

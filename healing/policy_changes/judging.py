@@ -146,7 +146,7 @@ def _refusals(spec: PolicySpec, case: Case, proposal: Proposal) -> list[Refusal]
     cluster = cast("Cluster", _Recorded(case))
     found: list[Refusal] = []
     for plan in proposal.plans:
-        found += guardrails.check(plan, situation, cluster, timeout_seconds=0.1)
+        found += guardrails.check(plan, situation, cluster, among=proposal.plans, timeout_seconds=0.1)
     # A kill switch that is thrown today says nothing about the policy; what waits goes on by itself.
     return [r for r in dict.fromkeys(found) if r.limit != "halt" and r.kind is not Kind.WAIT]
 

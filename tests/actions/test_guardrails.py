@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from healing.lifecycle import Phase
 from healing.models import ActionRun, ActionState, HealingEvent, Policy, Strategy
 from healing.policies.spec import ActionName, Risk
 from healing.ports import ObjectRef
+from healing.ports.cluster import ObjectList
 from healing.ports.errors import NotFound
 from tests.actions import events
 
@@ -26,15 +28,21 @@ TARGET = ObjectRef("Deployment", "shop", "api", "uid-api")
 
 
 class Cluster:
-    """Only what limits read: the target's labels."""
+    """Only what limits read: the target's labels, and ``objects`` where these have a say."""
 
-    def __init__(self, labels: dict[str, str] | None = None) -> None:
-        self.labels = labels
+    def __init__(self, labels: dict[str, str] | None = None, objects: Sequence[dict[str, Any]] = ()) -> None:
+        self.labels, self.objects = labels, objects
 
     def get(self, kind: str, namespace: str, name: str, *, timeout_seconds: float | None = None) -> dict[str, Any]:
-        if self.labels is None:
+        for obj in self.objects:
+            if (obj["kind"], obj["metadata"]["name"]) == (kind, name):
+                return obj
+        if self.labels is None or self.objects:
             raise NotFound(f"{kind} {name}")
         return {"metadata": {"name": name, "namespace": namespace, "labels": self.labels}}
+
+    def list(self, kind: str, namespace: str = "", **_: Any) -> ObjectList:
+        return ObjectList([obj for obj in self.objects if obj["kind"] == kind], "1")
 
 
 def plan(action: ActionName = ActionName.RESTART, target: ObjectRef = TARGET, **radius: Any) -> Plan:
@@ -84,6 +92,9 @@ def test_nothing_speaks_against_a_harmless_plan() -> None:
         (plan(ready_replicas=4, desired_replicas=4, remaining_ready=1), {}, "minHealthyPercent"),
         (plan(ready_replicas=1, desired_replicas=2, remaining_ready=0), {}, "allowLastReplica"),
         (plan(ActionName.EVICT, ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
+        (plan(ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
+        (plan(ActionName.RESTART_DEPENDENCY, ready_replicas=1, desired_replicas=1, remaining_ready=0), {},
+         "allowLastReplica"),
         (
             plan(ActionName.EVICT, ready_replicas=3, desired_replicas=3, remaining_ready=2, disruptions_allowed=0),
             {},
@@ -108,7 +119,7 @@ def test_what_the_policy_forbids_an_approval_does_not_allow(a_plan: Plan, spec: 
         ),
         (plan(), {"autonomy": "propose"}, "autonomy"),
         (plan(managed_by="Argo CD shop"), {}, "gitops"),
-        (plan(ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
+        (plan(ActionName.ROLLBACK, ready_replicas=1, desired_replicas=1, remaining_ready=0), {}, "allowLastReplica"),
         (plan(), {"limits": {"maxActionsPerWorkloadAndHour": 0}}, "maxActionsPerWorkloadAndHour"),
     ],
 )  # fmt: skip

@@ -42,6 +42,43 @@ class Row:
     plan: Plan = RESTART
     before: Callable[[HealingEvent], None] = lambda event: None
     labels: dict[str, str] = field(default_factory=dict)
+    objects: tuple[dict[str, Any], ...] = ()
+
+
+STATEFUL = ObjectRef("StatefulSet", "shop", "web", "uid-web")
+
+
+def workload(ref: ObjectRef, replicas: int, *, updated: int | None = None, config_map: str = "") -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "web", "image": "web:1"}
+    if config_map:
+        container["envFrom"] = [{"configMapRef": {"name": config_map}}]
+    counted = {"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
+    return {
+        "kind": ref.kind,
+        "metadata": {"name": ref.name, "namespace": ref.namespace, "uid": ref.uid, "generation": 1},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}},
+        },
+        "status": {**counted, "updatedReplicas": replicas if updated is None else updated, "observedGeneration": 1},
+    }
+
+
+def node(name: str, cpu: str) -> dict[str, Any]:
+    ready = [{"type": "Ready", "status": "True"}]
+    allocatable = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+    return {
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {},
+        "status": {"conditions": ready, "allocatable": allocatable},
+    }
+
+
+def waiting_pod(name: str, cpu: str) -> dict[str, Any]:
+    container = {"name": "c", "resources": {"requests": {"cpu": cpu}}}
+    return {"kind": "Pod", "metadata": {"name": name, "namespace": "shop"}, "spec": {"containers": [container]}}
 
 
 def _halt(event: HealingEvent) -> None:
@@ -140,6 +177,28 @@ ROWS = [
         {}, {"limits": {"minHealthyPercent": 20}}, plan=plan(target=TARGET, **HEALTH, remaining_ready=1),
     ),
     Row(
+        "quorum", "2 of 5 replicas", "more replicas are ready", {"limits": {"minHealthyPercent": 0}},
+        plan=plan(target=STATEFUL, ready_replicas=5, desired_replicas=5, remaining_ready=2),
+        objects=(workload(STATEFUL, 5),),
+    ),
+    Row(
+        "restartable", "ConfigMap settings does not exist", "put that right",
+        plan=plan(target=TARGET, **HEALTH, remaining_ready=3), objects=(workload(TARGET, 4, config_map="settings"),),
+    ),
+    Row(
+        "rollout", "1 of 4 replicas are of its newest", "wait until it has ended",
+        plan=plan(target=TARGET, **HEALTH, remaining_ready=3), objects=(workload(TARGET, 4, updated=1),),
+    ),
+    Row(
+        "keepsData", "not interchangeable", "approve it",
+        plan=plan(target=STATEFUL, **HEALTH, remaining_ready=3), objects=(workload(STATEFUL, 4),),
+    ),
+    Row(
+        "room", "1 pod(s) that wait for a place would find none (late)", "room on other nodes",
+        {"allowedActions": ["cordon"]}, plan=plan(ActionName.CORDON, ObjectRef("Node", "", "a")),
+        objects=(node("a", "4"), node("b", "1"), waiting_pod("late", "2")),
+    ),
+    Row(
         "PodDisruptionBudget", "web allows 0 disruptions", "change the budget",
         plan=plan(
             ActionName.EVICT, TARGET, **HEALTH, remaining_ready=3, disruptions_allowed=0,
@@ -180,7 +239,7 @@ def reached(row: Row, spec: dict[str, Any]) -> dict[str, guardrails.Refusal]:
     event = events.event(TARGET, under=under)
     row.before(event)
     situation = guardrails.situation_of(event, timezone.now(), target=row.plan.target)
-    found = guardrails.check(row.plan, situation, Cluster(row.labels), timeout_seconds=1)
+    found = guardrails.check(row.plan, situation, Cluster(row.labels, row.objects), timeout_seconds=1)
     return {refusal.limit: refusal for refusal in found}
 
 

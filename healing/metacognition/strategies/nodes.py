@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from healing.actions import restarts
 from healing.actions.base import CannotPlan
 from healing.actions.delete_stuck_pod import is_stuck
 from healing.actions.drain import in_words
@@ -43,22 +44,44 @@ def move_pods(case: Case) -> Blueprint:
         raise CannotPlan(f"No pod that could be moved runs on {node.name}.")
     if takes_pods(case.cluster.get("Node", "", node.name, timeout_seconds=case.seconds)):
         raise CannotPlan(f"Node {node.name} takes new pods: they could come right back. To drain it is better.")
+    pods, kept = _that_come_back(case, pods)
+    if not pods:
+        raise CannotPlan(f"No pod on {node.name} could be made anew elsewhere: {kept}.")
     # Those that do not serve go first: nothing is lost by moving them.
     pods.sort(key=lambda pod: (is_ready(pod), pod["metadata"]["namespace"], pod["metadata"]["name"]))
     return Blueprint(
         f"Move {len(pods)} pod(s) away from node {node.name}",
-        f"Node {node.name} is not fit to run them; their controllers make new ones elsewhere.",
+        f"Node {node.name} is not fit to run them; their controllers make new ones elsewhere."
+        + (f" What serves there and would not come back stays: {kept}." if kept else ""),
         tuple(Step(ActionName.EVICT, ObjectRef.of(pod, "Pod"), {}) for pod in pods[:_MOVED_AT_MOST]),
         restores=False,
         seconds=20,
     )
 
 
+def _that_come_back(case: Case, pods: list[Object]) -> tuple[list[Object], str]:
+    """Without those that serve and whose controller could make no other one now; and what keeps these, in words."""
+    problems: dict[ObjectRef, list[str]] = {}
+    kept: list[Object] = []
+    for pod in pods:
+        workload = workload_of_pod(case.cluster, pod, timeout_seconds=case.seconds) if is_ready(pod) else None
+        if workload is not None and workload.ref not in problems:
+            problems[workload.ref] = restarts.why_not_again(
+                case.cluster, workload, freed_first=True, timeout_seconds=case.seconds
+            )
+        if workload is None or not problems[workload.ref]:
+            kept.append(pod)
+    words = [f"{ref}: {found[0]}" for ref, found in problems.items() if found]
+    return kept, "; ".join(words)
+
+
 def drain(case: Case) -> Blueprint:
     node = _node(case)
-    pods = _pods_on(case, node)[:_MOVED_AT_MOST]
+    pods, kept = _that_come_back(case, _pods_on(case, node))
+    pods = pods[:_MOVED_AT_MOST]
     if not pods:
-        raise CannotPlan(f"No pod that could be moved runs on {node.name}.")
+        why = f"No pod on {node.name} could be made anew elsewhere: {kept}" if kept else ""
+        raise CannotPlan(f"{why or f'No pod that could be moved runs on {node.name}'}.")
     return Blueprint(
         f"Drain node {node.name}: {len(pods)} pod(s)",
         f"Node {node.name} is not fit to run pods: no new ones on it, and those there move as their budgets allow.",
