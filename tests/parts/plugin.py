@@ -6,6 +6,7 @@ environment, so that nothing set in a developer's shell reaches them, and their 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -102,6 +103,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_databases: runs on PostgreSQL, and again on SQLite")
     config.addinivalue_line("markers", "browser: drives a real Chromium")
     config.addinivalue_line("markers", "tree: runs the whole product as processes")
+    # Libraries that ask for the main thread's event loop (litellm, for its own metrics) get none, rather than one
+    # that Python 3.11 makes for them and nobody closes: its ResourceWarning fails whichever test runs at that moment.
+    asyncio.set_event_loop(None)
     if getattr(config.option, "numprocesses", None) and not parts.on_sqlite:
         parts.need_postgres()
 
