@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db.models import Max, Prefetch, QuerySet
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.clocks import wound_clocks
 from healing.lifecycle import Wound
 from healing.models import (
@@ -80,7 +80,7 @@ def _uncounted() -> QuerySet[HealingEvent]:
 
 def figures_of(event: HealingEvent) -> EventFigures:
     """The event in numbers (not saved). It has to have ended."""
-    end = event.finished_at or timezone.now()
+    end = event.finished_at or shared_clock.now()
     clocks = {clock.wound: clock for clock in wound_clocks(event, list(event.phase_runs.all()), end)}
     seconds = {
         wound: round(clock.elapsed_seconds, 3) if clock.state in ("done", "failed") else None

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.findings import Diagnosis
 from healing.incident_text import after_diagnosis
 from healing.lifecycle import TERMINAL_PHASE_OF_OUTCOME, Outcome
@@ -58,7 +57,7 @@ def run(context: PhaseContext) -> PhaseResult:
 def experience_of(event: HealingEvent, outcome: Outcome) -> Experience:
     """The event as it is remembered."""
     diagnosis = Diagnosis.from_json(event.diagnosis)
-    took = ((event.healed_at or timezone.now()) - event.detected_at).total_seconds() - event.waited_seconds
+    took = ((event.healed_at or shared_clock.now()) - event.detected_at).total_seconds() - event.waited_seconds
     return Experience(
         event_ref=event.name,
         symptom=event.symptom,

@@ -18,9 +18,8 @@ import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.db.models import F
-from django.utils import timezone
 
-from healing import dispatch
+from healing import dispatch, shared_clock
 from healing.lifecycle import Outcome, Phase
 from healing.models import HealingEvent, Strategy, StrategyState, TimelineEntry
 from healing.ports import Ports
@@ -89,7 +88,7 @@ def sweep(clusters: Iterable[str]) -> int:
 def write(event: HealingEvent, cluster: Cluster) -> None:
     """Create the resource where it is missing and bring its status up to date. Raises `healing.ports.errors`."""
     namespace = event.target_namespace or settings.POD_NAMESPACE
-    patch = {"status": status_of(event, timezone.now())}
+    patch = {"status": status_of(event, shared_clock.now())}
 
     def patch_status() -> None:
         cluster.patch(KIND, namespace, event.name, patch, subresource="status", timeout_seconds=WRITE_TIMEOUT_SECONDS)

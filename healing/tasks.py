@@ -9,9 +9,8 @@ from typing import Any
 import structlog
 from celery import Task, shared_task
 from django.conf import settings
-from django.utils import timezone
 
-from healing import containment, engine, figures, mirror, retention
+from healing import containment, engine, figures, mirror, retention, shared_clock
 from healing.actions import known_states
 from healing.approvals import recovery, service as approvals, takeover
 from healing.detection import alert_matching, heartbeat
@@ -50,7 +49,7 @@ def prune() -> None:
     """Beat, every hour: what ended long ago."""
     with exclusive("prune") as is_mine:
         if is_mine:
-            retention.prune(timezone.now())
+            retention.prune(shared_clock.now())
 
 
 @shared_task(name="healing.tasks.mirror_event", ignore_result=True)
@@ -159,7 +158,7 @@ def forecast_in(cluster: str) -> None:
     """`forecast` for one cluster."""
     with exclusive(f"forecast:{cluster}") as is_mine:
         if is_mine:
-            now = timezone.now()
+            now = shared_clock.now()
             rounds.look(cluster, get_ports(cluster), now, rounds.due(cluster, now))
             acting.propose_due(cluster, now)
 

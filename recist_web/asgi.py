@@ -14,10 +14,12 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
+from healing import shared_clock  # noqa: E402
 from healing.dashboard.routing import websocket_urlpatterns  # noqa: E402
 from recist_web.checks import refuse_to_start  # noqa: E402
 
 refuse_to_start()
+shared_clock.follow(wait=False)
 sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # made with Django's path(), as Channels documents
 application = ProtocolTypeRouter(
     {

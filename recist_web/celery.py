@@ -7,11 +7,10 @@ idempotent and cheap; their schedule is the table below, where it can be seen at
 import os
 from typing import Any
 
-from celery import Celery
 from celery.signals import worker_ready
 from kombu import Queue
 
-from recist_web import task_signals
+from recist_web import celery_clock, task_signals
 from recist_web.signs_of_life import WorkerSign
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
@@ -19,13 +18,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
 PHASE_QUEUES = ("containment", "diagnosis", "healing", "knowledge")
 QUEUES = (*PHASE_QUEUES, "notifications", "default")
 
-app = Celery("recist")
+app = celery_clock.SharedClockCelery("recist", task_cls=celery_clock.SharedClockTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in QUEUES]
 # For the probes of a cluster.
 app.steps["consumer"].add(WorkerSign)
+app.conf.worker_consumer = "recist_web.signs_of_life:PatientConsumer"
 app.conf.beat_scheduler = "recist_web.signs_of_life:BeatSign"
 task_signals.connect()
+celery_clock.connect()
 app.autodiscover_tasks(["healing", "healing.notifications", "knowledge"])
 
 

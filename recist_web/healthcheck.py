@@ -1,6 +1,6 @@
 """Whether the process of this container does its work, for HEALTHCHECK (standard library only; exit code 0 or 1).
 
-The web process is asked; the others leave a sign of life in VAR_DIR/alive (healing/alive.py).
+The web process is asked; the others leave signs in VAR_DIR/alive and VAR_DIR/ready (healing/alive.py).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ TIMEOUT_SECONDS = 3
 FRESH_SECONDS = 60
 
 
-def is_alive(directory: Path) -> bool:
-    signs = [path.stat().st_mtime for path in directory.glob("*") if path.is_file()]
-    if signs:
-        return time.time() - max(signs) < FRESH_SECONDS
+def does_its_work(directory: Path) -> bool:
+    if any((directory / "alive").glob("*")):
+        signs = [path.stat().st_mtime for path in (directory / "ready").glob("*") if path.is_file()]
+        return bool(signs) and time.time() - max(signs) < FRESH_SECONDS
     try:
         with urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS) as answer:
             return bool(answer.status == 200)
@@ -29,4 +29,4 @@ def is_alive(directory: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if is_alive(Path(os.environ.get("VAR_DIR", "var")) / "alive") else 1)
+    sys.exit(0 if does_its_work(Path(os.environ.get("VAR_DIR", "var"))) else 1)

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from celery import signals
 
-from healing import telemetry
+from healing import shared_clock, telemetry
 from recist_web import tracing
 
 _SENT_AT = "recist_sent_at"
@@ -17,7 +17,7 @@ _STARTED = "recist_started"
 
 def _publishing(headers: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
-        headers[_SENT_AT] = time.time()
+        headers[_SENT_AT] = shared_clock.now().timestamp()
 
 
 def _starting(task_id: str = "", task: Any = None, **_: Any) -> None:
@@ -29,7 +29,9 @@ def _starting(task_id: str = "", task: Any = None, **_: Any) -> None:
     sent_at = getattr(request, _SENT_AT, None)
     if sent_at and not request.eta:
         queue = str((request.delivery_info or {}).get("routing_key") or "")
-        telemetry.observe("recist_queue_wait_seconds", queue, value=max(0.0, time.time() - float(sent_at)))
+        telemetry.observe(
+            "recist_queue_wait_seconds", queue, value=max(0.0, shared_clock.now().timestamp() - float(sent_at))
+        )
 
 
 def _ended(task: Any = None, state: str | None = None, **_: Any) -> None:

@@ -6,8 +6,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import managed_by
@@ -80,7 +79,7 @@ def is_stuck(pod: Object, now: datetime) -> bool:
 def _ending(
     cluster: Cluster, pod: Object, ref: ObjectRef, owner: ObjectRef, timeout_seconds: float
 ) -> tuple[Risk, str]:
-    if not is_stuck(pod, timezone.now()):
+    if not is_stuck(pod, shared_clock.now()):
         raise CannotPlan(f"{ref} is being deleted, and has still time to end.")
     if pod["metadata"].get("finalizers"):
         raise CannotPlan(f"{ref} is kept by finalizers: {', '.join(pod['metadata']['finalizers'])}.")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.actions import manifests
 from healing.actions.reading import WORKLOAD_KINDS, controller_of
 from healing.models import KnownState, Policy
@@ -45,7 +45,7 @@ def remember(cluster_name: str, obj: Object, seen_at: datetime, kind: str = "") 
 def remember_all(get_ports: Callable[[str], Ports], cluster_name: str, *, timeout_seconds: float = 5.0) -> int:
     """Keep what the objects of all enabled policies' namespaces look like, in one cluster; returns how many had
     changed. What cannot be read is left for the next time."""
-    now, changed = timezone.now(), 0
+    now, changed = shared_clock.now(), 0
     wanted = {
         namespace
         for policy in Policy.objects.filter(enabled=True, cluster=cluster_name)

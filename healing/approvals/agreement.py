@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.lifecycle import Outcome
 from healing.models import Approval, ApprovalState, HealingEvent, Policy
 from healing.policies.spec import PolicySpec, Risk
@@ -83,7 +82,7 @@ def lower_bound(successes: int, trials: int, z: float = _Z) -> float:
 def agreements(policy: Policy | None = None, now: datetime | None = None) -> list[Agreement]:
     """The record of the last 90 days, of one policy or all; those with most cases first. Questions that nobody
     answered, or that went away, say nothing."""
-    since = (now or timezone.now()) - LOOKS_BACK
+    since = (now or shared_clock.now()) - LOOKS_BACK
     rows = Approval.objects.filter(state__in=list(_SAID), decided_at__gte=since)
     if policy is not None:
         rows = rows.filter(event__policy=policy)
@@ -115,7 +114,7 @@ def agreements(policy: Policy | None = None, now: datetime | None = None) -> lis
 
 def advice(policy: Policy, records: Iterable[Agreement], now: datetime | None = None) -> str:
     """Whether a step up is justified, in words; says what is missing where it is not."""
-    spec, now = policy.parsed(), now or timezone.now()
+    spec, now = policy.parsed(), now or shared_clock.now()
     records = list(records)
     if spec.autonomy == "observe":
         seen = HealingEvent.objects.filter(policy=policy, detected_at__gte=now - LOOKS_BACK)

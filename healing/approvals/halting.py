@@ -5,9 +5,8 @@ Who may is asked by the callers (a page, an API operation and the admin say no i
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from healing import audit, dispatch
+from healing import audit, dispatch, shared_clock
 from healing.models import Halt
 
 
@@ -31,7 +30,7 @@ def halt(row: Halt, *, by: str, actor: audit.Actor) -> None:
 def lift(row: Halt, *, by: str, actor: audit.Actor) -> bool:
     """Automation goes on. False: it was lifted already."""
     with transaction.atomic():
-        if not Halt.objects.filter(pk=row.pk, lifted_at=None).update(lifted_at=timezone.now(), lifted_by=by):
+        if not Halt.objects.filter(pk=row.pk, lifted_at=None).update(lifted_at=shared_clock.now(), lifted_by=by):
             return False
         before = {"cluster": row.cluster, "reason": row.reason, "since": row.created_at.isoformat()}
         audit.record("halt.lifted", actor=actor, target=f"halt {row.pk}", cluster=row.cluster, before=before)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from django.core.cache import cache
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.approvals import service, takeover
 from healing.lifecycle import Phase
 from healing.metacognition import health
@@ -48,7 +48,7 @@ def _in_hand() -> QuerySet[Takeover]:
 
 def _gone_for_long(key: str, event: HealingEvent, get_ports: Callable[[str], Ports]) -> str:
     """Why nothing is left to heal, if that has been so at every look for `AWAY_SECONDS`; else empty."""
-    now = timezone.now()
+    now = shared_clock.now()
     gone = health.recovered(event, get_ports(event.cluster), now, timeout_seconds=_CALL_SECONDS)
     if gone is None:
         cache.delete(key)

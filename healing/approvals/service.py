@@ -15,9 +15,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
-from healing import audit, dispatch, engine, telemetry
+from healing import audit, dispatch, engine, shared_clock, telemetry
 from healing.actions import guardrails
 from healing.approvals import permissions
 from healing.approvals.errors import (
@@ -225,7 +224,7 @@ def edit(
 
 def expire_due(now: datetime | None = None) -> int:
     """Close what nobody decided in time: nothing runs, a person must take over. Returns how many."""
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     due = Approval.objects.filter(state=ApprovalState.OPEN, expires_at__lte=now).values_list("pk", flat=True)
     return sum(_expire_one(pk, now) for pk in due)
 
@@ -275,7 +274,7 @@ def opened(approval_id: int, *, expired_at: datetime | None = None) -> Iterator[
         event = HealingEvent.objects.select_for_update(of=("self",)).select_related("policy").get(pk=event_id)
         approval = Approval.objects.select_for_update(of=("self",)).select_related("strategy").get(pk=approval_id)
         approval.event = event
-        now = expired_at or timezone.now()
+        now = expired_at or shared_clock.now()
         if approval.state != ApprovalState.OPEN:
             raise AlreadyDecided(approval)
         is_late = approval.expires_at <= now

@@ -9,9 +9,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
-from healing import audit, engine
+from healing import audit, engine, shared_clock
 from healing.access import Capability
 from healing.approvals import permissions
 from healing.approvals.errors import AlreadyTaken, DecisionError, NotAllowed
@@ -111,7 +110,7 @@ def well(takeover_id: int, *, reason: str) -> bool:
         takeover = open_takeover(event)
         if takeover is None or takeover.pk != takeover_id or event.phase != Phase.AWAITING_APPROVAL:
             return False
-        _end(takeover, TakeoverEnd.OVER, timezone.now())
+        _end(takeover, TakeoverEnd.OVER, shared_clock.now())
         message = f"It is well again, in the hands of {takeover.by_name}: {reason}"
         note = Note("recovered", message, source="approvals")
         result = PhaseResult(Phase.LEARNING, [note], outcome=Outcome.RECOVERED, outcome_reason=message)
@@ -121,7 +120,7 @@ def well(takeover_id: int, *, reason: str) -> bool:
 
 def escalate_forgotten(now: datetime | None = None) -> int:
     """Events that lie in somebody's hands for too long. Returns how many were escalated."""
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     old = Takeover.objects.filter(
         ended_at=None, claimed_at=None, at__lte=now - LONGEST, event__phase=Phase.AWAITING_APPROVAL
     )
@@ -147,7 +146,7 @@ def _locked(event_id: int, by: User) -> Iterator[tuple[HealingEvent, datetime]]:
         event = HealingEvent.objects.select_for_update(of=("self",)).get(pk=event_id)
         if refusal := permissions.why_not_at(by, Capability.OPERATE, event):
             raise NotAllowed(refusal)
-        yield event, timezone.now()
+        yield event, shared_clock.now()
 
 
 def _mine(event: HealingEvent, by: User) -> Takeover:

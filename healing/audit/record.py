@@ -11,8 +11,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.http import HttpRequest
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.audit import chain
 from healing.models import AuditEntry
 from healing.models.audit_entry import AuditActorKind
@@ -80,7 +80,7 @@ def record(
         last = AuditEntry.objects.order_by("-seq").only("seq", "hash").first()
         entry = AuditEntry(
             seq=last.seq + 1 if last else 1,
-            at=timezone.now(),
+            at=shared_clock.now(),
             action=_clean(action, 60),
             actor_kind=AuditActorKind(actor.kind),
             actor=_clean(actor.name, 150),

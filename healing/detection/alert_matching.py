@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
-from healing import engine
+from healing import engine, shared_clock
 from healing.detection.cache import ObjectCache
 from healing.detection.owners import OwnerUnknown, Target, target, target_of
 from healing.detection.policies import PolicyBook
@@ -106,14 +105,14 @@ class _Live(ObjectCache):
 
 def clusters_with_alerts(now: datetime | None = None) -> set[str]:
     """Clusters of alerts that are to be looked at."""
-    due = ReceivedAlert.objects.filter(look_at__lte=now or timezone.now())
+    due = ReceivedAlert.objects.filter(look_at__lte=now or shared_clock.now())
     return set(due.order_by().values_list("cluster", flat=True).distinct())
 
 
 def match_due(cluster: str, get_ports: Callable[[str], Ports], now: datetime | None = None) -> int:
     """Look at the cluster's alerts that are due: open events, add to them, tell of ends. Returns how many were looked
     at. One that the cluster keeps from being judged stays due."""
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     rows = list(ReceivedAlert.objects.filter(cluster=cluster, look_at__lte=now).order_by("starts_at", "pk")[:BATCH])
     if not rows:
         return 0

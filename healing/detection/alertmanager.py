@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from healing import shared_clock
 from healing.models import AlertState, ReceivedAlert
 
 MAX_ALERTS = 1000
@@ -81,7 +81,7 @@ class Stored:
 def store(payload: Payload, cluster: str = "") -> Stored:
     """Keep the alerts; those that are new or have changed are to be looked at. ``cluster``: the one the caller names;
     else the label ``cluster`` says, where it is one of ours. Delivering the same again changes nothing."""
-    now = timezone.now()
+    now = shared_clock.now()
     alerts: dict[tuple[str, str, datetime], Alert] = {}
     for alert in payload.alerts:
         key = (cluster or cluster_of(alert.labels), alert.fingerprint, _utc(alert.starts_at))

@@ -6,11 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
+from healing import shared_clock
 from healing.detection.budgets import budget_sightings
 from healing.detection.cache import Key, ObjectCache, key_of
 from healing.detection.claims import claim_sightings
@@ -101,9 +102,9 @@ class Evaluator:
                 try:
                     if time.monotonic() >= next_look_around:
                         next_look_around = time.monotonic() + LOOK_AROUND_SECONDS
-                        self.look_around(datetime.now(UTC))
-                    self.evaluate_dirty(datetime.now(UTC))
-                    self.report_due(datetime.now(UTC))
+                        self.look_around(shared_clock.now())
+                    self.evaluate_dirty(shared_clock.now())
+                    self.report_due(shared_clock.now())
                 except Exception:  # one object of an unknown shape must not stop detection
                     log.exception("evaluation failed")
         finally:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.core.cache import cache
+
+from healing import shared_clock
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +36,7 @@ class Heartbeat:
 
     def age(self, now: datetime | None = None) -> timedelta:
         """How old this sign of life is."""
-        return (now or datetime.now(UTC)) - datetime.fromisoformat(self.at)
+        return (now or shared_clock.now()) - datetime.fromisoformat(self.at)
 
 
 def write(cluster: str, beat: Heartbeat) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
+from healing import shared_clock
 from healing.detection.cache import Key, ObjectCache
 from healing.detection.metrics import METRIC, REQUEST_SYMPTOMS, RequestWindow, Results, metric_sightings
 from healing.detection.policies import PolicyBook, PolicySet
@@ -65,7 +66,7 @@ class MetricsPoller:
                 started_at = time.monotonic()
                 try:
                     close_old_connections()
-                    self.poll(datetime.now(UTC))
+                    self.poll(shared_clock.now())
                 except (SourceError, DatabaseError, InterfaceError) as error:
                     self._say(error)
                 except Exception:  # a series of an unknown shape must not end the polling

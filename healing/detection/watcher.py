@@ -13,12 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from healing import alive
+from healing import alive, shared_clock
 from healing.deadline import Deadline
 from healing.detection import heartbeat
 from healing.detection.cache import ObjectCache
@@ -246,7 +245,7 @@ class Watcher:
         synced: bool = False,
     ) -> heartbeat.Heartbeat:
         return heartbeat.Heartbeat(
-            at=datetime.now(UTC).isoformat(),
+            at=shared_clock.now().isoformat(),
             identity=self.elector.identity,
             is_leader=is_leader,
             leader=self.elector.holder,
@@ -267,7 +266,7 @@ def run_all(watchers: Sequence[Watcher], stop: threading.Event) -> None:
             watcher.follow_the_lease()  # a Lease that ran out while a call hangs
         beats = {watcher.cluster_name: watcher.sign_of_life() for watcher in watchers}
         heartbeat.write_all({name: beat for name, beat in beats.items() if beat is not None})
-        alive.touch("watcher")
+        alive.touch("watcher", is_ready=any(watcher.elector.answers for watcher in watchers))
         if stop.wait(heartbeat.EVERY_SECONDS):
             break
     deadline = Deadline.after(STOP_SECONDS)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.deadline import Deadline
 from healing.diagnosis import forewarned, health, recall
 from healing.diagnosis.advice import consult
@@ -143,7 +143,7 @@ def target_of(event: HealingEvent) -> ObjectRef:
 def _gather(context: PhaseContext, target: ObjectRef, reach: Reach) -> tuple[Snapshot, list[Evidence]]:
     """Cluster and metrics are read by threads while the memory is asked here (it uses the database)."""
     deadline = context.deadline
-    now = timezone.now()
+    now = shared_clock.now()
     # A second look is for what has changed since the first: it reads everything anew.
     not_before = (context.event.contained_at or context.event.detected_at) if reach is NEAR else now
     collector = Collector(
@@ -245,5 +245,5 @@ def _fields(diagnosis: Diagnosis, cause: str, about: ObjectRef | None, confidenc
         "confidence": confidence,
         # only what JSON can say: facts come from objects of the cluster
         "diagnosis": json.loads(json.dumps(diagnosis.as_json(), default=str, allow_nan=False)),
-        "diagnosed_at": timezone.now(),
+        "diagnosed_at": shared_clock.now(),
     }

@@ -16,8 +16,8 @@ from datetime import timedelta
 
 import structlog
 from django.db import Error, connection
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.lifecycle import Status
 from healing.models import HealingEvent
 
@@ -63,7 +63,7 @@ def _renew(event_id: int, run_id: uuid.UUID, deadline_seconds: float, ended: thr
 
 def _renew_once(event_id: int, run_id: uuid.UUID) -> bool:
     """False: the run is not ours any more. A database that is away is tried again at the next turn."""
-    until = timezone.now() + timedelta(seconds=RENEW_FOR_SECONDS)
+    until = shared_clock.now() + timedelta(seconds=RENEW_FOR_SECONDS)
     mine = HealingEvent.objects.filter(pk=event_id, run_id=run_id, status=Status.RUNNING)
     try:
         if mine.filter(lease_expires_at__lt=until).update(lease_expires_at=until):

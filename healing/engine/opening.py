@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from healing import observing
+from healing import observing, shared_clock
 from healing.engine import record
 from healing.faults import Fault
 from healing.models import ActorKind, HealingEvent, Policy
@@ -52,7 +51,7 @@ def _create(fault: Fault, policy: Policy | None) -> HealingEvent:
         policy_snapshot=policy.spec if policy else {},
     )
     note = Note("detected", fault.message, data=_signal(fault), actor_kind=ActorKind.RULE, source=fault.source)
-    record.append(event, [note], timezone.now())
+    record.append(event, [note], shared_clock.now())
     record.queue(event)
     record.save(event)
     observing.opened(event)
@@ -82,5 +81,5 @@ def _add_signal(event: HealingEvent, fault: Fault) -> None:
     event.signals = [*event.signals, new][-_SIGNALS_KEPT:]
     if first_of_its_kind:
         note = Note("signal", fault.message, data=new, actor_kind=ActorKind.RULE, source=fault.source)
-        record.append(event, [note], timezone.now())
+        record.append(event, [note], shared_clock.now())
     record.save(event)

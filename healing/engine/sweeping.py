@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.engine import record, state
 from healing.lifecycle import LONGEST_WAIT_SECONDS, Status
 from healing.models import HealingEvent
@@ -21,7 +21,7 @@ def sweep(clusters: Collection[str], now: datetime | None = None, batch: int = 2
     """Queue again what fell between two processes: lost messages, dead workers. Returns how many.
 
     One query for all ``clusters`` while there is nothing to do."""
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     # Further ahead than anything is ever put off: the clock has been set back since.
     ahead = now + timedelta(seconds=LONGEST_WAIT_SECONDS) + REDISPATCH_AFTER
     lost = Q(status=Status.RUNNING) & (Q(lease_expires_at__lt=now) | Q(lease_expires_at__gt=ahead))

@@ -10,10 +10,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from django.utils import timezone
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from healing import asking
+from healing import asking, shared_clock
 from healing.asking import clean
 from healing.metacognition.agents import Agent, Argument
 from healing.metacognition.case import Case
@@ -91,7 +90,7 @@ def ask(context: PhaseContext, case: Case, agents: list[Agent]) -> Critique:
     ):
         return Critique()
     seconds = min(_MOST_SECONDS, context.deadline.remaining_seconds() - _RESERVE_SECONDS)
-    if seconds < _LEAST_SECONDS or asking.over_budget(timezone.now()):
+    if seconds < _LEAST_SECONDS or asking.over_budget(shared_clock.now()):
         return Critique()
     try:
         choice = asking.choose(context, timeout_seconds=2.0)

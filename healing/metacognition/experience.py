@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from healing import shared_clock
 from healing.actions.base import Plan
 from healing.findings import Diagnosis
 from healing.incident_text import after_diagnosis
@@ -195,7 +196,6 @@ def _similar(event: HealingEvent) -> list[Recollection]:
 
 def _of_similar(similar: Sequence[Recollection], event: HealingEvent) -> dict[str, Record]:
     """Without a cause, only what healed very similar events of this workload is worth an argument."""
-    from django.utils import timezone
 
     tried: dict[str, list[Tried]] = defaultdict(list)
     for one in similar:
@@ -208,7 +208,7 @@ def _of_similar(similar: Sequence[Recollection], event: HealingEvent) -> dict[st
                 tried[strategy.strategy].append(
                     Tried(worked, one.occurred_at, is_here=True, is_same_workload=True, weight=0.5)
                 )
-    return {key: _record(trials, timezone.now(), ()) for key, trials in tried.items()}
+    return {key: _record(trials, shared_clock.now(), ()) for key, trials in tried.items()}
 
 
 def _not_yet_remembered(event: HealingEvent, cause: str, now: datetime) -> list[Strategy]:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.actions import guardrails
 from healing.actions.planning_cluster import PlanningCluster
 from healing.findings import Diagnosis
@@ -34,7 +33,7 @@ ASK_A_PERSON = "ask-a-person"
 @keeping_books
 def plan(context: PhaseContext) -> PhaseResult:
     """Decide what is to be done about the diagnosed cause, or that it is a person's turn."""
-    event, now = context.event, timezone.now()
+    event, now = context.event, shared_clock.now()
     policy, _ = guardrails.current_policy(event)
     gone = health.recovered(event, context.ports, now, timeout_seconds=2.0)
     instead = shared.wait(context, policy, gone, now)
@@ -108,7 +107,7 @@ def _proceed(event: HealingEvent, policy: PolicySpec, agents: list[Agent], decis
     def writes(row: HealingEvent) -> None:
         rows = write_strategies(row, agents, policy, chosen)
         if decision.ask:
-            ask(row, rows[key], policy, " ".join(decision.ask), timezone.now())
+            ask(row, rows[key], policy, " ".join(decision.ask), shared_clock.now())
 
     if decision.ask:
         notes.append(_note("approval-requested", f"A person is asked about '{title}': {' '.join(decision.ask)}", data))

@@ -10,8 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.models import HealingEvent, PhaseRun
 from healing.phase import PhaseContext, PhaseHandler, PhaseResult
 
@@ -23,7 +22,7 @@ def keeping_books(handler: PhaseHandler) -> PhaseHandler:
     """The handler, with the time it waited for others in its results."""
 
     def run(context: PhaseContext) -> PhaseResult:
-        started, before = timezone.now(), memory(context.event)
+        started, before = shared_clock.now(), memory(context.event)
         result = handler(context)
         result.result = {**result.result, **_books(before, result, started)}
         return result

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 from pydantic import ValidationError
 
+from healing import shared_clock
 from healing.actions import brakes
 from healing.lifecycle import Outcome
 from healing.models import (
@@ -43,7 +43,7 @@ _WELL = (Outcome.HEALED, Outcome.RECOVERED)
 
 def collect(now: datetime | None = None) -> int:
     """Put what is new into the outbox; returns how many messages. Cheap where nothing is: call it every second."""
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     return _events(now) + _approvals(now) + _decisions(now) + _storms(now) + _halts(now)
 
 

@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
 
-from healing import telemetry
+from healing import shared_clock, telemetry
 from healing.models import Approval, ApprovalState, Delivery, DeliveryState, HealingEvent
 from healing.notifications import channels
 from healing.notifications.channels import Channel
@@ -44,7 +43,7 @@ def put(
     """Rows for the channels; those that are there already stay as they are. ``occasion`` names what happened, once:
     the same again is the same message. Call it in the transaction that marks the occasion as seen. Returns how many
     channels there were."""
-    now = timezone.now()
+    now = shared_clock.now()
     rows = [
         Delivery(
             key=key_of(occasion, channel.key),
@@ -137,7 +136,7 @@ def gave_up(row: Delivery, error: str) -> None:
 
 def again(row: Delivery, error: str, *, after_seconds: float | None = None) -> None:
     """Try later: after the time the receiver asked for, which holds for all its messages, else with back-off."""
-    now = timezone.now()
+    now = shared_clock.now()
     delay = min(FIRST_RETRY_SECONDS * 2 ** (row.attempts - 1), LONGEST_RETRY_SECONDS)
     delay *= random.uniform(0.8, 1.2)  # noqa: S311 - to spread retries, no secret
     if after_seconds is not None:
@@ -153,7 +152,7 @@ def again(row: Delivery, error: str, *, after_seconds: float | None = None) -> N
 def _finish(row: Delivery, state: DeliveryState, error: str) -> None:
     # Only whoever holds it: after a lost lease somebody else may be sending it again.
     mine = Delivery.objects.filter(pk=row.pk, state=DeliveryState.SENDING, attempts=row.attempts)
-    if mine.update(state=state, finished_at=timezone.now(), lease_expires_at=None, error=error[:500]):
+    if mine.update(state=state, finished_at=shared_clock.now(), lease_expires_at=None, error=error[:500]):
         telemetry.count("recist_notifications_total", row.channel_type, str(state))
 
 

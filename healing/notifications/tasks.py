@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 from django.core.cache import cache
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.models import Delivery
 from healing.notifications import outbox, senders
 from healing.notifications.collect import collect
@@ -21,17 +21,17 @@ _TIDY_EVERY_SECONDS = 3600
 def tick() -> None:
     """Beat, every second: what is new goes into the outbox, what is due to its senders. Two at once do no harm."""
     collect()
-    for delivery_id in outbox.due(timezone.now()):
+    for delivery_id in outbox.due(shared_clock.now()):
         # What no worker takes in time is asked for again by the next tick.
         deliver.apply_async((delivery_id,), queue=QUEUE, expires=5.0, retry=False)
     if cache.add("notifications.tidied", value=True, timeout=_TIDY_EVERY_SECONDS):
-        outbox.forget_old(timezone.now())
+        outbox.forget_old(shared_clock.now())
 
 
 @shared_task(name="healing.notifications.tasks.deliver", ignore_result=True)
 def deliver(delivery_id: int) -> None:
     """Send one message, if it is still to be sent."""
-    row = outbox.claim(delivery_id, timezone.now())
+    row = outbox.claim(delivery_id, shared_clock.now())
     if row is not None:
         deliver_claimed(row)
 

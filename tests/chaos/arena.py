@@ -115,6 +115,11 @@ class Arena(LiveTree):
             "spec": {"targetNamespaces": [NAMESPACE], **POLICY},
         }
         self.cluster.patch("SelfHealingPolicy", LEASE_NAMESPACE, "chaos", body, patch_type="apply", force=True)
+        # From here on: the cluster's and the stores' clocks stay right.
+        paths = [str(Path(__file__).with_name("child")), self._tree._environment.get("PYTHONPATH", "")]
+        self._tree._environment.update(
+            PYTHONPATH=os.pathsep.join(path for path in paths if path), CLOCK_FILE=str(self._clock("most"))
+        )
         self._tree.start_product(self.target)
         self._start_the_second_ones()
         self.wait_for(self.leader, "a watcher leads", 90)
@@ -134,7 +139,8 @@ class Arena(LiveTree):
         command = [word.replace("worker@%h", "second@%h") for word in first.command]
         queues = supervisor.child("worker-fast").spec.command
         command[command.index("-Q") + 1] += "," + queues[queues.index("-Q") + 1]
-        second = replace(first, name="worker-2", command=command)
+        environment = {**first.environment, "CLOCK_FILE": str(self._clock("worker-2"))}
+        second = replace(first, name="worker-2", command=command, environment=environment)
         if self.wishes.old_code is not None:
             second = replace(second, working_directory=self.wishes.old_code)
         supervisor.start(second)
@@ -146,6 +152,16 @@ class Arena(LiveTree):
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """One signal; what has died is started again by `wait_for`, as by a Deployment."""
         os.kill(self.process(name).pid, number)
+
+    def set_clocks(self, most_seconds: float, second_worker_seconds: float) -> None:
+        """By how much the product's clocks are wrong: those of all processes but the second worker, and its own."""
+        for name, seconds in (("most", most_seconds), ("worker-2", second_worker_seconds)):
+            fresh = self._clock(name).with_suffix(".new")
+            fresh.write_text(f"{seconds}\n", encoding="utf-8")
+            fresh.replace(self._clock(name))
+
+    def _clock(self, name: str) -> Path:
+        return self.directory / f"clock-of-{name}"
 
     def leader(self) -> str | None:
         """The name of the watcher's process that holds the Lease."""

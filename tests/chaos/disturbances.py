@@ -191,21 +191,45 @@ def strange_messages(arena: Arena) -> None:
     app.close()
 
 
-def clock_jumps(file: Path, *offsets: str) -> Callable[[Arena], None]:
-    """The clock of every process of the product jumps (libfaketime reads ``file``); what measures durations goes on."""
+def clock_jumps(*seconds: float) -> Callable[[Arena], None]:
+    """The clock of every process of the product jumps; what measures durations goes on."""
 
     def act(arena: Arena) -> None:
-        for offset in (*offsets, "+0"):
-            set_clock(file, offset)
-            pause(arena, 12)
+        try:
+            for wrong_by in seconds:
+                arena.set_clocks(wrong_by, wrong_by)
+                pause(arena, 12)
+        finally:
+            arena.set_clocks(0, 0)
 
     return act
 
 
-def set_clock(file: Path, offset: str) -> None:
-    fresh = file.with_suffix(".new")
-    fresh.write_text(f"{offset}\n", encoding="utf-8")
-    fresh.replace(file)
+def clocks_apart(seconds: float, for_seconds: float) -> Callable[[Arena], None]:
+    """One worker's clock is so far ahead of those of all the others, which are behind by half of it."""
+
+    def act(arena: Arena) -> None:
+        arena.set_clocks(-seconds / 2, seconds / 2)
+        try:
+            pause(arena, for_seconds)
+        finally:
+            arena.set_clocks(0, 0)
+
+    return act
+
+
+def old_and_new(arena: Arena) -> None:
+    """A rolling upgrade, half way: beside the old worker, alone with it, and beside it again."""
+    pause(arena, 5)
+    for name in WORKERS[:-1]:
+        arena.kill(name, signal.SIGSTOP)
+    try:
+        pause(arena, 20)
+    finally:
+        for name in WORKERS[:-1]:
+            arena.kill(name, signal.SIGCONT)
+    pause(arena, 5)
+    arena.kill(WORKERS[-1])
 
 
 def all_disturbances(minute_seconds: float = 60.0) -> list[Disturbance]:
@@ -235,4 +259,11 @@ def all_disturbances(minute_seconds: float = 60.0) -> list[Disturbance]:
         Disturbance("vector index not to be had", index_taken),
         Disturbance("disk full", disk_full),
         Disturbance("messages of another version", strange_messages),
+        Disturbance("clocks jump an hour ahead, and back", clock_jumps(3600.0)),
+        Disturbance("clocks are set back by an hour, and right again", clock_jumps(-3600.0)),
+        Disturbance("two workers with clocks ten minutes apart", clocks_apart(600.0, half), bad_pod="payments"),
     ]
+
+
+#: needs an arena whose second worker runs older code
+ROLLING_UPGRADE = Disturbance("old and new code together", old_and_new)

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -124,3 +125,25 @@ def _readyz_without(arena: Arena, store: str, part: str) -> None:
         assert all(parts[name]["ok"] for name in others), parts
         assert httpx.get(f"{arena.url}/livez", timeout=20, trust_env=False).status_code == 200
     arena.wait_for(lambda: readiness()[0] == 200, "it is ready again without a restart", 60)
+
+
+def signs_of_life_tell_the_truth(arena: Arena) -> None:
+    """Without Valkey workers and beat are alive and not ready: no probe would restart them."""
+    names = ("worker-fast", "worker", "second", "beat")
+    var = Path(arena._tree.environment["VAR_DIR"])
+    pids = {name: arena.child(name).pid for name in disturbances.PRODUCT}
+
+    def age(sign: str, name: str) -> float:
+        return time.time() - (var / sign / name).stat().st_mtime
+
+    arena.wait_for(lambda: all(age("ready", name) < 8 for name in names), "all of them are ready", 60)
+    arena.kill("valkey")  # nobody starts it again as long as nobody waits by `arena.wait_for`
+    gone_at = time.monotonic()
+    while time.monotonic() < gone_at + 14:
+        time.sleep(0.2)
+    without = time.monotonic() - gone_at
+    told = {name: (age("alive", name), age("ready", name)) for name in names}
+    assert all(alive < 8 for alive, _ in told.values()), told
+    assert all(ready > without - 6 for _, ready in told.values()), told
+    arena.wait_for(lambda: all(age("ready", name) < 8 for name in names), "they are ready again by themselves", 60)
+    assert {name: arena.child(name).pid for name in pids} == pids, "none was restarted"

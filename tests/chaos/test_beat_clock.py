@@ -45,7 +45,7 @@ class Beat:
 
 @pytest.fixture
 def beat(monkeypatch: pytest.MonkeyPatch) -> Beat:
-    monkeypatch.setattr(alive, "touch", lambda _: None)
+    monkeypatch.setattr(alive, "touch", lambda *_, **__: None)
     return Beat()
 
 

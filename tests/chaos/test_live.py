@@ -25,12 +25,14 @@ CHOSEN = (
     Disturbance("Valkey killed", disturbances.valkey_restarted),
     Disturbance("PostgreSQL crashed", disturbances.postgres_restarted(3)),
     Disturbance("API server gone for 8 s", disturbances.behind("api", "refuse", 8)),
+    Disturbance("clocks ten minutes apart", disturbances.clocks_apart(600.0, 12)),
 )
 STEPS = (
     graceful.workers_finish_or_hand_back,
     graceful.watcher_gives_the_lease_back,
     graceful.web_answers_what_it_has_begun,
     graceful.readyz_says_what_is_missing,
+    graceful.signs_of_life_tell_the_truth,
 )
 
 

@@ -240,7 +240,7 @@ def test_each_kind_of_process_starts_from_it_and_its_probe_says_so(built: Path, 
                 told = subprocess.run(healthcheck, cwd=built, env={**environment, "VAR_DIR": str(var)}, check=False)
                 assert told.returncode == 0, name
     # A sign that nobody renews grows old.
-    for path in started["watcher"].glob("alive/*"):
+    for path in started["watcher"].glob("ready/*"):
         os.utime(path, (1, 1))
     told = subprocess.run(healthcheck, cwd=built, env={**environment, "VAR_DIR": str(started["watcher"])}, check=False)
     assert told.returncode == 1
@@ -263,7 +263,7 @@ def all_of(built: Path, objects: list[Object], directory: Path, port: int) -> It
 
 
 def has_sign(var: Path) -> bool:
-    return any(var.glob("alive/*"))
+    return any(var.glob("ready/*"))
 
 
 def _status(client: httpx.Client, path: str) -> int:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import structlog
-from django.utils import timezone
 
-from healing import asking
+from healing import asking, shared_clock
 from healing.asking import clean
 from healing.diagnosis.advice import digest as digests, opinion as opinions, prompt
 from healing.diagnosis.advice.weigh import SURE, Verdict, weigh
@@ -55,7 +54,7 @@ def advise(
         return _not_asked(context, diagnosis, config.model or config.provider, str(error))
     if choice is None:
         return diagnosis
-    if (why := asking.over_budget(timezone.now())) or (
+    if (why := asking.over_budget(shared_clock.now())) or (
         why := "" if seconds >= _LEAST_SECONDS else "The phase's time is nearly over."
     ):
         return _not_asked(context, diagnosis, choice.model, why)

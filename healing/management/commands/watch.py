@@ -11,6 +11,7 @@ import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from healing import shared_clock
 from healing.detection.watcher import Options, Watcher, run_all
 from healing.ports import get_ports
 
@@ -34,6 +35,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        shared_clock.follow()
         watchers = [_watcher(name) for name in dict.fromkeys(options["cluster"] or settings.CLUSTERS)]
         log.info("watching", clusters=[w.cluster_name for w in watchers], identity=watchers[0].elector.identity)
         run_all(watchers, stop)

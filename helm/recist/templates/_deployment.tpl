@@ -16,9 +16,9 @@ watcher: {values: watcher}
 {{- toYaml $found }}
 {{- end }}
 
-{{/* A sign of life (healing/alive.py) not older than `seconds`. */}}
+{{/* A sign of life (healing/alive.py), `alive` or `ready`, not older than `seconds`. */}}
 {{- define "recist.signOfLife" -}}
-exec: {command: [sh, -c, "find /var/lib/recist/alive -type f -newermt '-{{ . }} seconds' | grep -q ."]}
+exec: {command: [sh, -c, "find /var/lib/recist/{{ .sign }} -type f -newermt '-{{ .seconds }} seconds' | grep -q ."]}
 {{- end }}
 
 {{/* One Deployment; give `root`, `component`, `command`, `values`, and as needed `single`, `web`, `asksCluster`. */}}
@@ -96,17 +96,17 @@ spec:
           lifecycle: {preStop: {exec: {command: [sleep, "5"]}}}
           {{- else }}
           startupProbe:
-            {{- include "recist.signOfLife" 60 | nindent 12 }}
+            {{- include "recist.signOfLife" (dict "sign" "alive" "seconds" 60) | nindent 12 }}
             periodSeconds: 2
             timeoutSeconds: 5
             failureThreshold: 150
           readinessProbe:
-            {{- include "recist.signOfLife" 30 | nindent 12 }}
+            {{- include "recist.signOfLife" (dict "sign" "ready" "seconds" 30) | nindent 12 }}
             periodSeconds: 10
             timeoutSeconds: 5
-          # Long enough for an outage of Valkey or of the network, which a restart would not end.
+          # Whoever waits for Valkey or the network is alive: a restart would not end that outage.
           livenessProbe:
-            {{- include "recist.signOfLife" 600 | nindent 12 }}
+            {{- include "recist.signOfLife" (dict "sign" "alive" "seconds" 60)0 | nindent 12 }}
             periodSeconds: 30
             timeoutSeconds: 5
           {{- end }}

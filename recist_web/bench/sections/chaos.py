@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,30 +23,50 @@ _SMOKE = ("all workers killed in the middle of a run",)
 def run(bench: Bench) -> Result:
     """A row of `docs/availability.md` for each disturbance. CHAOS_ONLY (words, separated by commas) chooses some."""
     arena, drill, disturbances = (_part(name) for name in ("arena", "drill", "disturbances"))
+    older = _part("older")
     workloads = bench.pick(full=6, smoke=2)
     result = Result(parameters={"workloads_broken_each_time": workloads, "workers": 3, "watchers": 2})
     try:
-        for row in _rows(bench, arena, drill, disturbances, workloads):
-            bench.say(row.as_line())
-            result.failures += row.problems
-            result.numbers += _numbers(row)
+        known = [*disturbances.all_disturbances(), disturbances.ROLLING_UPGRADE]
+        chosen = _chosen(bench, known)
+        together = [d for d in chosen if d is not disturbances.ROLLING_UPGRADE]
+        wishes = {"together": arena.Wishes()} if together else {}
+        if disturbances.ROLLING_UPGRADE in chosen and (old_code := _old_code(bench, older, result)):
+            wishes["upgrade"] = arena.Wishes(old_code=old_code)
+        for name, wish in wishes.items():
+            those = [disturbances.ROLLING_UPGRADE] if name == "upgrade" else together
+            running = arena.Arena(bench.directory / name, wish)
+            _measure(bench, those, running=running, drill=drill, workloads=workloads, result=result)
     except (RuntimeError, AssertionError) as error:
         raise CannotMeasureError(str(error)) from error
     return result
 
 
-def _rows(
-    bench: Bench, arena: ModuleType, drill: ModuleType, disturbances: ModuleType, workloads: int
-) -> Iterator[Any]:
-    chosen = _chosen(bench, disturbances.all_disturbances())
+def _old_code(bench: Bench, older: ModuleType, result: Result) -> Path | None:
+    """None: there is no older code to be had; the row is missing and says why."""
+    try:
+        where, commit = older.unpacked(bench.directory)
+    except LookupError as error:
+        result.parameters["old_code"] = f"not measured: {error}"
+        return None
+    result.parameters["old_code"] = commit
+    return Path(where)
+
+
+def _measure(
+    bench: Bench, chosen: list[Any], *, running: Any, drill: ModuleType, workloads: int, result: Result
+) -> None:
     patience_seconds = bench.pick(full=300.0, smoke=60.0)
     started = time.monotonic()
-    with arena.Arena(bench.directory / "arena") as running:
+    with running as arena:
         bench.say(f"everything runs after {time.monotonic() - started:.0f} s")
         for number, disturbance in enumerate(chosen):
-            yield drill.drill(
-                running, disturbance, workloads=workloads, prefix=f"d{number}", patience_seconds=patience_seconds
+            row = drill.drill(
+                arena, disturbance, workloads=workloads, prefix=f"d{number}", patience_seconds=patience_seconds
             )
+            bench.say(row.as_line())
+            result.failures += row.problems
+            result.numbers += _numbers(row)
 
 
 def _chosen(bench: Bench, known: list[Any]) -> list[Any]:
