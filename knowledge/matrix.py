@@ -174,7 +174,7 @@ class _Collection:
     def _grow(self, wanted: int) -> None:
         if wanted <= len(self._keys):
             return
-        capacity = max(wanted, len(self._keys) + len(self._keys) // 4)
+        capacity = max(wanted, len(self._keys) + len(self._keys) // 8)
         # In place: the memory is extended, not copied, so that growing never needs it twice. No view outlives the lock.
         self._vectors.resize((capacity, self._dims), refcheck=False)
         self._keys.resize(capacity, refcheck=False)

@@ -94,6 +94,8 @@ async def _happen(sandbox: Sandbox, one: Happening) -> None:
     await asyncio.sleep(one.at_seconds)
     for resource, body in one.make:
         sandbox.cluster.create(resource, "shop", copy.deepcopy(body), user=_PERSON)
+    for resource, name in one.remove:
+        sandbox.cluster.delete(resource, "shop", name, user=_PERSON)
     if one.restart:
         stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat() + str(one.at_seconds)}
         sandbox.cluster.mutate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +21,14 @@ _WORKLOADS: Mapping[str, int] = MappingProxyType({"cart": 128, "catalog": 320, "
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """At a second of the timeline: a fault (until a second, if it is taken back), objects to be made, or a Deployment
-    that is restarted by a person."""
+    """At a second of the timeline: a fault (until a second, if it is taken back), objects to be made or removed (resource
+    and name), or a Deployment that is restarted by a person."""
 
     at_seconds: float
     fault: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     make: tuple[tuple[str, Object], ...] = ()
+    remove: tuple[tuple[str, str], ...] = ()
     until_seconds: float = 0.0
     restart: str = ""
 
@@ -72,20 +74,37 @@ def _slow_errors(rng: random.Random, seed: int) -> World:
 def _quota(rng: random.Random, seed: int) -> World:
     """Somebody makes an object now and then and never cleans up."""
     hard, pause = rng.randint(30, 60), rng.uniform(20, 60)
-    quota = {
-        "metadata": {"name": "objects"},
-        "spec": {"hard": {"count/configmaps": str(hard)}},
-    }
     made = tuple(
-        Happening(
-            10 + number * pause * rng.uniform(0.8, 1.2),
-            make=(("configmaps", {"metadata": {"name": f"report-{number}"}, "data": {"n": str(number)}}),),
-        )
-        for number in range(hard - 2)
+        Happening(10 + number * pause * rng.uniform(0.8, 1.2), make=(_report(number),)) for number in range(hard - 2)
     )
-    first = Happening(1, make=(("resourcequotas", quota),))
-    happenings = (first, *sorted(made, key=lambda h: h.at_seconds))
+    happenings = (_objects_at_most(hard), *sorted(made, key=lambda h: h.at_seconds))
     return World(f"quota-{seed}", BUNDLED / "shop.yaml", hard * pause + 120, WarningKind.QUOTA, happenings)
+
+
+def _tides(rng: random.Random, seed: int) -> World:
+    """Objects are made and cleaned up in the rhythm of the day, here of 8 to 15 minutes, and leave room at its height.
+    What rises for the first time may be taken for a trend; later it has been seen to turn."""
+    hard, period, seconds = rng.randint(50, 70), rng.uniform(480, 900), 4200.0
+    low, high = 0.2 * hard, rng.uniform(0.5, 0.7) * hard
+    happenings, there = [_objects_at_most(hard)], 0
+    for second in range(5, int(seconds), 5):
+        share = (1 - math.cos(2 * math.pi * second / period)) / 2
+        wanted = round(low + share * (high - low))
+        made = tuple(_report(number) for number in range(there, wanted))
+        removed = tuple(("configmaps", f"report-{number}") for number in range(wanted, there))
+        if made or removed:
+            happenings.append(Happening(second, make=made, remove=removed))
+        there = wanted
+    return World(f"tides-{seed}", BUNDLED / "shop.yaml", seconds, None, tuple(happenings))
+
+
+def _objects_at_most(hard: int) -> Happening:
+    quota = {"metadata": {"name": "objects"}, "spec": {"hard": {"count/configmaps": str(hard)}}}
+    return Happening(1, make=(("resourcequotas", quota),))
+
+
+def _report(number: int) -> tuple[str, Object]:
+    return "configmaps", {"metadata": {"name": f"report-{number}"}, "data": {"n": str(number)}}
 
 
 def _restarts(rng: random.Random, seed: int) -> World:
@@ -128,6 +147,7 @@ _BUILDERS: tuple[Callable[[random.Random, int], World], ...] = (
     _leak,
     _slow_errors,
     _quota,
+    _tides,
     _restarts,
     _waves,
     _cache,
