@@ -77,7 +77,10 @@ def yesterday(event: HealingEvent) -> None:
     """The event and what was learned from it are a day old: only memory still knows of it."""
     day = timedelta(days=1)
     HealingEvent.objects.filter(pk=event.pk).update(
-        detected_at=event.detected_at - day, healed_at=event.healed_at and event.healed_at - day
+        detected_at=event.detected_at - day,
+        healed_at=event.healed_at and event.healed_at - day,
+        # Else the next event waits to see whether this healing helps it too.
+        finished_at=event.finished_at and event.finished_at - day,
     )
     Trial.objects.update(at=timezone.now() - day)
     KnowledgeEntry.objects.update(occurred_at=timezone.now() - day)
@@ -92,13 +95,14 @@ def argued(event: HealingEvent) -> set[str]:
     return set(event.strategies.filter(attempt=1).exclude(key="ask-a-person").values_list("key", flat=True))
 
 
+def rounds(event: HealingEvent) -> int:
+    """How often something was done to the cluster and then had to prove itself, which is what a healing's time goes
+    into. Seconds of two healings are not compared: a machine with other work lends each its own."""
+    return event.timeline.filter(kind="executed").count()
+
+
 def timed(told: Story) -> str:
     return "\n".join(f"{e.at:%H:%M:%S} {e.phase} {e.kind}: {e.message}" for e in told.event.timeline.all())
-
-
-def seconds(event: HealingEvent) -> float:
-    assert event.healed_at is not None
-    return (event.healed_at - event.detected_at).total_seconds()
 
 
 @pytest.mark.timeout(240)
@@ -109,7 +113,7 @@ def test_the_second_time_it_is_healed_with_fewer_candidates_and_faster(
     first = heal(live, ref)
     assert first.event.outcome == Outcome.HEALED, first.told
     assert tried(first.event) == ["restart", "raise-memory"], first.told
-    took, candidates = seconds(first.event), argued(first.event)
+    candidates = argued(first.event)
     index_pending()
     yesterday(first.event)
     remove(ns, ref)
@@ -118,7 +122,8 @@ def test_the_second_time_it_is_healed_with_fewer_candidates_and_faster(
     assert second.event.outcome == Outcome.HEALED, second.told
     assert tried(second.event) == ["raise-memory"], second.told
     assert argued(second.event) < candidates
-    assert seconds(second.event) < took, f"{timed(first)}\n---\n{timed(second)}"
+    assert (rounds(first.event), rounds(second.event)) == (2, 1), f"{timed(first)}\n---\n{timed(second)}"
+    assert not second.event.timeline.filter(kind="waiting").exists(), second.told  # for nobody else's healing
     # and people can see why
     (chosen,) = second.event.strategies.filter(state=StrategyState.SUCCEEDED)
     (said,) = [a for a in chosen.arguments if a["topic"] == "memory"]
