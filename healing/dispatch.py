@@ -11,7 +11,7 @@ from celery import current_app
 from channels.layers import get_channel_layer
 from django.db import transaction
 
-from healing.lifecycle import Phase, queue_of
+from healing.lifecycle import Phase, priority_of, queue_of
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,7 @@ def send_run(event_id: int, run_id: uuid.UUID, phase: Phase, *, countdown_second
         "healing.tasks.run_phase",
         args=[event_id, str(run_id)],
         queue=queue_of(phase),
+        priority=priority_of(phase),
         countdown=countdown_seconds or None,
         retry=False,
     )
@@ -32,7 +33,7 @@ def send_run(event_id: int, run_id: uuid.UUID, phase: Phase, *, countdown_second
 
 def send_mirror(event_id: int) -> None:
     """Ask a worker to write the event's HealingEvent resource (not one that contains: the cluster may hang)."""
-    current_app.send_task("healing.tasks.mirror_event", args=[event_id], queue="healing", retry=False)
+    current_app.send_task("healing.tasks.mirror_event", args=[event_id], queue="healing", priority=3, retry=False)
 
 
 def send_alerts() -> None:

@@ -8,9 +8,7 @@ tells the same of the latter two. docs/observability.md lists them all.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -25,6 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from healing import shared_clock
 from healing.telemetry import catalogue, counting
 
 log = structlog.get_logger(__name__)
@@ -46,11 +45,11 @@ class OurCollector(Collector):
         yield metrics_now.build_info()
         yield metrics_now.budgets()
         yield metrics_now.sockets()
-        yield from metrics_now.clusters(datetime.now(UTC))
+        yield from metrics_now.clusters(shared_clock.now())
         yield from _guarded(
             "recist_database_up",
             "1: the database answers",
-            lambda: list(metrics_now.of_database(datetime.now(UTC))),
+            lambda: list(metrics_now.of_database(shared_clock.now())),
             (DatabaseError, InterfaceError, OSError),
         )
         yield from _guarded(
@@ -83,6 +82,10 @@ def _of_valkey() -> Iterator[Metric]:
         yield _metric(definition, counted.get(name, {}))
 
 
+#: Between a queue's name and a priority, as kombu writes it.
+_PRIORITY_SEPARATOR = "\x06\x16"
+
+
 def _queues(client: redis.Redis, names: tuple[str, ...]) -> Iterator[Metric]:
     """Celery's queues are lists: new messages come in on the left, so the last one is the oldest."""
     length = GaugeMetricFamily("recist_queue_length", "Messages that wait for a worker", labels=["queue"])
@@ -90,16 +93,32 @@ def _queues(client: redis.Redis, names: tuple[str, ...]) -> Iterator[Metric]:
         "recist_queue_oldest_age_seconds", "Age of the oldest message that waits", labels=["queue"]
     )
     prefix = str(settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", ""))
+    # One list for each priority (`healing.lifecycle.priority_of`); that of priority 0 has the queue's own name.
+    lists = [
+        (name, prefix + name + (f"{_PRIORITY_SEPARATOR}{step}" if step else ""))
+        for name in names
+        for step in _priority_steps()
+    ]
     with client.pipeline(transaction=False) as pipeline:
-        for name in names:
-            pipeline.llen(prefix + name)
-            pipeline.lindex(prefix + name, -1)
+        for _, key in lists:
+            pipeline.llen(key)
+            pipeline.lindex(key, -1)
         answers = pipeline.execute()
-    for name, count, message in zip(names, answers[::2], answers[1::2], strict=True):
-        length.add_metric([name], count)
-        sent_at = _sent_at(message)
-        oldest.add_metric([name], max(0.0, time.time() - sent_at) if sent_at else 0.0)
+    counts: dict[str, int] = dict.fromkeys(names, 0)
+    sent: dict[str, float] = {}
+    for (name, _), count, message in zip(lists, answers[::2], answers[1::2], strict=True):
+        counts[name] += count
+        if sent_at := _sent_at(message):
+            sent[name] = min(sent_at, sent.get(name, sent_at))
+    for name in names:
+        length.add_metric([name], counts[name])
+        oldest.add_metric([name], max(0.0, shared_clock.now().timestamp() - sent[name]) if name in sent else 0.0)
     yield from (length, oldest)
+
+
+def _priority_steps() -> list[int]:
+    options: dict[str, Any] = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    return [int(step) for step in options.get("priority_steps", [0])]
 
 
 def _sent_at(message: bytes | None) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from django.db import connection
 
 from healing import shared_clock, telemetry
-from healing.actions import brakes, fresh_edits, restarts, room
+from healing.actions import brakes, fresh_edits, restarts, room, temporary
 from healing.actions.base import Plan
 from healing.actions.limits import LIMITS, Kind, Refusal, Refused
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
@@ -92,7 +92,7 @@ def check(
     found += _of_health(plan, situation, is_mere=is_mere)
     if is_mere:
         found += restarts.refusals(plan, cluster, timeout_seconds=timeout_seconds)
-    found += [*_of_nodes(plan, cluster, timeout_seconds), *_of_owners(plan), *_of_frequency(situation)]
+    found += [*_of_nodes(plan, cluster, timeout_seconds), *_of_owners(plan, situation), *_of_frequency(situation)]
     found += of_fresh_edits(plan, situation, cluster, timeout_seconds=timeout_seconds)
     return _counted([r for r in found if not (r.kind is Kind.ASK and situation.is_approved)])
 
@@ -277,7 +277,7 @@ def _of_nodes(plan: Plan, cluster: Cluster, timeout_seconds: float) -> list[Refu
     return [Refusal("room", Kind.ASK, message, "make room on other nodes, or cordon it by hand")]
 
 
-def _of_owners(plan: Plan) -> list[Refusal]:
+def _of_owners(plan: Plan, situation: Situation) -> list[Refusal]:
     radius = plan.blast_radius
     found = []
     if plan.action is ActionName.SCALE and radius.autoscaler:
@@ -289,15 +289,14 @@ def _of_owners(plan: Plan) -> list[Refusal]:
                 "change the autoscaler's bounds",
             )
         )
-    if radius.managed_by:
-        found.append(
-            Refusal(
-                "gitops",
-                Kind.ASK,
-                f"{plan.target} is managed by {radius.managed_by}, which may put this change back.",
-                "approve it as a stopgap, and make the same change at its source",
-            )
-        )
+    lasts_for_a_time = temporary.of(plan.parameters) and situation.policy.git_ops.temporary_changes
+    overruled = temporary.overruled_lately(situation.cluster, plan.target) if radius.managed_by else None
+    if radius.managed_by and (overruled or not lasts_for_a_time):
+        message = f"{plan.target} is managed by {radius.managed_by}, which may put this change back."
+        if overruled:
+            message = f"{plan.target} is managed by {radius.managed_by}, and a change of it was put back already."
+        lift = "approve it as a stopgap, and make the same change at its source"
+        found.append(Refusal("gitops", Kind.ASK, message, lift))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from healing.actions import labels
@@ -23,6 +24,25 @@ _MARKS = {
     "kustomize.toolkit.fluxcd.io/name": "Flux",
     "helm.toolkit.fluxcd.io/name": "Flux",
 }
+
+
+_GITOPS = ("Argo CD", "Flux")
+
+
+def is_gitops(owner: str) -> bool:
+    """Whether what `managed_by` says is a tool that keeps objects as a repository says (an operator does not)."""
+    return owner.startswith(_GITOPS)
+
+
+def reconciled_since(obj: Mapping[str, Any], at: datetime) -> bool:
+    """Whether such a tool has written the object since then, by its managed fields (which know whole seconds)."""
+    return any(
+        entry.get("manager") in _RECONCILERS
+        and not entry.get("subresource")
+        and bool(entry.get("time"))
+        and datetime.fromisoformat(entry["time"]) >= at.replace(microsecond=0)
+        for entry in obj["metadata"].get("managedFields") or ()
+    )
 
 
 def managed_by(obj: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from healing.actions import retrying
+from healing.actions import retrying, temporary
 from healing.actions.base import Action, CannotPlan, Plan
 from healing.actions.cordon import Cordon
 from healing.actions.delete_stuck_pod import DeleteStuckPod
@@ -60,6 +60,9 @@ _ACTIONS: tuple[Action[Any], ...] = (
     Uncordon(),
 )
 
+#: Beside its own ones.
+EVERY_ACTIONS_PARAMETERS = frozenset({retrying.PARAMETER, temporary.PARAMETER})
+
 REGISTRY: Mapping[ActionName, Action[Any]] = MappingProxyType({action.name: action for action in _ACTIONS})
 
 
@@ -74,15 +77,17 @@ def get(name: str) -> Action[Any]:
 def make_plan(
     cluster: Cluster, name: str, target: ObjectRef, parameters: Mapping[str, Any], *, timeout_seconds: float
 ) -> Plan:
-    """Check name, kind and parameters (its own, and `retrying.PARAMETER`), then plan. Raises `CannotPlan`,
+    """Check name, kind and parameters (its own, and `EVERY_ACTIONS_PARAMETERS`), then plan. Raises `CannotPlan`,
     `pydantic.ValidationError`, `LookupError` or `healing.ports.errors`."""
     action = get(name)
     if target.kind not in action.kinds:
         raise CannotPlan(f"{action.title} is not for a {target.kind}.")
-    own = {name: value for name, value in parameters.items() if name != retrying.PARAMETER}
+    own = {name: value for name, value in parameters.items() if name not in EVERY_ACTIONS_PARAMETERS}
     plan = action.plan(cluster, target, action.parameters.model_validate(own), timeout_seconds=timeout_seconds)
-    retry = retrying.of(parameters)
-    return retrying.added(cluster, plan, retry, timeout_seconds=timeout_seconds) if retry else plan
+    retry, lasting = retrying.of(parameters), temporary.of(parameters)
+    if retry:
+        plan = retrying.added(cluster, plan, retry, timeout_seconds=timeout_seconds)
+    return temporary.added(plan, lasting) if lasting else plan
 
 
 def permissions() -> list[tuple[str, str]]:

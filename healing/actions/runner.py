@@ -14,10 +14,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.utils import timezone
 
-from healing import telemetry
-from healing.actions import operations, permissions, registry
+from healing import shared_clock, telemetry
+from healing.actions import operations, permissions, registry, temporary
 from healing.actions.base import Action, CannotPlan, Plan, UndoRefused
 from healing.deadline import Deadline
 from healing.models import ActionRun, ActionState, HealingEvent, Strategy
@@ -100,10 +99,8 @@ class Runner:
                 "target": plan.target.as_json(),
                 "parameters": plan.parameters,
                 "pre_state": {"plan": plan.as_json()},
-                "diff": [
-                    {"object": str(c.object), "path": c.path, "before": c.before, "after": c.after}
-                    for c in plan.changes
-                ],
+                "expires_at": lasting.until if (lasting := temporary.of(plan.parameters)) else None,
+                "diff": [change.for_people() for change in plan.changes],
             },
         )
         if row.state == ActionState.APPLIED:
@@ -181,7 +178,7 @@ class Runner:
         except (UndoRefused, SourceError) as error:
             self._save(row, ActionState.UNDO_FAILED, error=str(error))
             raise UndoFailed(str(error)) from error
-        row.undone_at = timezone.now()
+        row.undone_at = shared_clock.now()
         self._save(row, ActionState.UNDONE)
         return text
 
@@ -259,7 +256,7 @@ class Runner:
 
     def _applied(self, row: ActionRun, result: dict[str, Any]) -> ActionRun:
         row.result = result
-        row.applied_at = timezone.now()
+        row.applied_at = shared_clock.now()
         self._save(row, ActionState.APPLIED)
         return row
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from healing.actions import registry, retrying
+from healing.actions import registry
 from healing.approvals.errors import DecisionError, EditRefused
 from healing.models import Strategy
 
@@ -20,7 +20,7 @@ def checked_steps(base: Strategy, parameters: Sequence[dict[str, Any]]) -> tuple
     for number, (step, wanted) in enumerate(zip(base.steps, parameters, strict=True)):
         try:
             checked = registry.get(step["action"]).parameters.model_validate(
-                {name: value for name, value in wanted.items() if name != retrying.PARAMETER}
+                {name: value for name, value in wanted.items() if name not in registry.EVERY_ACTIONS_PARAMETERS}
             )
         except ValidationError as error:
             prefix = f"{number + 1}." if len(parameters) > 1 else ""
@@ -31,8 +31,8 @@ def checked_steps(base: Strategy, parameters: Sequence[dict[str, Any]]) -> tuple
             continue
         new = checked.model_dump(mode="json", by_alias=True, exclude_unset=True)
         old = dict(step.get("parameters") or {})
-        if retrying.PARAMETER in old:  # is no choice: it says whom the fix is for
-            new[retrying.PARAMETER] = old[retrying.PARAMETER]
+        # These are no choice: they say whom the fix is for, and until when it lasts.
+        new |= {name: value for name, value in old.items() if name in registry.EVERY_ACTIONS_PARAMETERS}
         changes += [
             f"{name}: {_said(old.get(name))} becomes {_said(new.get(name))}"
             for name in dict.fromkeys([*old, *new])

@@ -11,12 +11,17 @@ from kubernetes import config as kube_config
 from kubernetes.client import Configuration
 from yaml import YAMLError
 
+from healing.cluster import credential_plugin
 from healing.ports.errors import Unauthorized, Unavailable
 
-_POOL_SIZE = 32
+#: A worker's threads and those of their micro-agents ask at the same time.
+_POOL_SIZE = 128
 # The official client has no types.
 _load_kube_config: Any = kube_config.load_kube_config
 _load_incluster_config: Any = kube_config.load_incluster_config
+# There is no other way to give the client's loader one that ends.
+_loader: Any = kube_config.kube_config
+_loader.ExecProvider = credential_plugin.CredentialPlugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class ClusterConfig:
         configuration.retries = False
         configuration.connection_pool_maxsize = _POOL_SIZE
         configuration.keep_alive = True
+        credential_plugin.take_failure()
         try:
             if self.kubeconfig is None and self.context is None and self._in_cluster(configuration):
                 return configuration
@@ -48,9 +54,10 @@ class ClusterConfig:
             raise Unavailable(f"The kubeconfig {self.kubeconfig or ''} cannot be read: {error!r}") from error
         if plugin := self._silent_plugin(configuration):
             # The client only logs that; without credentials the cluster would call us anonymous.
+            why = credential_plugin.take_failure()
             raise Unauthorized(
-                f"The kubeconfig's plug-in for credentials gave none: {plugin}. Run that by hand to see why "
-                "(signed out, not installed?)."
+                f"The kubeconfig's plug-in for credentials gave none: {plugin}{f' ({why})' if why else ''}. Run that "
+                "by hand to see why (signed out, not installed, waiting for an answer?)."
             )
         return configuration
 

@@ -1,7 +1,7 @@
 """Where a kind lives in the Kubernetes API: group, version, plural, scope.
 
-The table holds what the healing loop uses, so that nothing has to be discovered on its way; any other kind is
-looked up in the cluster's discovery documents by `Discovery`.
+The table holds what the healing loop uses, so that nothing has to be discovered on its way. Any other kind, and one of
+the table that the cluster turns out to serve in another version, is looked up in its discovery (`Discovery`).
 """
 
 from __future__ import annotations
@@ -92,8 +92,18 @@ KINDS: Mapping[str, Resource] = _table(
 )
 
 
+#: What API servers say of a path that they do not serve; of an object that is missing they name it.
+_UNSERVED = ("the server could not find the requested resource", "404 page not found")
+
+
+def is_unserved(error: NotFound) -> bool:
+    """Whether the resource type is missing, not an object of it."""
+    return str(error).rstrip(". \n").endswith(_UNSERVED)
+
+
 class Discovery:
-    """Finds kinds that `KINDS` does not have. Answers are kept for ten minutes, a "no such kind" for half a minute."""
+    """Finds kinds that `KINDS` does not have, and other versions of those it has. Answers are kept for ten minutes, a
+    "no such kind" for half a minute."""
 
     def __init__(self, fetch: Callable[[str, float | None], Any]) -> None:
         """``fetch(path, timeout_seconds)`` returns a discovery document; it raises `healing.ports.errors`."""
@@ -104,10 +114,10 @@ class Discovery:
     def resource(self, kind: str, timeout_seconds: float | None = None) -> Resource:
         """The resource type of a kind. Raises `NotFound` where the cluster has none."""
         known = KINDS.get(kind)
-        if known is not None:
-            return known
         with self._lock:
             found, until = self._found.get(kind, (None, 0.0))
+        if known is not None:
+            return found if found is not None and until > time.monotonic() else known
         if until < time.monotonic():
             found = self._search(kind, timeout_seconds)
             keep = _DISCOVERED_FOR_SECONDS if found else _UNKNOWN_FOR_SECONDS
@@ -116,6 +126,38 @@ class Discovery:
         if found is None:
             raise NotFound(f"The cluster has no resource type of kind {kind!r}.", status=404)
         return found
+
+    def instead_of(self, resource: Resource, timeout_seconds: float | None = None) -> Resource | None:
+        """The same kind in another version of its group, where the cluster does not serve this one; None: there is
+        none. It is used from then on. Raises `healing.ports.errors`."""
+        kind = resource.kind
+        if not resource.group:
+            return None
+        with self._lock:
+            found, until = self._found.get(kind, (None, 0.0))
+        if until > time.monotonic():
+            return None if found == resource else found
+        found = self._other_version(resource, timeout_seconds)
+        keep = _DISCOVERED_FOR_SECONDS if found else _UNKNOWN_FOR_SECONDS
+        with self._lock:
+            self._found[kind] = (found, time.monotonic() + keep)
+        return found
+
+    def _other_version(self, resource: Resource, timeout_seconds: float | None) -> Resource | None:
+        try:
+            group = self._fetch(f"/apis/{resource.group}", timeout_seconds)
+            preferred = str(group["preferredVersion"]["groupVersion"])
+            versions = dict.fromkeys([preferred, *(str(v["groupVersion"]) for v in group["versions"])])
+            for version in versions:
+                if version != resource.api_version:
+                    found = self._search_version(resource.kind, version, timeout_seconds)
+                    if found is not None:
+                        return found
+        except NotFound:
+            return None
+        except (KeyError, TypeError) as error:
+            raise BadResponse(f"The cluster's discovery document has an unknown shape ({error!r}).") from error
+        return None
 
     def _search(self, kind: str, timeout_seconds: float | None) -> Resource | None:
         versions = ["v1"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from healing.cluster import watch as watching
 from healing.cluster.config import ClusterConfig
-from healing.cluster.kinds import Discovery, Resource
+from healing.cluster.kinds import KINDS, Discovery, Resource, is_unserved
 from healing.cluster.transport import DEFAULT_TIMEOUT_SECONDS, Query, Transport
 from healing.deadline import Deadline
 from healing.ports.cluster import Object, ObjectList, PatchType, WatchEvent
@@ -17,6 +17,7 @@ from healing.ports.errors import BadResponse, Expired, NotFound
 FIELD_MANAGER = "recist"
 _PAGE = 500
 _LISTS_BEFORE_GIVING_UP = 3
+_T = TypeVar("_T")
 _CONTENT_TYPES: dict[PatchType, str] = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -38,8 +39,9 @@ class KubernetesCluster:
     # --- reads ---------------------------------------------------------------------------------------------
 
     def get(self, kind: str, namespace: str, name: str, *, timeout_seconds: float | None = None) -> Object:
-        resource, deadline = self._begin(kind, timeout_seconds)
-        return self._json("GET", resource.path(namespace, name), deadline)
+        return self._served(
+            kind, timeout_seconds, lambda resource, left: self._json("GET", resource.path(namespace, name), left)
+        )
 
     def list(
         self,
@@ -50,19 +52,14 @@ class KubernetesCluster:
         field_selector: str = "",
         timeout_seconds: float | None = None,
     ) -> ObjectList:
-        resource, deadline = self._begin(kind, timeout_seconds)
         query: dict[str, str | int] = {"limit": _PAGE}
         if label_selector:
             query["labelSelector"] = label_selector
         if field_selector:
             query["fieldSelector"] = field_selector
-        for last in (False,) * (_LISTS_BEFORE_GIVING_UP - 1) + (True,):
-            try:
-                return self._pages(resource, namespace, query, deadline)
-            except Expired:  # the pages took longer than the server remembers: start over for a consistent list
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+        return self._served(
+            kind, timeout_seconds, lambda resource, left: self._consistent(resource, namespace, query, left)
+        )
 
     def watch(
         self,
@@ -151,9 +148,11 @@ class KubernetesCluster:
     def create(
         self, kind: str, namespace: str, body: Object, *, dry_run: bool = False, timeout_seconds: float | None = None
     ) -> Object:
-        resource, deadline = self._begin(kind, timeout_seconds)
-        body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
-        return self._json("POST", resource.path(namespace), deadline, query=_writing(dry_run=dry_run), body=body)
+        def send(resource: Resource, deadline: Deadline) -> Object:
+            content = _in_version(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **body})
+            return self._json("POST", resource.path(namespace), deadline, query=_writing(dry_run=dry_run), body=content)
+
+        return self._served(kind, timeout_seconds, send)
 
     def patch(
         self,
@@ -168,20 +167,24 @@ class KubernetesCluster:
         force: bool = False,
         timeout_seconds: float | None = None,
     ) -> Object:
-        resource, deadline = self._begin(kind, timeout_seconds)
         query = _writing(dry_run=dry_run)
-        if patch_type == "apply":
-            patch = {"apiVersion": resource.api_version, "kind": resource.kind, **patch}
-            if force:
-                query["force"] = "true"
-        return self._json(
-            "PATCH",
-            resource.path(namespace, name, subresource),
-            deadline,
-            query=query,
-            body=patch,
-            content_type=_CONTENT_TYPES[patch_type],
-        )
+        if patch_type == "apply" and force:
+            query["force"] = "true"
+
+        def send(resource: Resource, deadline: Deadline) -> Object:
+            body = patch
+            if patch_type == "apply":
+                body = _in_version(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **patch})
+            return self._json(
+                "PATCH",
+                resource.path(namespace, name, subresource),
+                deadline,
+                query=query,
+                body=body,
+                content_type=_CONTENT_TYPES[patch_type],
+            )
+
+        return self._served(kind, timeout_seconds, send)
 
     def delete(
         self,
@@ -194,12 +197,15 @@ class KubernetesCluster:
         dry_run: bool = False,
         timeout_seconds: float | None = None,
     ) -> None:
-        resource, deadline = self._begin(kind, timeout_seconds)
         options = _delete_options(uid, dry_run=dry_run)
         options |= {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
-        self._json("DELETE", resource.path(namespace, name), deadline, body=options)
+        self._served(
+            kind,
+            timeout_seconds,
+            lambda resource, left: self._json("DELETE", resource.path(namespace, name), left, body=options),
+        )
 
     def evict(
         self, namespace: str, pod: str, *, uid: str = "", dry_run: bool = False, timeout_seconds: float | None = None
@@ -229,6 +235,18 @@ class KubernetesCluster:
         deadline = Deadline.after(self._seconds(timeout_seconds))
         return self._discovery.resource(kind, deadline.remaining_seconds()), deadline
 
+    def _served(self, kind: str, timeout_seconds: float | None, call: Callable[[Resource, Deadline], _T]) -> _T:
+        """The call, in the version of the kind's API that this cluster serves: 404 for a version that it does not have
+        is no answer about the object."""
+        resource, deadline = self._begin(kind, timeout_seconds)
+        try:
+            return call(resource, deadline)
+        except NotFound as error:
+            other = self._discovery.instead_of(resource, deadline.remaining_seconds()) if is_unserved(error) else None
+            if other is None:
+                raise
+        return call(other, deadline)
+
     def _json(
         self,
         method: str,
@@ -248,6 +266,15 @@ class KubernetesCluster:
             timeout_seconds=deadline.remaining_seconds(),
         )
 
+    def _consistent(self, resource: Resource, namespace: str, query: Query, deadline: Deadline) -> ObjectList:
+        for last in (False,) * (_LISTS_BEFORE_GIVING_UP - 1) + (True,):
+            try:
+                return self._pages(resource, namespace, query, deadline)
+            except Expired:  # the pages took longer than the server remembers: start over for a consistent list
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
     def _pages(self, resource: Resource, namespace: str, query: Query, deadline: Deadline) -> ObjectList:
         items: list[Object] = []
         token = ""
@@ -264,6 +291,11 @@ class KubernetesCluster:
             token = str(meta.get("continue") or "")
             if not token:
                 return ObjectList(items=items, resource_version=str(meta.get("resourceVersion") or ""))
+
+
+def _in_version(resource: Resource, body: Object) -> Object:
+    """The body in the version it is sent to: one that was written for the table's version may meet another one."""
+    return body if resource == KINDS.get(resource.kind) else {**body, "apiVersion": resource.api_version}
 
 
 def _writing(*, dry_run: bool) -> dict[str, str | int]:

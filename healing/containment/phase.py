@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from healing.actions import guardrails, registry
+from healing import shared_clock
+from healing.actions import guardrails, registry, temporary
 from healing.actions.base import CannotPlan, Plan
 from healing.actions.isolate import policy_name
 from healing.actions.labels import QUARANTINE
@@ -30,7 +30,7 @@ def run(context: PhaseContext) -> PhaseResult:
     Containment is a help, not a condition: whatever goes wrong is said, and diagnosis begins.
     """
     event = context.event
-    situation = guardrails.situation_of(event, timezone.now(), is_containment=True)
+    situation = guardrails.situation_of(event, shared_clock.now(), is_containment=True)
     if situation.policy.paused or situation.policy.autonomy != "heal":
         reason = "is paused" if situation.policy.paused else f"has autonomy {situation.policy.autonomy}"
         return _go_on([_note("not-contained", f"Nothing is contained: the policy {reason}.")])
@@ -69,7 +69,7 @@ def _finish_begun(context: PhaseContext) -> None:
 
 
 def _go_on(notes: list[Note], result: dict[str, int] | None = None) -> PhaseResult:
-    return PhaseResult(Phase.DIAGNOSING, notes, {"contained_at": timezone.now()}, result=dict(result or {}))
+    return PhaseResult(Phase.DIAGNOSING, notes, {"contained_at": shared_clock.now()}, result=dict(result or {}))
 
 
 def _carry_out(
@@ -91,6 +91,7 @@ def _carry_out(
         parameters = {**parameters, "until": isolation.expires_at.isoformat(timespec="seconds")}
     try:
         plan = registry.make_plan(cluster, measure.action, measure.target, parameters, timeout_seconds=_CALL_SECONDS)
+        plan = temporary.planned(plan, event, situation.policy)
         runner = Runner(cluster, context.deadline, context.check_still_mine)
         key = f"{event.pk}/contain/{measure.action}/{measure.target.uid or measure.target.name}"
         row = runner.apply(event, plan, key=key, guard=guard)
@@ -118,7 +119,7 @@ def _write_isolation(
 ) -> Isolation | None:
     """Written before the pod is touched: whatever happens to this worker, the isolation has an end. None: another event
     has isolated it."""
-    event, now, pod = context.event, timezone.now(), measure.target
+    event, now, pod = context.event, shared_clock.now(), measure.target
     known = Isolation.objects.filter(event=event, pod_uid=pod.uid, released_at=None).first()
     if known is not None:
         return known

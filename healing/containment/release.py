@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from healing import shared_clock
 from healing.actions.reading import unfit
 from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
+from healing.containment import temporary
 from healing.deadline import Deadline
 from healing.lifecycle import Outcome
 from healing.models import ActionRun, ActionState, HealingEvent, Isolation
@@ -72,9 +73,11 @@ def settle(context: PhaseContext) -> None:
 
 def clusters_to_release(now: datetime | None = None) -> set[str]:
     """Clusters for which `release_due` has something to do."""
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     found = set(_expired(now).values_list("event__cluster", flat=True).distinct())
-    return found.union(_left_behind(now).values_list("event__cluster", flat=True).distinct())
+    found.update(_left_behind(now).values_list("event__cluster", flat=True).distinct())
+    ended = temporary.lasting().filter(expires_at__lte=now)
+    return found.union(ended.values_list("event__cluster", flat=True).distinct())
 
 
 def release_due(
@@ -83,12 +86,12 @@ def release_due(
     add_note: Callable[[int, Note], None],
     now: datetime | None = None,
 ) -> int:
-    """End isolations past their time, and what could not be put back when its event ended, in one cluster. Returns how
-    many.
+    """End isolations and temporary changes past their time, and what could not be put back when its event ended, in one
+    cluster. Returns how many.
 
     ``add_note`` puts a note on an event's timeline (`engine.add_note`). May run twice at once: undoing is idempotent.
     """
-    now = now or timezone.now()
+    now = now or shared_clock.now()
     done = 0
     due = _expired(now).filter(event__cluster=cluster).select_related("event")
     for isolation in due.order_by("expires_at")[:_BATCH]:
@@ -100,6 +103,8 @@ def release_due(
     left = _left_behind(now).filter(event__cluster=cluster).select_related("event")
     for row in left.order_by("pk")[:_BATCH]:
         done += _upkeep(get_ports, add_note, row, "the event is over")
+    if temporary.lasting().filter(event__cluster=cluster, expires_at__lte=now).exists():
+        done += temporary.end_due(cluster, get_ports(cluster).cluster, add_note, now)
     return done
 
 
@@ -165,12 +170,12 @@ def _is_fit_node(runner: Runner, row: ActionRun) -> bool:
 def _mark_released(row: ActionRun, reason: str) -> None:
     if row.action == ActionName.ISOLATE:
         Isolation.objects.filter(event_id=row.event_id, pod_uid=stored_plan(row).target.uid, released_at=None).update(
-            released_at=timezone.now(), release_reason=reason[:200]
+            released_at=shared_clock.now(), release_reason=reason[:200]
         )
 
 
 def _never_took_effect(isolation: Isolation) -> None:
-    Isolation.objects.filter(pk=isolation.pk).update(released_at=timezone.now(), release_reason="never took effect")
+    Isolation.objects.filter(pk=isolation.pk).update(released_at=shared_clock.now(), release_reason="never took effect")
 
 
 def _stays(row: ActionRun) -> Note | None:

@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 import structlog
 from django.utils import timezone
 
+from healing import shared_clock
 from healing.actions import operations
 from healing.actions.isolate import POLICY_PREFIX, labelled_again, labels_taken
 from healing.actions.labels import QUARANTINE, QUARANTINED_UNTIL
 from healing.actions.reading import controller_of
+from healing.containment import temporary
 from healing.models import HealingEvent, Isolation, Policy
 from healing.phase import Note
 from healing.ports import Ports
@@ -41,8 +43,9 @@ def clusters_with_policies() -> set[str]:
 def release_strays(
     cluster: str, get_ports: Callable[[str], Ports], add_note: Callable[[int, Note], None], now: datetime | None = None
 ) -> int:
-    """Release what has outlived its isolation in one cluster. Returns how many objects. May run twice at once."""
-    now = now or timezone.now()
+    """Release what has outlived its isolation in one cluster, and find temporary changes that others have put back.
+    Returns how many objects. May run twice at once."""
+    now = now or shared_clock.now()
     api = get_ports(cluster).cluster
     done = 0
     for kind, label in (("Pod", QUARANTINE), ("NetworkPolicy", operations.EVENT_LABEL)):
@@ -54,7 +57,7 @@ def release_strays(
         for obj in found:
             if _is_stray(cluster, obj, kind, now):
                 done += _release(api, obj, kind, add_note)
-    return done
+    return done + temporary.look(cluster, api, add_note, now)
 
 
 def _is_stray(cluster: str, obj: Object, kind: str, now: datetime) -> bool:

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, QuerySet
-from django.utils import timezone
 
-from healing import dispatch, observing
+from healing import dispatch, observing, shared_clock
 from healing.lifecycle import LONGEST_WAIT_SECONDS, RUN_DEADLINE_SECONDS, Phase, Status
 from healing.models import HealingEvent, PhaseRun, PhaseRunState, TimelineEntry
 from healing.phase import LostRun, Note
@@ -32,12 +31,12 @@ def queue(event: HealingEvent, delay_seconds: float = 0.0) -> None:
     event.status = Status.QUEUED
     event.run_id = uuid.uuid4()
     event.lease_expires_at = None
-    event.next_attempt_at = timezone.now() + timedelta(seconds=delay_seconds) if delay_seconds else None
+    event.next_attempt_at = shared_clock.now() + timedelta(seconds=delay_seconds) if delay_seconds else None
     send(event, delay_seconds)
 
 
 def send(event: HealingEvent, delay_seconds: float = 0.0) -> None:
-    event.dispatched_at = timezone.now() + timedelta(seconds=delay_seconds)
+    event.dispatched_at = shared_clock.now() + timedelta(seconds=delay_seconds)
     pk, run_id, phase = event.pk, event.run_id, Phase(event.phase)
     dispatch.after_commit("run", lambda: dispatch.send_run(pk, run_id, phase, countdown_seconds=delay_seconds))
 
@@ -97,8 +96,11 @@ def finish_phase_run(event: HealingEvent, now: datetime, result: dict[str, Any])
         event.waited_seconds += took
 
 
-def save(event: HealingEvent) -> None:
+def save(event: HealingEvent, *, is_news: bool = True) -> None:
+    """``is_news=False``: nothing that a page or a resource shows has changed."""
     event.save()
+    if not is_news:
+        return
     name, seq, pk = event.name, event.seq, event.pk
     dispatch.after_commit("doorbell", lambda: dispatch.ring_doorbell(name, seq))
     dispatch.after_commit("mirror", lambda: dispatch.send_mirror(pk))

@@ -9,9 +9,8 @@ from datetime import timedelta
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
-from healing import telemetry
+from healing import shared_clock, telemetry
 from healing.actions.runner import TryLater
 from healing.deadline import Deadline
 from healing.engine import leasing, record, state
@@ -64,21 +63,22 @@ def _run_claimed(event: HealingEvent, run_id: uuid.UUID, ports: Ports, handlers:
 
 def claim(event_id: int, run_id: uuid.UUID) -> HealingEvent | None:
     """Take the run: only the first message with the current ``run_id`` gets the event."""
-    now = timezone.now()
+    now = shared_clock.now()
     with transaction.atomic():
         event = record.lock(pk=event_id)
         if event is None or event.run_id != run_id or event.status != Status.QUEUED:
             return None
         if event.next_attempt_at is not None and CLOCK_SLACK < event.next_attempt_at - now <= _LONGEST_WAIT:
             return None
-        if event.phase == Phase.PENDING:
+        is_first = event.phase == Phase.PENDING
+        if is_first:
             event.phase = Phase.CONTAINING
         event.status = Status.RUNNING
         event.tries += 1
         event.next_attempt_at = None
         event.lease_expires_at = now + _lease(event)
         record.start_phase_run(event, now)
-        record.save(event)
+        record.save(event, is_news=is_first or event.tries > 1)
     return event
 
 
@@ -86,7 +86,7 @@ def commit(event_id: int, run_id: uuid.UUID, result: PhaseResult) -> HealingEven
     """Make a run's result durable. Raises `LostRun` if another worker owns the phase by now."""
     with transaction.atomic():
         event = record.lock_mine(event_id, run_id)
-        state.apply(event, result, timezone.now())
+        state.apply(event, result, shared_clock.now())
     return event
 
 
@@ -96,7 +96,7 @@ def move(event_id: int, expect: Phase, result: PhaseResult) -> HealingEvent:
         event = HealingEvent.objects.select_for_update(of=("self",)).get(pk=event_id)
         if event.phase != expect or event.status == Status.RUNNING:
             raise state.WrongPhase(event)
-        state.apply(event, result, timezone.now())
+        state.apply(event, result, shared_clock.now())
     return event
 
 
@@ -106,7 +106,7 @@ def interrupt(event_id: int, result: PhaseResult) -> HealingEvent:
     Raises `IllegalTransition`."""
     with transaction.atomic():
         event = HealingEvent.objects.select_for_update(of=("self",)).get(pk=event_id)
-        state.apply(event, result, timezone.now())
+        state.apply(event, result, shared_clock.now())
     return event
 
 
@@ -115,7 +115,7 @@ def add_note(event_id: int, note: Note) -> None:
     with transaction.atomic():
         event = record.lock(pk=event_id)
         if event is not None:
-            record.append(event, [note], timezone.now())
+            record.append(event, [note], shared_clock.now())
             record.save(event)
 
 
@@ -123,7 +123,7 @@ def _report(event_id: int, run_id: uuid.UUID, note: Note | None) -> None:
     """Whoever reports is alive: its lease is renewed, so that a slow run is not begun a second time beside it."""
     with transaction.atomic():
         event = record.lock_mine(event_id, run_id)
-        now = timezone.now()
+        now = shared_clock.now()
         event.lease_expires_at = max(event.lease_expires_at or now, now + _lease(event))
         if note is None:
             event.save(update_fields=["lease_expires_at"])
@@ -143,7 +143,7 @@ def _fail_run(event_id: int, run_id: uuid.UUID, error: Exception) -> None:
         with transaction.atomic():
             event = record.lock_mine(event_id, run_id)
             is_outage = isinstance(error, Unavailable | RateLimited | TryLater)
-            state.retry_or_give_up(event, timezone.now(), "failed", text, is_outage=is_outage)
+            state.retry_or_give_up(event, shared_clock.now(), "failed", text, is_outage=is_outage)
             record.save(event)
     except LostRun:
         log.warning("run lost while failing", event_id=event_id)

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from healing.actions import guardrails, registry, revisions
+from healing.actions import guardrails, registry, revisions, temporary
 from healing.actions.base import CannotPlan, Plan
 from healing.actions.planning_cluster import PlanningCluster
 from healing.actions.reading import WORKLOAD_KINDS, Workload
@@ -32,7 +32,7 @@ _FRESH_CHANGE_SECONDS = 15 * 60
 _OLD_CHANGE_SECONDS = 24 * 3600
 
 #: A plan that meets somebody else's write is made anew, this often.
-_CONFLICTS = 4
+_CONFLICTS = 6
 _CHANGES_TEMPLATE_BACK = frozenset({"rollback", "restore-resources", "restore-references", "rollback-dependency"})
 _OVERLOADED_BY_CALLERS = frozenset(
     {"SlowDependency", "DependencyUnavailable", "FailingDependency", "ConnectionPoolExhausted"}
@@ -70,6 +70,7 @@ def _try_out(case: Case, cluster: PlanningCluster, agent: Agent, situation: guar
     try:
         for step in agent.candidate.blueprint.steps:
             plan = registry.make_plan(cluster, step.action, step.target, step.parameters, timeout_seconds=case.seconds)
+            plan = temporary.planned(plan, case.event, case.policy)
             agent.plans.append(plan)
             found.append(Argument("plan", plan.summary, data={"changes": len(plan.changes)}))
     except (CannotPlan, ValidationError, LookupError, SourceError) as error:

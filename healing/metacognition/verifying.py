@@ -6,13 +6,12 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
+from healing import shared_clock
 from healing.actions import guardrails
 from healing.actions.reading import WORKLOAD_KINDS
 from healing.actions.runner import Runner
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import by_person, health, waits
+from healing.metacognition import by_person, health, ownership, waits
 from healing.metacognition.undoing import failed
 from healing.models import ActorKind, HealingEvent, PhaseRun, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
@@ -32,13 +31,17 @@ _FELT_BY_OTHERS = frozenset({ActionName.SCALE, ActionName.UPDATE_RESOURCES, Acti
 
 def verify(context: PhaseContext) -> PhaseResult:
     """Healed only when all is known and good for a stable time; unknown and late are failures."""
-    event, now = context.event, timezone.now()
+    event, now = context.event, shared_clock.now()
     strategy = event.strategies.filter(attempt=event.attempt, state=StrategyState.APPLIED).first()
     if strategy is None or strategy.applied_at is None:
         return PhaseResult(
             Phase.LEARNING, outcome=Outcome.ESCALATED, outcome_reason="There is no applied strategy to verify."
         )
     policy, _ = guardrails.current_policy(event)
+    overruled = ownership.overruled(context, strategy)
+    if overruled is not None:
+        overruled.result |= waits.of_verification(strategy.applied_at, None, now)
+        return overruled
     before = waits.memory(event)
     found = _examine(context, strategy, now, before)
     runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)

@@ -229,6 +229,19 @@ class Limits(SpecModel):
         return value
 
 
+class GitOps(SpecModel):
+    """What may be done to objects that Argo CD or Flux keeps as a repository says."""
+
+    temporary_changes: Switch = Field(
+        False,
+        description="Whether they are changed unasked, for a time only: marked on the object, put back by itself, and "
+        "never again for a day once the tool has put it back. Off: a person is asked.",
+    )
+    expire_after_seconds: Annotated[Whole, Field(ge=60, le=86_400)] = Field(
+        3600, description="So long such a change lasts: time to make it in the repository."
+    )
+
+
 class Verification(SpecModel):
     """When a strategy counts as having worked."""
 
@@ -312,6 +325,7 @@ class PolicySpec(SpecModel):
     approval: Approval = Field(default_factory=Approval)
     containment: Containment = Field(default_factory=Containment)
     limits: Limits = Field(default_factory=Limits)
+    git_ops: GitOps = Field(default_factory=GitOps)
     verification: Verification = Field(default_factory=Verification)
     notifications: Notifications = Field(default_factory=Notifications)
     confidence_threshold: Fraction = Field(0.5, description="A diagnosis below it is 'not sure'.")

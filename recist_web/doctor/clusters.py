@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from pydantic import ValidationError
 
-from healing.cluster import crds
+from healing.cluster import crds, versions
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.containment import network
 from healing.containment.network import Enforcement
@@ -23,7 +22,6 @@ from recist_web.doctor.report import Finding, error, ok, warning
 from recist_web.supervisor.rights import Asking, grant, left_out, needs
 
 _SECONDS = 8.0
-_OLDEST_MINOR = 26
 
 
 def api(name: str) -> Iterator[Finding]:
@@ -37,9 +35,11 @@ def api(name: str) -> Iterator[Finding]:
     except SourceError as problem:
         yield error(part, str(problem), "Is it running? Are KUBECONFIG and KUBE_CONTEXT (or CLUSTERS_FILE) right?")
         return
-    found = re.match(r"v1\.(\d+)", version)
-    if found and int(found[1]) < _OLDEST_MINOR:
-        yield error(part, f"Kubernetes {version} is too old.", f"1.{_OLDEST_MINOR} or newer is needed.")
+    minor, advice = versions.minor_of(version), versions.advice(version)
+    if minor is not None and minor < versions.OLDEST_MINOR:
+        yield error(part, f"Kubernetes {version} is too old.", f"1.{versions.OLDEST_MINOR} or newer is needed.")
+    elif advice:
+        yield warning(part, advice, "Watch what it does there before you let it act unasked.")
     else:
         yield ok(part, f"Kubernetes {version}")
 

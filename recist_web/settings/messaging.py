@@ -26,6 +26,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A message whose worker died comes back after this long. It has to exceed the longest task (diagnosis, healing:
     # about 20 s and what a cut-off call takes); a duplicate is harmless, the engine claims each run once.
     "visibility_timeout": 120,
+    # Lists beside each queue for what may wait (`healing.lifecycle.priority_of`).
+    "priority_steps": [0, 3, 6],
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     "global_keyprefix": "recist-celery:",

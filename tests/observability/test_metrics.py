@@ -150,6 +150,7 @@ def test_queues_tell_their_length_and_their_oldest(client: Client, counted: None
 
     app.send_task("healing.tasks.sweep", queue="diagnosis")
     app.send_task("healing.tasks.sweep", queue="diagnosis")
+    app.send_task("healing.tasks.sweep", queue="diagnosis", priority=6)
     with redis.Redis.from_url(settings.REDIS_URL) as valkey:
         key = "recist-celery:diagnosis"
         oldest = json.loads(valkey.lindex(key, -1))  # type: ignore[arg-type]
@@ -157,7 +158,7 @@ def test_queues_tell_their_length_and_their_oldest(client: Client, counted: None
         oldest["headers"]["recist_sent_at"] -= 600
         valkey.lset(key, -1, json.dumps(oldest))
     found = scrape(client)
-    assert value(found, "recist_queue_length", queue="diagnosis") == 2
+    assert value(found, "recist_queue_length", queue="diagnosis") == 3
     assert 600 <= value(found, "recist_queue_oldest_age_seconds", queue="diagnosis") < 640
     assert value(found, "recist_queue_length", queue="containment") == 0
 

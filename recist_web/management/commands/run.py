@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
+from healing.cluster import versions
 from recist_web.people import ensure_administrator
 from recist_web.source_settings import SOURCES, of_environment
 from recist_web.supervisor.banner import run_banner
@@ -53,6 +54,8 @@ class Command(BaseCommand):
             with Tree(var, environment.PORT, self.say, echo=options["echo"]) as tree:
                 tree.supervisor.stop_on_signals()
                 self.say(f"ReCiSt is starting on {cluster.context} (Kubernetes {cluster.version}) ...")
+                if advice := versions.advice(cluster.version):
+                    self.say(f"Warning: {advice}")
                 self._prepare(cluster, apply_crds=options["apply_crds"])
                 rights = cluster.rights(environment.POD_NAMESPACE, options["namespace"] or environment.WATCH_NAMESPACES)
                 self._tell(rights, environment.POD_NAMESPACE)
