@@ -36,9 +36,18 @@ class ActionRun(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     applied_at = models.DateTimeField(null=True, blank=True)
     undone_at = models.DateTimeField(null=True, blank=True)
+    #: what was changed for a time only (`healing.actions.temporary`) is put back then
+    expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=("expires_at",),
+                name="actionrun_temporary",
+                condition=models.Q(expires_at__isnull=False, state__in=("applied", "undoing")),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.action} {self.state}"
