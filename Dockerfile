@@ -37,4 +37,4 @@ STOPSIGNAL SIGTERM
 # The web process answers; the others leave a sign of life (healing/alive.py).
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "/app/recist_web/healthcheck.py"]
-CMD ["python", "-m", "uvicorn", "recist_web.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "10"]
+CMD ["python", "-m", "uvicorn", "recist_web.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--ws", "recist_web.websockets:SharedProtocol", "--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "10"]

@@ -10,9 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recist_web.settings")
 tracing.install("web")  # it adds a middleware, so before the application is built
 django_application = get_asgi_application()  # loads the apps; what follows imports models
 
-from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from channels.sessions import SessionMiddlewareStack  # noqa: E402
 
 from healing import shared_clock  # noqa: E402
 from healing.dashboard.routing import websocket_urlpatterns  # noqa: E402
@@ -24,6 +24,6 @@ sockets = URLRouter(websocket_urlpatterns)  # type: ignore[arg-type]  # made wit
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
+        "websocket": AllowedHostsOriginValidator(SessionMiddlewareStack(sockets)),
     }
 )

@@ -123,7 +123,7 @@ class SharedConsumer(PageConsumer):
         await self.hub.join(self.key, self)
 
     async def end(self) -> None:
-        await self.hub.leave(self)
+        self.hub.leave(self)
         if (sender := getattr(self, "_sender", None)) is not None:
             sender.cancel()
 

@@ -55,6 +55,7 @@ def product(
     web = python("-m", "uvicorn", "recist_web.asgi:application", "--host", host, "--port", str(port))
     # Uvicorn waits for open connections; a dashboard's WebSocket never closes by itself.
     web += ["--timeout-graceful-shutdown", "2", "--no-access-log", "--lifespan", "off"]
+    web += ["--ws", "recist_web.websockets:SharedProtocol"]
     specs = [_spec("web", web, environment, stop_seconds=4.0)]
     for worker in WORKERS:
         command = python("-m", "celery", "-A", "recist_web", "worker", "-n", f"{worker.name}@%h", "-P", "threads")

@@ -33,6 +33,7 @@ class Web:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "uvicorn", "recist_web.asgi:application", "--host", "127.0.0.1"]
+        command += ["--ws", "recist_web.websockets:SharedProtocol"]
         command += ["--port", str(self.port), "--log-level", "warning", "--app-dir", str(settings.BASE_DIR)]
         environment = {**os.environ, "DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "recist_web.settings"}
         self._spec = Spec("web", command, environment, directory, stop_seconds=5.0)

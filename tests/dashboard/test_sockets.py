@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from healing.access import grants_of
 from healing.dashboard import consumers, probes
 from healing.dashboard.frame import surroundings
-from healing.dashboard.live import board
+from healing.dashboard.live import rounds
 from healing.lifecycle import Phase
 from healing.models import HealingEvent
 from tests.dashboard import cases, story
@@ -115,7 +115,7 @@ async def test_filters_hold_on_the_socket_too(vera: User) -> None:
 
 
 async def test_a_lost_doorbell_is_made_good(vera: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "RESYNC_SECONDS", 0.3)
+    monkeypatch.setattr(rounds, "RESYNC_SECONDS", 0.3)
     monkeypatch.setattr("healing.dispatch.ring_doorbell", lambda name, seq: None)
     now = datetime.now(UTC)
     async with socket("/ws/now/", vera) as page:

@@ -1,4 +1,4 @@
-"""One reader for all pages that show the same: the database is read once, the differences are fanned out.
+"""What all pages with one filter and one scope show: read once, the differences worked out once, and fanned out.
 
 Pages that show exactly the same hold the very same dictionary of it, so that what they lack is worked out once for all
 of them. A page whose browser is slow is passed over until it has taken what it was sent, and then gets the sum.
@@ -6,25 +6,13 @@ of them. A page whose browser is slow is passed over until it has taken what it 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
-
-import structlog
+from typing import Protocol
 
 from healing.access import Grants
 from healing.dashboard import feed, frame
 from healing.event_filters import EventFilter
-
-if TYPE_CHECKING:
-    from healing.dashboard.live.hub import Hub
-
-log = structlog.get_logger(__name__)
-
-RENDERS_A_SECOND = 4
-#: Without a doorbell (one may be lost; health and freeze windows have none) it is looked all the same.
-RESYNC_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,106 +52,87 @@ class Member(Protocol):
         """The person's rights have changed: another board serves the page from now on."""
 
 
-class Board:
-    """Runs while it has members."""
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Pages of a board that show the same, and what brings them up to date; ``html`` is empty where nothing does."""
 
-    def __init__(self, hub: Hub, key: Key) -> None:
+    shown: Shown
+    members: Sequence[Member]
+    html: str = ""
+    then: Shown = field(default_factory=Shown)
+    more: bool = False
+
+
+class Board:
+    """``is_due``: something may be new, or somebody lacks what there is."""
+
+    def __init__(self, key: Key, rendered: feed.RowStore) -> None:
         self.key = key
-        self._hub = hub
-        self._members: set[Member] = set()
-        self._wake = asyncio.Event()
-        self._content = feed.Content(key.filters, key.grants, key.cap) if key.filters is not None else None
-        self._task = asyncio.create_task(self._run())
+        self.members: set[Member] = set()
+        self.is_due = True
+        self._content = feed.Content(key.filters, key.grants, key.cap, rendered) if key.filters is not None else None
+        self._latest = Shown()
 
     def add(self, member: Member) -> None:
         """Serve a page, starting with what it lacks."""
-        self._members.add(member)
-        self._wake.set()
+        self.members.add(member)
+        self.is_due = True
 
-    def discard(self, member: Member) -> bool:
-        """Serve it no longer; whether nobody is left."""
-        self._members.discard(member)
-        return not self._members
+    def discard(self, member: Member) -> None:
+        """Serve it no longer."""
+        self.members.discard(member)
 
-    def wake(self) -> None:
-        """Something may be new."""
-        self._wake.set()
+    def alike(self) -> list[Alike]:
+        """Who can take something, by what they show. Whoever cannot yet is looked after in the next round."""
+        found: dict[int, tuple[Shown, list[Member]]] = {}
+        for member in self.members:
+            if member.is_ready():
+                found.setdefault(id(member.shown), (member.shown, []))[1].append(member)
+            else:
+                self.is_due = True
+        return [Alike(shown, members) for shown, members in found.values()]
 
-    async def stop(self) -> None:
-        """End, without another look."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._wake.clear()
-            started = loop.time()
-            try:
-                again = await self._pass()
-            except Exception:  # the database may be away for a moment; the pages stay as they are
-                log.exception("dashboards not updated")
-                again = False
-            # What took long is done less often: the process has other things to do.
-            took = loop.time() - started
-            await asyncio.sleep(max(1 / RENDERS_A_SECOND - took, took, 0.05))
-            if not again:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), RESYNC_SECONDS)
-                except TimeoutError:
-                    continue
-
-    async def _pass(self) -> bool:
-        """Look once and give everybody what they lack; whether there is more to give."""
-        members = list(self._members)
-        if not members:
-            return False
-        regions = await self._hub.in_thread(self._read)
-        # After the content: whoever lost access before something was written does not get it.
-        standing = await self._hub.in_thread(self._hub.standing.of, {member.session_key for member in members})
-        alike: dict[int, list[Member]] = {}
-        for member in members:
-            if member not in self._members:
-                continue
-            if (person := standing.get(member.session_key)) is None:
-                self._members.discard(member)
-                member.leave()
-            elif person[1] != self.key.grants:
-                self._members.discard(member)
-                member.move(person[1])
-            elif member.is_ready():
-                alike.setdefault(id(member.shown), []).append(member)
-        more = False
-        for group in alike.values():
-            # In the thread: what a page lacks may have to be read and rendered first.
-            html, shown, rest = await self._hub.in_thread(self._difference, group[0].shown, regions)
-            more = more or rest
-            for member in group:
-                member.shown = shown
-                if html:
-                    member.give(html)
-        return more
-
-    def _read(self) -> list[frame.FrameRegion]:
+    def look(self, groups: Sequence[Alike], regions: Sequence[frame.FrameRegion]) -> list[Alike]:
+        """What each group lacks. Queries; all that is sent is read here."""
         if self._content is not None:
             self._content.read()
-        return self._hub.frame_regions(self.key.grants)
+        return [self._difference(group, regions) for group in groups]
 
-    def _difference(self, shown: Shown, regions: list[frame.FrameRegion]) -> tuple[str, Shown, bool]:
+    def deal(self, groups: Sequence[Alike], standing: Mapping[str, tuple[int, Grants]], asked: Collection[str]) -> None:
+        """Give everybody what they lack who may still see it. ``asked``: the sessions that ``standing`` was asked for;
+        who has come since is looked after in the next round."""
+        for member in list(self.members):
+            if member.session_key not in asked:
+                continue
+            if (person := standing.get(member.session_key)) is None:
+                self.discard(member)
+                member.leave()
+            elif person[1] != self.key.grants:
+                self.discard(member)
+                member.move(person[1])
+        for group in groups:
+            self.is_due = self.is_due or group.more
+            for member in group.members:
+                if member in self.members:
+                    member.shown = group.then
+                    if group.html:
+                        member.give(group.html)
+
+    def _difference(self, group: Alike, regions: Sequence[frame.FrameRegion]) -> Alike:
+        shown = group.shown
         html = [region.html for region in regions if shown.regions.get(region.element_id) != region.etag]
         rows, more = shown.rows, False
         if self._content is not None:
             update = self._content.difference(shown.rows)
             rows, more = update.shown, update.more
             html.insert(0, update.html)  # type: ignore[arg-type]  # safe parts, joined below
-        etags = {region.element_id: region.etag for region in regions}
-        if rows == shown.rows and etags == shown.regions:
-            return "", self._same(shown), more
-        return "\n".join(filter(None, html)), self._same(Shown(rows, etags)), more
+        then = Shown(rows, {region.element_id: region.etag for region in regions})
+        if then == shown:
+            return Alike(shown, group.members, "", self._same(shown), more)
+        return Alike(shown, group.members, "\n".join(filter(None, html)), self._same(then), more)
 
     def _same(self, shown: Shown) -> Shown:
         """The one object for all that show the same."""
-        latest = getattr(self, "_latest", None)
-        if latest is None or latest != shown:
-            self._latest: Shown = shown
+        if self._latest != shown:
+            self._latest = shown
         return self._latest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -14,8 +14,9 @@ from channels.layers import get_channel_layer
 from django.db import DatabaseError, InterfaceError, connections
 
 from healing.access import Grants
-from healing.dashboard import frame, probes
+from healing.dashboard import feed, frame, probes
 from healing.dashboard.live import board
+from healing.dashboard.live.rounds import Rounds
 from healing.dashboard.live.standing import Standing
 from healing.dispatch import DASHBOARD_GROUP
 
@@ -53,6 +54,8 @@ class Hub:
     def __init__(self) -> None:
         self.standing = Standing()
         self._boards: dict[board.Key, board.Board] = {}
+        self._rounds = Rounds(self)
+        self._rows = feed.RowStore()
         self._listeners: set[Listener] = set()
         self._guests: set[object] = set()
         self._frames: dict[Grants, tuple[float, list[frame.FrameRegion]]] = {}
@@ -76,21 +79,28 @@ class Hub:
         if not self._guests:
             await self._stop()
 
+    def boards(self) -> Collection[board.Board]:
+        """What pages show at present."""
+        return list(self._boards.values())
+
     async def join(self, key: board.Key, member: board.Member) -> None:
         """Serve a page from now on."""
         await self._start()
-        self._board(key).add(member)
+        self.serve(key, member)
 
     def serve(self, key: board.Key, member: board.Member) -> None:
         """Serve a page that has joined by another board."""
-        self._board(key).add(member)
+        if key not in self._boards:
+            self._boards[key] = board.Board(key, self._rows)
+        self._boards[key].add(member)
+        self._rounds.wake()
 
-    async def leave(self, member: board.Member) -> None:
+    def leave(self, member: board.Member) -> None:
         """Serve it no longer."""
         for key, served in list(self._boards.items()):
-            if served.discard(member):
+            served.discard(member)
+            if not served.members:
                 del self._boards[key]
-                await served.stop()
 
     async def listen(self, listener: Listener) -> None:
         """Call with each event's name that rings; an empty name is no event but the surroundings."""
@@ -130,20 +140,14 @@ class Hub:
         """A doorbell: every board looks, and the pages of that event."""
         if not event_name:
             self._rung_at = time.monotonic()
-        for served in self._boards.values():
-            served.wake()
+        self._rounds.all_due()
         for listener in list(self._listeners):
             listener(event_name)
-
-    def _board(self, key: board.Key) -> board.Board:
-        if key not in self._boards:
-            self._boards[key] = board.Board(self, key)
-        return self._boards[key]
 
     async def _start(self) -> None:
         if not self._tasks:
             self._joined.clear()
-            self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._probe())]
+            self._tasks = [asyncio.create_task(task()) for task in (self._hear, self._probe, self._rounds.run)]
         try:
             await asyncio.wait_for(self._joined.wait(), READY_SECONDS)
         except TimeoutError:
