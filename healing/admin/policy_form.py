@@ -89,8 +89,11 @@ class PolicyFormBase(forms.ModelForm):  # type: ignore[type-arg]  # generic only
         return cleaned
 
     def _check_spec(self, cleaned: dict[str, Any]) -> None:
+        data = to_data(PolicySpec, cleaned)
+        if "autonomy" not in self.changed_data and "autonomy" not in (self.instance.spec or {}):
+            data.pop("autonomy", None)  # shown, but chosen by nobody: a cluster's first day is for watching
         try:
-            self.spec = PolicySpec.model_validate(to_data(PolicySpec, cleaned))
+            self.spec = PolicySpec.model_validate(data)
         except SpecError as error:
             for detail in error.errors(include_url=False):
                 message = str(detail["msg"]).removeprefix("Value error, ")

@@ -95,6 +95,7 @@ class ActionName(StrEnum):
     FIX_SCHEDULING = "fixScheduling"
     RAISE_QUOTA = "raiseQuota"
     EXPAND_VOLUME = "expandVolume"
+    REBIND_VOLUME = "rebindVolume"
     DELETE_STUCK_POD = "deleteStuckPod"
     DRAIN = "drain"
 
@@ -389,5 +390,7 @@ class PolicySpec(SpecModel):
         return namespace in self.target_namespaces and self.target_labels.items() <= labels.items()
 
     def as_json(self) -> dict[str, object]:
-        """camelCase, as in the CR."""
-        return self.model_dump(mode="json", by_alias=True)
+        """camelCase, as in the CR. An ``autonomy`` that nobody has written down stays unsaid: on a cluster's first day
+        that makes a difference (`healing.policies.first_day`)."""
+        unsaid = None if "autonomy" in self.model_fields_set else {"autonomy"}
+        return self.model_dump(mode="json", by_alias=True, exclude=unsaid)

@@ -9,10 +9,14 @@ import pytest
 from django.utils import timezone
 
 from healing.actions import guardrails
+from healing.admin.policy_form import PolicyForm
+from healing.admin.spec_fields import to_initial
 from healing.approvals.agreement import advice, agreements, lower_bound
 from healing.lifecycle import Outcome
 from healing.models import Approval, ApprovalState, ClusterSeen, HealingEvent, Policy, Strategy
 from healing.policies import first_day
+from healing.policies.spec import PolicySpec
+from healing.policy_changes import rows
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +54,28 @@ def test_a_new_cluster_is_only_watched_for_a_day() -> None:
 
 def test_a_policy_that_says_so_itself_is_done_as_it_says() -> None:
     assert guardrails.current_policy(event(policy(autonomy="heal")))[0].autonomy == "heal"
+
+
+@pytest.mark.parametrize(("written", "holds"), [({}, "observe"), ({"autonomy": "heal"}, "heal")])
+def test_a_default_that_nobody_wrote_is_not_what_a_policy_says(written: dict[str, Any], holds: str) -> None:
+    """As a policy is stored: with every field, whether its resource has it or not."""
+    spec, problem = rows.parse({"targetNamespaces": ["shop"], **written})
+    assert spec is not None, problem
+    row = Policy.objects.create(name="shop", spec=spec)
+    assert (row.parsed().autonomy, guardrails.current_policy(event(row))[0].autonomy) == ("heal", holds)
+    again = row.parsed().as_json()  # what an edit of something else writes
+    assert ("autonomy" in again) is ("autonomy" in written)
+
+
+def test_a_form_that_is_saved_as_it_was_shown_has_chosen_nothing() -> None:
+    values = to_initial(PolicySpec(target_namespaces=["shop"]))
+    shown = {name: value for name, value in values.items() if value not in (None, False)}
+    for chosen, said in (({}, None), ({"autonomy": "propose"}, "propose")):
+        form = PolicyForm(data={"name": "new", "namespace": "", "enabled": "on", **shown, **chosen})
+        form.is_valid()
+        assert form.spec is not None, form.errors
+        assert form.spec.as_json().get("autonomy") == said
+        assert form.spec.autonomy == said or said is None
 
 
 def test_an_installation_that_had_events_knows_its_cluster_longer() -> None:
