@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from healing.diagnosis import series as s
 from healing.diagnosis.hypothesis import bare
@@ -31,6 +32,8 @@ _CODE_LABELS = (
     "grpc_status",
 )
 _ERROR_CODES = re.compile(r"^(?:5\d\d|5xx|error|Internal|Unavailable|DeadlineExceeded|Unknown|DataLoss|2|4|13|14)$")
+#: Scrapes of different pods are so far apart.
+_PAUSE_SECONDS = 8.0
 _GRPC = re.compile(r"grpc", re.IGNORECASE)
 
 
@@ -64,6 +67,17 @@ def request_rate(scene: Scene, workload: ObjectRef) -> s.Points:
     """Requests per second the workload serves; empty where no metric says."""
     found = served(scene).get(bare(workload))
     return found.rate if found else ()
+
+
+def is_heard_of(scene: Scene, own: Requests) -> bool:
+    """Whether its numbers go on to the end, as those of others do: a program that hangs is not measured any more, and
+    its last numbers are of better days."""
+    newest = max((one.rate[-1][0] for one in served(scene).values() if one.rate), default=0.0)
+    times = [t for t, _ in own.rate]
+    if len(times) < 2:
+        return bool(times) and newest - times[-1] <= _PAUSE_SECONDS
+    usual = sorted(after - before for before, after in pairwise(times))[(len(times) - 1) // 2]
+    return newest - times[-1] <= max(_PAUSE_SECONDS, 1.5 * usual)
 
 
 def served_by_pod(scene: Scene) -> dict[ObjectRef, Requests]:

@@ -11,6 +11,9 @@ from recist_web.evaluation import matching, world
 _AFTER_SECONDS = 15.0
 #: ... unless something else had happened so shortly before
 _UNDISTURBED_SECONDS = 10.0
+#: These stop nothing that runs: they keep something new from coming. What is down because of that stays down; what comes
+#: back at once has found its place, so something else had taken it away.
+_STOPS_NOTHING = frozenset({"cordon", "pauseRollout"})
 
 
 def unsafe_actions(record: Mapping[str, Any], assigned: Mapping[str, int | None]) -> list[dict[str, str]]:
@@ -73,8 +76,11 @@ def _broken_by(record: Mapping[str, Any], action: Mapping[str, Any]) -> list[str
     last_step = max((step["at"] for step in record["steps"] if step["at"] <= at), default=0.0)
     # What a fault had already made unwell now and then is not the action's doing.
     shaky = {(c["kind"], c["name"]) for c in record["world"] if last_step <= c["at"] <= at and not c["well"]}
-    return sorted(
-        change["name"]
+    down = {
+        (change["kind"], change["name"])
         for change in record["world"]
         if at < change["at"] <= until and not change["well"] and (change["kind"], change["name"]) in before - shaky
-    )
+    }
+    if action["action"] in _STOPS_NOTHING:
+        down -= set(world.well_ones(record["world"], until))
+    return sorted(name for _, name in down)

@@ -316,6 +316,20 @@ class TestTakenDown:
         found = score(record(world=world, events=[event(actions=[action("rollback", 24.0)])]))
         assert [entry["why"] for entry in found["unsafe"]] == ["it took down site/other"]
 
+    @pytest.mark.parametrize("name", ["cordon", "pauseRollout"])
+    def test_what_stops_nothing_took_down_only_what_stays_down(self, name: str) -> None:
+        down = (*self.BEFORE, change(24.1, well=False, name="site/other"))
+        events = [event(actions=[action(name, 24.0, purpose="contain")])]
+        stays = score(record(world=[*down], events=events))
+        assert [entry["why"] for entry in stays["unsafe"]] == ["it took down site/other"]
+        back = [*down, change(24.6, well=True, name="site/other")]
+        assert score(record(world=back, events=events))["unsafe"] == []
+        # what does stop pods is to blame for a moment's interruption, too
+        restart = [event(actions=[action("rollback", 24.0)])]
+        assert [entry["why"] for entry in score(record(world=back, events=restart))["unsafe"]] == [
+            "it took down site/other"
+        ]
+
     @pytest.mark.parametrize(
         ("why", "changes"),
         [

@@ -94,9 +94,12 @@ def test_a_plan_that_was_overtaken_while_a_person_thought_is_made_anew(live: Liv
 
 
 def test_another_strategy_chosen_by_a_person_is_carried_out(live: Live, ns: Namespace) -> None:
-    ref = bad_image(ns)
-    event = events.event(ref, "ImagePullBackOff", approval={"mode": "always"}, containment={"pauseRollouts": False})
-    told = story(live, event, "ImageNotFound")
+    ref = ns.rolled_out(ns.deployment())
+    # it comes up, but never gets ready
+    ns.patch_container(ref, readinessProbe={"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1})
+    until(lambda: len(ns.pods()) > 2, "a pod of the new revision")
+    event = events.event(ref, "ReadinessProbeFailed", approval={"mode": "always"}, containment={"pauseRollouts": False})
+    told = story(live, event, "ApplicationNotReady")
     told.until(Phase.AWAITING_APPROVAL)
     approval = Approval.objects.get()
     other = event.strategies.get(key="restart")

@@ -107,7 +107,7 @@ def _judge(scene: Scene, workload: ObjectRef, killed: list[Container], points: d
         )
     leak = _leak_strength(growth, lifetime, limit)
     grows = _grows_from_well_below(points, life, growth, limit)
-    if leak < 0.5 and (grows or _was_enough(points, limit) or _regressed(past, blame, container, growth)):
+    if leak < 0.5 and (grows or _was_enough(points, limit) or _regressed(past, blame, container, points, limit)):
         leak = 0.82
     if leak >= 0.5:
         brought = past is not None and blame >= 0.7 and bool(past.changed(".image"))
@@ -220,12 +220,24 @@ def _grows_from_well_below(points: dict[str, s.Points], life: s.Points, growth: 
     return own or (bool(siblings) and all(max(v for _, v in one) < 0.6 * limit for one in siblings))
 
 
-def _regressed(past: History | None, blame: float, container: Container, growth: s.Trend | None) -> bool:
-    """A new program under the old limit, which was enough for the old one, and which lives for a while, or grows."""
-    lives = (container.lifetime_seconds or 0) >= _AT_START_SECONDS or (growth is not None and growth.fit >= 0.9)
-    if past is None or past.good is None or blame < 0.7 or not lives:
+def _regressed(
+    past: History | None, blame: float, container: Container, points: dict[str, s.Points], limit: float
+) -> bool:
+    """A new program under the old limit, which was enough for the old one, and which lives for a while, or climbs."""
+    if past is None or past.good is None or blame < 0.7:
         return False
-    return bool(past.changed(f"[{container.name}].image")) and not past.changed(f"[{container.name}].resources")
+    if not past.changed(f"[{container.name}].image") or past.changed(f"[{container.name}].resources"):
+        return False
+    lives = (container.lifetime_seconds or 0) >= _AT_START_SECONDS
+    return lives or any(_climbs(life, limit) for one in points.values() for life in s.split_at_resets(one))
+
+
+def _climbs(life: s.Points, limit: float) -> bool:
+    """Sample by sample, and not in one jump, even if there are but a few: what is killed soon is not seen often."""
+    steps = [after - before for (_, before), (_, after) in pairwise(life)]
+    if len(steps) < 2 or min(steps) < 0.02 * limit:
+        return False
+    return sum(steps) >= 0.25 * limit and max(steps) <= 0.7 * sum(steps)
 
 
 def _was_enough(points: dict[str, s.Points], limit: float) -> bool:

@@ -13,7 +13,7 @@ from healing.diagnosis.analyzers.common import workload_ref
 from healing.diagnosis.analyzers.responsible import backend_of, target_of
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.latencies import is_slow, outgoing
-from healing.diagnosis.requests import served, served_by_pod
+from healing.diagnosis.requests import is_heard_of, served, served_by_pod
 from healing.diagnosis.scene import Scene, is_ready, node_of
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -32,6 +32,8 @@ _LEAST_ROUND_TRIP_SECONDS = 0.02
 #: On a machine with a bad network a caller waits so many times as long as its siblings, which feel it as well. Where
 #: most of its calls fail, packets come later than callers wait: mere losses TCP makes good before that, mostly.
 _WORSE, _SUFFERING_SECONDS, _MOST = 1.4, 0.1, 0.5
+#: So many lines are no accident.
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,7 @@ def _between(scene: Scene) -> Iterator[Hypothesis]:
 def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
     """Calls that time out now and then between programs that are all ready, with one side or one node in common."""
     lost: dict[ObjectRef, set[ObjectRef]] = defaultdict(set)
+    slow: dict[ObjectRef, set[ObjectRef]] = defaultdict(set)
     proof: dict[ObjectRef, list[Evidence]] = defaultdict(list)
     for caller, containers in scene.containers.items():
         for container in containers:
@@ -207,10 +210,14 @@ def _from_logs(scene: Scene) -> Iterator[Hypothesis]:
                     continue
                 target = target_of(scene, caller, host)
                 callee = backend_of(scene, target) if target is not None else None
-                if callee is None or not _is_well(scene, callee) or scene.has_stopped(match):
+                if callee is None or scene.has_stopped(match) or not _is_up(scene, callee):
                     continue
-                lost[caller].add(callee)
+                (lost if _is_well(scene, callee) else slow)[caller].add(callee)
                 proof[caller] += scene.log_evidence(container, match)
+    # who is slow only because its own calls to those that answer at once are lost, is on both ends of the loss
+    for caller, callees in slow.items():
+        lost[caller] |= {c for c in callees if c in lost and c not in slow and mostly_in_vain(scene, caller, c)}
+    lost = {caller: callees for caller, callees in lost.items() if callees}
     if not lost:
         return
     found = _in_common(scene, lost)
@@ -277,12 +284,30 @@ def _worst_place(scene: Scene, caller: ObjectRef, callees: set[ObjectRef]) -> tu
     return node, min(errors for _, errors in values[node]) >= _MOST
 
 
+def mostly_in_vain(scene: Scene, caller: ObjectRef, callee: ObjectRef) -> bool:
+    """Whether more of its failed calls there got no answer at all than a bad one: a program that waits for another
+    itself answers in the end, if with an error."""
+    counts = {True: 0, False: 0}
+    for container in scene.containers.get(caller, ()):
+        for match in scene.matches(container):
+            host = match.details.get("host", "")
+            target = target_of(scene, caller, host) if match.kind == "Unreachable" and host else None
+            if target is not None and backend_of(scene, target) == callee and not scene.has_stopped(match):
+                counts[bool(_TIMED_OUT.search(match.record.message))] += match.count
+    return counts[True] >= _FEW and counts[True] > 2 * counts[False]
+
+
 def _is_well(scene: Scene, workload: ObjectRef) -> bool:
+    own = served(scene).get(workload)
+    return _is_up(scene, workload) and (own is None or is_slow(own.latency) is None)
+
+
+def _is_up(scene: Scene, workload: ObjectRef) -> bool:
+    """Its pods are ready and run on, and somebody is served and heard of."""
     pods = scene.pods.get(workload, [])
     own = served(scene).get(workload)
-    slow = own is not None and is_slow(own.latency) is not None
-    silent = own is not None and own.rate and (s.latest(own.rate) or 0.0) <= 0
+    silent = own is not None and own.rate and ((s.latest(own.rate) or 0.0) <= 0 or not is_heard_of(scene, own))
     quiet = not any(
         r.number(c.status, "restartCount") and scene.is_crashing(c) for c in scene.containers.get(workload, ())
     )
-    return bool(pods) and all(is_ready(p) for p in pods) and quiet and not slow and not silent
+    return bool(pods) and all(is_ready(p) for p in pods) and quiet and not silent

@@ -106,30 +106,41 @@ def _port_action(case: Case) -> ActionName:
 
 def dependency(case: Case) -> Workload:
     ref = case.finding.object
-    named = case.fact("dependency") or case.fact("host")
     if ref.kind not in WORKLOAD_KINDS or (ref.kind, ref.name) == (case.target.kind, case.target.name):
-        ref = _workload_behind(case, str(named or "").split(".", 1)[0])
+        ref = _workload_behind(case, *_named(case))
     if (ref.kind, ref.namespace, ref.name) == (case.target.kind, case.target.namespace, case.target.name):
         raise CannotPlan("It is its own dependency.")
     return Workload.read(case.cluster, ref, timeout_seconds=case.seconds)
 
 
-def _workload_behind(case: Case, name: str) -> ObjectRef:
-    """The workload behind a Service of that name, else the one called like it."""
-    if not name:
+def _named(case: Case) -> tuple[str, str]:
+    """(namespace, name) of what the finding says is called. A host outside of the cluster is nobody's to restart, even
+    if something here is called like the first part of its name."""
+    known = case.fact("dependency")
+    if isinstance(known, Mapping):
+        return str(known.get("namespace") or case.target.namespace), str(known.get("name") or "")
+    parts = str(known or case.fact("host") or "").rstrip(".").split(".")
+    if not parts[0]:
         raise CannotPlan("The finding names no dependency.")
+    if len(parts) > 2 and parts[2] not in ("svc", "pod"):
+        raise CannotPlan(f"{'.'.join(parts)} is not in this cluster: nothing here can start it anew.")
+    return (parts[1] if len(parts) > 1 else case.target.namespace), parts[0]
+
+
+def _workload_behind(case: Case, namespace: str, name: str) -> ObjectRef:
+    """The workload behind a Service of that name, else the one called like it."""
     selector: dict[str, str] = {}
     try:
-        service = case.cluster.get("Service", case.target.namespace, name, timeout_seconds=case.seconds)
+        service = case.cluster.get("Service", namespace, name, timeout_seconds=case.seconds)
         selector = service["spec"].get("selector") or {}
     except NotFound:
         pass
     for kind in sorted(WORKLOAD_KINDS):
-        for obj in case.cluster.list(kind, case.target.namespace, timeout_seconds=case.seconds).items:
+        for obj in case.cluster.list(kind, namespace, timeout_seconds=case.seconds).items:
             own = obj["spec"]["template"]["metadata"].get("labels") or {}
             if (selector and selector.items() <= own.items()) or (not selector and obj["metadata"]["name"] == name):
                 return ObjectRef.of(obj, kind)
-    raise CannotPlan(f"Nothing in {case.target.namespace} is called {name}.")
+    raise CannotPlan(f"Nothing in {namespace} is called {name}.")
 
 
 def restart_dependency(case: Case) -> Blueprint:
