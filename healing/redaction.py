@@ -57,6 +57,7 @@ _HARMLESS = re.compile(
 _HIDDEN: dict[str, None] = {}
 _HIDDEN_AT_LEAST, _HIDDEN_AT_MOST = 6, 512
 _REPLACED = re.compile(r"^\[(?:secret|token|key|e-mail|card|address)\]?$")
+_PATH_WORDS = re.compile(r"[^.\[\]/]+")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -101,16 +102,28 @@ def without_hidden(text: str) -> str:
 
 
 def redact_json(value: Any, name: str = "") -> Any:
-    """The same for a manifest or a patch: by the names of fields, and of variables (``{"name", "value"}``)."""
+    """The same for a manifest or a patch: by the names of fields, of variables (``{"name", "value"}``), and of what a
+    change is about (``{"path", "before", "after"}``)."""
     if isinstance(value, str):
         secret = bool(name) and is_secret_name(name) and not _is_harmless(value)
         return "[secret]" if secret else redact(value)
     if isinstance(value, dict):
         of_variable = value["name"] if isinstance(value.get("name"), str) and "value" in value else ""
-        return {k: redact_json(v, of_variable if of_variable and k == "value" else str(k)) for k, v in value.items()}
+        named = {"value": of_variable} if of_variable else {}
+        if isinstance(value.get("path"), str):
+            named |= dict.fromkeys(("value", "before", "after"), _name_at(value["path"]))
+        return {k: redact_json(v, named.get(k) or str(k)) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [redact_json(entry) for entry in value]
     return value
+
+
+def _name_at(path: str) -> str:
+    """What is changed at ``spec.template.spec.containers[api].env[DB_PASSWORD].value`` or ``/data/password``."""
+    words = _PATH_WORDS.findall(path)
+    while len(words) > 1 and words[-1] == "value":
+        words.pop()
+    return words[-1] if words else ""
 
 
 @functools.lru_cache(maxsize=4096)

@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 from healing.actions import operations
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
+from healing.redaction import redact_json
 
 
 class CannotPlan(Exception):
@@ -37,6 +38,11 @@ class Change:
     path: str
     before: Any
     after: Any
+
+    def for_people(self) -> dict[str, Any]:
+        """As it is shown and kept on the timeline: JSON without secrets."""
+        told = {"object": str(self.object), "path": self.path, "before": self.before, "after": self.after}
+        return dict(redact_json(told))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import copy
 import time
 from typing import Any
 
+from healing.models.sealed import is_sealed
 from healing.ports.cluster import Cluster, Object, ObjectRef, PatchType
-from healing.ports.errors import AlreadyExists, Conflict, NotFound
+from healing.ports.errors import AlreadyExists, Conflict, Invalid, NotFound
 
 Operation = dict[str, Any]
 
@@ -80,6 +81,8 @@ def send(
     """
     ref = object_of(operation)
     verb = operation["verb"]
+    if is_sealed(operation.get("body")):
+        raise Invalid(f"What {ref} was like cannot be read any more: SECRET_KEY was changed since it was written down.")
     if is_hint(operation) and not dry_run:
         _wait_until_settled(cluster, ObjectRef.from_json(operation["settled"]), timeout_seconds)
     if verb == "patch":

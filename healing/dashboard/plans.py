@@ -11,6 +11,7 @@ from typing import Any
 from healing.dashboard import words
 from healing.dashboard.parameters import ParameterField, fields_of
 from healing.models import Strategy, StrategyState
+from healing.redaction import redact_json
 
 #: With fewer characters in common, two values are shown as two values.
 _ALIKE = 4
@@ -113,7 +114,8 @@ class StrategyView:
 def diffs_of(changes: Iterable[Mapping[str, Any]]) -> list[ObjectDiff]:
     """Changes (`healing.actions.base.Change` as JSON, or an `ActionRun.diff`) grouped by object, in the order given."""
     grouped: dict[str, list[DiffLine]] = {}
-    for change in changes:
+    for raw in changes:
+        change = redact_json(raw)
         line = DiffLine(str(change.get("path", "")), _text(change.get("before")), _text(change.get("after")))
         grouped.setdefault(words.reference_words(change.get("object")), []).append(line)
     return [ObjectDiff(name, lines) for name, lines in grouped.items()]

@@ -26,7 +26,8 @@ def overruled(context: PhaseContext, strategy: Strategy) -> PhaseResult | None:
             continue
         by = temporary.who_overruled(cluster, plan, row.applied_at or row.created_at, timeout_seconds=_CALL_SECONDS)
         temporary.mark_overruled(row, by)
-        wanted = "; ".join(f"{c.path}: {c.before!r} becomes {c.after!r}" for c in plan.changes[:_SHOWN_CHANGES])
+        told = [change.for_people() for change in plan.changes[:_SHOWN_CHANGES]]
+        wanted = "; ".join(f"{c['path']}: {c['before']!r} becomes {c['after']!r}" for c in told)
         said.append(
             f"{by[:1].upper()}{by[1:]} has put the change of {plan.target} back, and {owner} keeps it as its "
             f"repository says. ReCiSt does not fight that. Make the change there: {wanted}"

@@ -141,7 +141,8 @@ def _speaks_of(change: Change, word: str) -> bool:
 
 def _in_words(change: Change) -> str:
     path = change.path.removeprefix("spec.template.").removeprefix("spec.")
-    return f"{path}: {_short(change.before)} → {_short(change.after)}"
+    told = change.for_people()
+    return f"{path}: {_short(told['before'])} → {_short(told['after'])}"
 
 
 def _short(value: object) -> str:

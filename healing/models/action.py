@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from healing.models.event import HealingEvent
+from healing.models.sealed import SealedJSONField
 from healing.models.strategy import Strategy
 
 
@@ -26,11 +27,11 @@ class ActionRun(models.Model):
     key = models.CharField(max_length=200, unique=True, help_text="event/purpose/step: the idempotency key.")
     action = models.CharField(max_length=40)
     target = models.JSONField()
-    parameters = models.JSONField(default=dict)
+    parameters = SealedJSONField(default=dict)
     state = models.CharField(max_length=12, choices=ActionState.choices, default=ActionState.PLANNED)
-    pre_state = models.JSONField(default=dict, help_text="What undo and the check 'is it applied already' need.")
+    pre_state = SealedJSONField(default=dict, help_text="What undo and the check 'is it applied already' need.")
     #: for people: [{"path", "before", "after"}]
-    diff = models.JSONField(default=list)
+    diff = SealedJSONField(default=list)
     result = models.JSONField(default=dict)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from healing.models.sealed import SealedJSONField
+
 
 class KnownState(models.Model):
     """One object's content over a stretch of time; a few generations are kept of each."""
@@ -16,7 +18,7 @@ class KnownState(models.Model):
     name = models.CharField(max_length=253)
     uid = models.CharField(max_length=64)
     digest = models.CharField(max_length=64, help_text="SHA-256 of the state.")
-    state = models.JSONField(default=dict, help_text="The manifest, without status and what the API server fills in.")
+    state = SealedJSONField(default=dict, help_text="The manifest, without status and what the API server fills in.")
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
 

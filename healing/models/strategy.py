@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from healing.models.event import HealingEvent
+from healing.models.sealed import SealedJSONField
 
 
 class StrategyState(models.TextChoices):
@@ -28,7 +29,7 @@ class Strategy(models.Model):
     title = models.CharField(max_length=200)
     rationale = models.TextField(blank=True)
     origin = models.CharField(max_length=20, help_text="causes, memory, llm or person")
-    steps = models.JSONField(default=list)
+    steps = SealedJSONField(default=list)
     risk = models.CharField(max_length=10, default="low")
     score = models.FloatField(default=0.0, help_text="0..1, what the decision compares.")
     confidence = models.FloatField(default=0.0, help_text="0..1, how sure the micro-agent is that it will heal.")
