@@ -36,10 +36,12 @@ class _Following:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def off_seconds(self) -> float:
+    def off_seconds(self, machine: datetime) -> float:
+        """What has to be added to the machine's time. ``machine``: read just now; a second reading may be another time
+        altogether, as clocks jump between any two lines."""
         if self.ahead is None:
             return 0.0
-        off = self.ahead + time.monotonic() - time.time()
+        off = self.ahead + time.monotonic() - machine.timestamp()
         return off if abs(off) >= _SAME_SECONDS else 0.0
 
     def measure(self) -> bool:
@@ -56,7 +58,7 @@ class _Following:
         if after - before > _SLOW_SECONDS:
             return False
         was_known, self.ahead = self.ahead is not None, theirs.timestamp() - (before + after) / 2
-        if not was_known and abs(off := self.off_seconds()) > _TELL_SECONDS:
+        if not was_known and abs(off := self.off_seconds(timezone.now())) > _TELL_SECONDS:
             log.warning("this machine's clock is wrong; the database's is used", off_seconds=round(-off, 1))
         return True
 
@@ -87,9 +89,10 @@ def follow(*, wait: bool = True) -> None:
 
 def now() -> datetime:
     """The shared time, UTC. Costs no query."""
-    return timezone.now() + off()
+    machine = timezone.now()
+    return machine + timedelta(seconds=_following.off_seconds(machine))
 
 
 def off() -> timedelta:
     """By how much the shared time is ahead of this machine's clock."""
-    return timedelta(seconds=_following.off_seconds())
+    return timedelta(seconds=_following.off_seconds(timezone.now()))

@@ -62,6 +62,7 @@ class Row:
             f"{self.fault}: {self.in_flight} of {self.events} in flight, {len(self.lost)} lost, "
             f"{len(self.doubled)} doubled, {len(self.left_behind)} left behind, {len(self.handed_over)} handed to a "
             f"person, {self.tries} runs repeated, recovered in {took}"
+            + "".join(f"\n  {text}" for text in (*self.problems, *self.handed_over))
         )
 
 
