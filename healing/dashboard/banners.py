@@ -14,6 +14,7 @@ from healing.access import Capability, Grants
 from healing.actions import brakes
 from healing.models import Halt, HealingEvent, Policy
 from healing.policies import freeze
+from healing.policy_changes.rights import may_see
 
 #: Events older than this are no sign that many things broke at once.
 STORM_LOOKS_BACK = timedelta(minutes=5)
@@ -35,7 +36,7 @@ class Banner:
 
 def banners(grants: Grants, now: datetime) -> list[Banner]:
     """The most serious first."""
-    return [*_halts(grants), *_storms(now), *_freezes(now)]
+    return [*_halts(grants), *_storms(now), *_freezes(grants, now)]
 
 
 def _halts(grants: Grants) -> list[Banner]:
@@ -82,10 +83,13 @@ def _storm_faults(event: HealingEvent) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _freezes(now: datetime) -> list[Banner]:
+def _freezes(grants: Grants, now: datetime) -> list[Banner]:
+    """Of policies that the person may see: their names say what is in other namespaces."""
     windows: dict[tuple[str, datetime], list[str]] = {}
     has_windows = Q(spec__limits__freezeWindows__isnull=False)
-    for policy in Policy.objects.filter(has_windows, enabled=True).only("name", "namespace", "spec"):
+    for policy in Policy.objects.filter(has_windows, enabled=True).only("name", "namespace", "cluster", "spec"):
+        if not may_see(grants, policy):
+            continue
         for text in policy.spec["limits"]["freezeWindows"] or ():
             try:
                 ends = freeze.parse(str(text)).until(now)
