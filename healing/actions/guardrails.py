@@ -235,6 +235,9 @@ def _of_health(plan: Plan, situation: Situation, *, is_mere: bool) -> list[Refus
                     f"minHealthyPercent is {limits.min_healthy_percent}",
                 )
             )
+    if plan.action is ActionName.REBIND_VOLUME:
+        message = f"{plan.target} gets another volume: which one its data lies on is a person's decision."
+        found.append(Refusal("keepsData", Kind.ASK, message, "approve it"))
     # The API server holds evictions to the budget; what replaces ready pods in another way is held to it here.
     is_evicted = plan.action in (ActionName.EVICT, ActionName.ISOLATE)
     fewer = ready is not None and remaining is not None and remaining < ready

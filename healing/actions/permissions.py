@@ -6,7 +6,7 @@ for want of a permission is not begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from healing.actions import operations
 from healing.actions.base import Plan
@@ -47,6 +47,21 @@ def check_undo(cluster: Cluster, plan: Plan, *, timeout_seconds: float) -> None:
     if lacking:
         raise Forbidden(
             f"It could not be undone: {'; '.join(in_words(need) for need in lacking)}. Nothing was done.", status=403
+        )
+
+
+def check_whole(cluster: Cluster, plans: Sequence[Plan], *, timeout_seconds: float) -> None:
+    """Raise `Forbidden` where a step of a strategy, or putting one back, would be denied: what cannot be carried out and
+    taken back as a whole is not begun. Or raises `healing.ports.errors`."""
+    if len(plans) < 2:
+        return  # its dry run and `check_undo` come right before it is sent
+    wanted = [need for plan in plans for need in needs_of((*plan.operations, *plan.undo_operations))]
+    lacking = [need for need in dict.fromkeys(wanted) if not _may(cluster, need, timeout_seconds)]
+    if lacking:
+        raise Forbidden(
+            f"Its steps could not all be carried out and undone: {'; '.join(in_words(need) for need in lacking)}. "
+            "Nothing was done.",
+            status=403,
         )
 
 

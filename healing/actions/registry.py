@@ -20,6 +20,7 @@ from healing.actions.fix_service_selector import FixServiceSelector
 from healing.actions.isolate import Isolate
 from healing.actions.pause_rollout import PauseRollout
 from healing.actions.raise_quota import RaiseQuota
+from healing.actions.rebind_volume import RebindVolume
 from healing.actions.recreate_missing import RecreateMissing
 from healing.actions.release import Release
 from healing.actions.restart import Restart
@@ -50,6 +51,7 @@ _ACTIONS: tuple[Action[Any], ...] = (
     FixScheduling(),
     RaiseQuota(),
     ExpandVolume(),
+    RebindVolume(),
     DeleteStuckPod(),
     Drain(),
     Isolate(),

@@ -171,6 +171,10 @@ FIXES: Mapping[str, Fixes] = MappingProxyType(
         "DisruptionBudgetBlocksEviction": (("restore-object", 0.75),),
         # volumes
         "PersistentVolumeClaimNotFound": (("rollback", 0.7), ("recreate-missing", 0.5)),
+        # Whatever is done to a claim, a person decides it.
+        "VolumeAlreadyClaimed": (("rebind-volume", 0.7), ("rollback", 0.3)),
+        "StorageClassNotFound": (("rebind-volume", 0.65), ("rollback", 0.3)),
+        "NoDefaultStorageClass": (("rebind-volume", 0.6), ("rollback", 0.3)),
         "VolumeSelectorMismatch": (("restore-object", 0.6), ("rollback", 0.3)),
         "PodsUnavailable": (("restart", 0.4), ("rollback", 0.4)),
     }
@@ -196,6 +200,7 @@ STRATEGIES_OF_ACTION: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fixScheduling": ("restore-placement",),
         "raiseQuota": ("raise-quota",),
         "expandVolume": ("expand-volume",),
+        "rebindVolume": ("rebind-volume",),
         "deleteStuckPod": ("delete-stuck-pods",),
         "drain": ("drain",),
     }

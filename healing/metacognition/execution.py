@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from healing import shared_clock
-from healing.actions import guardrails
+from healing.actions import guardrails, permissions
 from healing.actions.base import Plan
 from healing.actions.runner import ActionFailed, Runner, StalePlan, UndoFailed
 from healing.lifecycle import Outcome, Phase
@@ -27,6 +27,7 @@ from healing.models import (
 )
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import Risk
+from healing.ports.errors import Forbidden
 
 _CALL_SECONDS = 2.0
 #: What was begun is not left half-done for longer.
@@ -81,6 +82,12 @@ def execute(context: PhaseContext) -> PhaseResult:
             return _plan_anew(context, strategy, str(stale))
         if held := _fresh_edits(context, strategy, situation):
             return _wait_until_lifted(context, held)
+        plans = [Plan.from_json(step["plan"]) for step in strategy.steps]
+        try:
+            permissions.check_whole(context.ports.cluster, plans, timeout_seconds=_CALL_SECONDS)
+        except Forbidden as error:
+            runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
+            return failed(context, runner, strategy, str(error))
     baseline = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)
     return _carry_out(context, strategy, situation, baseline, round_key)
 

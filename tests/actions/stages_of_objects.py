@@ -126,37 +126,6 @@ def raise_quota(ns: Namespace, name: str) -> Stage:
     )
 
 
-def expand_volume(ns: Namespace, name: str) -> Stage:
-    storage_class = {"metadata": {"name": name}, "provisioner": "rancher.io/local-path", "allowVolumeExpansion": True}
-    classes = [c for c in ns.cluster.list("StorageClass").items if c.get("allowVolumeExpansion")]
-    if not classes:
-        classes = [ns.cluster.create("StorageClass", "", storage_class)]
-    claim = {
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": classes[0]["metadata"]["name"],
-        "resources": {"requests": {"storage": "1Gi"}},
-    }
-    ref = ns.create("PersistentVolumeClaim", {"apiVersion": "v1", "metadata": {"name": name}, "spec": claim})
-    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
-    ns.deployment(name, replicas=1, pod={"volumes": volumes})
-    until(lambda: ns.get("PersistentVolumeClaim", name)["status"].get("phase") == "Bound", "a bound claim")
-
-    def size() -> Any:
-        return ns.get("PersistentVolumeClaim", name)["spec"]["resources"]["requests"]["storage"]
-
-    return Stage(
-        "expandVolume",
-        ref,
-        lambda: size() == "1536Mi",
-        None,
-        lambda: (
-            ns.cluster.patch(ref.kind, ns.name, name, {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
-            and None
-        ),
-        {"storage": "1536Mi"},
-    )
-
-
 def delete_stuck_pod(ns: Namespace, name: str) -> Stage:
     ns.stateful_set(name, image="registry.local/web:does-not-exist")
     until(lambda: ns.waits_with("ErrImagePull", name) or ns.waits_with("ImagePullBackOff", name), "a failing pod")

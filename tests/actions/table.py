@@ -8,7 +8,7 @@ from typing import Any
 from healing.actions import operations, registry
 from healing.actions.isolate import policy_name
 from healing.ports import ObjectRef
-from tests.actions import stages_of_objects
+from tests.actions import stages_of_objects, stages_of_volumes
 from tests.actions.live import Namespace, until
 from tests.actions.stage import Stage
 
@@ -270,7 +270,9 @@ STAGES: dict[str, Callable[[Namespace, str], Stage]] = {
     "restore-object-new": stages_of_objects.take_away,
     "recreate-missing": stages_of_objects.recreate_missing,
     "raise-quota": stages_of_objects.raise_quota,
-    "expand-volume": stages_of_objects.expand_volume,
+    "expand-volume": stages_of_volumes.expand_volume,
+    "rebind-volume": stages_of_volumes.rebind_to_volume,
+    "rebind-volume-class": stages_of_volumes.rebind_to_class,
     "delete-stuck-pod": stages_of_objects.delete_stuck_pod,
     "drain": stages_of_objects.drain,
     "fix-service-port": stages_of_objects.fix_service_port,

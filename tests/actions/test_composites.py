@@ -11,6 +11,7 @@ from healing.lifecycle import Phase
 from healing.metacognition import execution
 from healing.metacognition.proposals import digest_of
 from healing.models import ActionState, HealingEvent, Strategy, StrategyState
+from healing.phase import Note
 from healing.ports import ObjectRef, Ports
 from healing.ports.errors import Forbidden
 from tests.actions import events
@@ -59,6 +60,40 @@ def state(ns: Namespace) -> tuple[Any, Any, Any]:
         ns.get("ResourceQuota", "q")["spec"]["hard"]["configmaps"],
         ns.get("Deployment", "web")["spec"]["replicas"],
     )
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"), [("patch", "ResourceQuota"), ("patch", "Deployment"), ("patch", "ConfigMap")]
+)
+def test_rights_of_all_steps_and_their_undoing_are_asked_before_the_first(
+    live: Live, ns: Namespace, verb: str, kind: str
+) -> None:
+    ref = ns.deployment(image="registry.local/web:does-not-exist")
+    until(lambda: ns.waits_with("ErrImagePull") or ns.waits_with("ImagePullBackOff"), "a fault")
+    cluster = Denied(live.cluster, verb, kind)
+    event, strategy = chosen(ns, ref, cluster)
+    before = state(ns)
+    ports = Ports("default", cluster, live.metrics, live.logs)  # type: ignore[arg-type]
+    notes: list[Note] = []
+    result = execution.execute(events.context(event, ports, notes))
+    assert result.next == Phase.PLANNING
+    told = " ".join(note.message for note in [*notes, *result.notes])
+    assert f"we may not {verb} a {kind}" in told
+    assert "Nothing was done." in told
+    assert state(ns) == before
+    assert cluster.written == 0
+    assert not strategy.actions.exists()
+
+
+class Denied(Counting):
+    """Says that one thing may not be done, as RBAC's own answer would."""
+
+    def __init__(self, cluster: Any, verb: str, kind: str) -> None:
+        super().__init__(cluster)
+        self._denied = verb, kind
+
+    def can_i(self, verb: str, kind: str, namespace: str = "", **more: Any) -> bool:
+        return (verb, kind) != self._denied
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])

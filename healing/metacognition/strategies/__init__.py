@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from healing.metacognition.strategies import configuration, fixes, network, nodes, resources, states, workloads
+from healing.metacognition.strategies import configuration, fixes, network, nodes, resources, states, volumes, workloads
 from healing.metacognition.strategies.blueprint import Blueprint, Builder, Step
 from healing.metacognition.strategies.completion import completed
 
@@ -35,6 +35,7 @@ STRATEGIES: Mapping[str, Builder] = MappingProxyType(
         "restore-placement": fixes.restore_placement,
         "raise-quota": fixes.raise_quota,
         "expand-volume": fixes.expand_volume,
+        "rebind-volume": volumes.rebind_volume,
         "fix-protocol": network.fix_protocol,
         "delete-stuck-pods": nodes.delete_stuck_pods,
         "drain": nodes.drain,

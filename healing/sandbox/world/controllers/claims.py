@@ -29,6 +29,8 @@ class ClaimController(Reconciler):
         super().__init__(context)
         #: volumes whose claims have gone
         self._orphaned: list[str] = []
+        #: released volumes that somebody has changed
+        self._maybe_free: list[str] = []
 
     def watch(self) -> None:
         self.on_own(CLAIMS)
@@ -43,9 +45,11 @@ class ClaimController(Reconciler):
 
     def _volume_changed(self, event: EventType, volume: Object, _old: Object | None) -> None:
         reference = volume["spec"].get("claimRef")
+        if (volume.get("status") or {}).get("phase") == "Released" and event == "MODIFIED":
+            self._maybe_free.append(volume["metadata"]["name"])
         if reference is not None:
             self.queue.add((reference["namespace"], reference["name"]))
-        elif event == "ADDED":
+        elif event == "ADDED" or self._maybe_free:
             self._wake_pending()
 
     def _class_changed(self, event: EventType, _item: Object, _old: Object | None) -> None:
@@ -60,6 +64,8 @@ class ClaimController(Reconciler):
     def reconcile(self, key: Key) -> None:
         while self._orphaned:
             self._release(self._orphaned.pop())
+        while self._maybe_free:
+            self._free_again(self._maybe_free.pop())
         claim = self.cluster.get(CLAIMS, *key)
         if claim is None or claim["metadata"].get("deletionTimestamp"):
             return
@@ -272,6 +278,21 @@ class ClaimController(Reconciler):
         )  # fmt: skip
         if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
             self.cluster.delete(VOLUMES, None, name, user=self.user)
+
+    def _free_again(self, name: str) -> None:
+        """A released volume whose reference an administrator has taken away, or turned to a claim that is there."""
+        volume = self.cluster.get(VOLUMES, None, name)
+        if volume is None or (volume.get("status") or {}).get("phase") != "Released":
+            return
+        reference = volume["spec"].get("claimRef") or {}
+        if reference.get("uid"):
+            claim = self.cluster.get(CLAIMS, reference["namespace"], reference["name"])
+            if claim is None or claim["metadata"]["uid"] != reference["uid"]:
+                return
+        self.cluster.mutate(
+            VOLUMES, None, name, lambda body: body.update(status={"phase": "Available"}), user=self.user,
+            subresource="status",
+        )  # fmt: skip
 
     def _event(self, claim: Object, type_: str, reason: str, message: str) -> None:
         self.cluster.record_event(
