@@ -51,8 +51,8 @@ def check_undo(cluster: Cluster, plan: Plan, *, timeout_seconds: float) -> None:
 
 
 def check_whole(cluster: Cluster, plans: Sequence[Plan], *, timeout_seconds: float) -> None:
-    """Raise `Forbidden` where a step of a strategy, or putting one back, would be denied: what cannot be carried out and
-    taken back as a whole is not begun. Or raises `healing.ports.errors`."""
+    """Raise `Forbidden` where a step of a strategy, or putting one back, would be denied: what cannot be carried out
+    and taken back as a whole is not begun. Or raises `healing.ports.errors`."""
     if len(plans) < 2:
         return  # its dry run and `check_undo` come right before it is sent
     wanted = [need for plan in plans for need in needs_of((*plan.operations, *plan.undo_operations))]
