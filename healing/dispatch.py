@@ -41,6 +41,11 @@ def send_alerts() -> None:
     current_app.send_task("healing.tasks.match_alerts", queue="healing", retry=False)
 
 
+def send_undo(cluster: str) -> None:
+    """Ask a worker to take back what people asked for. Beat asks too."""
+    current_app.send_task("healing.tasks.undo_asked_in", args=[cluster], queue="healing", retry=False)
+
+
 def ring_doorbell(event_name: str, seq: int) -> None:
     """Tell the dashboards that an event has something newer. They read the database."""
     layer = get_channel_layer()

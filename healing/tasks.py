@@ -12,7 +12,7 @@ from django.conf import settings
 
 from healing import containment, engine, figures, mirror, retention, shared_clock
 from healing.actions import known_states
-from healing.approvals import recovery, service as approvals, takeover
+from healing.approvals import recovery, service as approvals, takeover, undo
 from healing.detection import alert_matching, heartbeat
 from healing.exclusive import exclusive
 from healing.forecasting import acting, rounds
@@ -145,6 +145,20 @@ def withdraw_recovered_in(cluster: str) -> None:
     with exclusive(f"withdraw_recovered:{cluster}") as is_mine:
         if is_mine:
             recovery.withdraw_recovered(cluster, get_ports)
+
+
+@shared_task(name="healing.tasks.undo_asked", ignore_result=True)
+def undo_asked() -> None:
+    """Beat, every five seconds: actions that people take back."""
+    _each(undo_asked_in, undo.clusters_with_asked(), "healing", expires_seconds=5.0)
+
+
+@shared_task(name="healing.tasks.undo_asked_in", ignore_result=True)
+def undo_asked_in(cluster: str) -> None:
+    """`undo_asked` for one cluster."""
+    with exclusive(f"undo_asked:{cluster}") as is_mine:
+        if is_mine and cluster in settings.CLUSTERS:
+            undo.carry_out(cluster, get_ports(cluster).cluster, engine.add_note)
 
 
 @shared_task(name="healing.tasks.forecast", ignore_result=True)

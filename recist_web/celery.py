@@ -55,6 +55,7 @@ app.conf.beat_schedule = {
     "notify": _every(1.0, "healing.notifications.tasks.tick", queue="notifications"),
     "match_alerts": _every(5.0, "healing.tasks.match_alerts", queue="healing"),
     "release_due": _every(5.0, "healing.tasks.release_due", queue="healing"),
+    "undo_asked": _every(5.0, "healing.tasks.undo_asked", queue="healing"),
     "release_strays": _every(60.0, "healing.tasks.release_strays", queue="healing"),
     "remember_config": _every(30.0, "healing.tasks.remember_config", queue="knowledge"),
     "forecast": _every(30.0, "healing.tasks.forecast", queue="knowledge"),

@@ -40,6 +40,12 @@ class Fix(CamelSchema):
     what: str = Field(min_length=1, max_length=2000)
 
 
+class TakeBack(CamelSchema):
+    """Why an action is taken back."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+
+
 class TakeoverItem(CamelSchema):
     """In whose hands an event is, or was."""
 

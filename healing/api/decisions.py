@@ -19,6 +19,7 @@ from healing.approvals.errors import (
     NotAllowed,
     PlanChanged,
 )
+from healing.approvals.undo import AlreadyTakenBack
 from healing.engine import WrongPhase
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ def deciding(decide: Callable[[], T]) -> T:
         raise Problem(
             HTTPStatus.CONFLICT, "taken-over", str(error), decidedBy=taken.by_name, decidedAt=_time(taken.at)
         ) from error
+    except AlreadyTakenBack as error:
+        raise Problem(HTTPStatus.CONFLICT, "already-taken-back", str(error)) from error
     except AlreadyVoted as error:
         raise Problem(HTTPStatus.CONFLICT, "already-approved", str(error)) from error
     except Held as error:

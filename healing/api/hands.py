@@ -1,4 +1,4 @@
-"""Events taken over by hand."""
+"""Events taken over by hand, and actions taken back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from ninja import Router
 
 from healing.access import Capability, grants_of
 from healing.api.auth import ApiRequest
-from healing.api.decision_schemas import Fix, TakeOver, TakeoverItem
+from healing.api.decision_schemas import Fix, TakeBack, TakeOver, TakeoverItem
 from healing.api.decisions import deciding, line
 from healing.api.errors import declared
-from healing.approvals import takeover
+from healing.api.schemas import ActionItem
+from healing.approvals import takeover, undo
 from healing.audit import Actor
-from healing.models import HealingEvent, Takeover
+from healing.models import ActionRun, HealingEvent, Takeover
 
 router = Router(tags=["events"], by_alias=True)
 
@@ -41,6 +42,19 @@ def fixed(request: ApiRequest, name: str, fix: Fix) -> TakeoverItem:
     event, actor = _find(request, name), Actor.of_request(request)
     what = line(fix.what)
     return _item(deciding(lambda: takeover.fixed(event.pk, by=request.auth, what=what, actor=actor)), event)
+
+
+@router.post(
+    "/{name}/actions/{action_id}/undo",
+    response={200: ActionItem, **declared(400, 401, 403, 404, 409, 413, 422, 429)},
+)
+def undo_action(request: ApiRequest, name: str, action_id: int, wanted: TakeBack) -> ActionRun:
+    """Take an action back: what was found before it is put back. A worker does it; the event says how it ended."""
+    event, actor = _find(request, name), Actor.of_request(request)
+    if not 0 < action_id < 2**63 or not event.actions.filter(pk=action_id).exists():
+        raise Http404("There is no such action of this event.")
+    reason = line(wanted.reason)
+    return deciding(lambda: undo.ask(action_id, by=request.auth, reason=reason, actor=actor))
 
 
 def _find(request: ApiRequest, name: str) -> HealingEvent:

@@ -123,6 +123,7 @@ class ApprovalItem(CamelSchema):
 class ActionItem(CamelSchema):
     """An action on the cluster with its diff ``[{"path", "before", "after"}]``."""
 
+    id: int
     action: str
     target: dict[str, Any]
     parameters: dict[str, Any]

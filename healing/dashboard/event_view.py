@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from healing.access import Capability, grants_of
+from healing.approvals import undo as undoing
 from healing.clocks import WoundClock, healing_seconds, wound_clocks
 from healing.dashboard import charts, graph, story, words
 from healing.dashboard.debate import Debate, debates
@@ -67,6 +68,11 @@ class ActionView:
     #: whether and how it can be taken back, from its plan
     reversible: bool
     undo: str
+    #: why it cannot be taken back now, and why this person may not; both empty: there is a button
+    why_not_back: str = ""
+    why_may_not: str = ""
+    #: who has asked that it be taken back
+    asked_by: str = ""
 
     @property
     def is_in_force(self) -> bool:
@@ -96,6 +102,7 @@ class EventView:
     isolations: list[Isolation]
     llm_calls: list[LlmCall]
     decision: DecisionView
+    reader: User
 
     @cached_property
     def clocks(self) -> list[WoundClock]:
@@ -239,7 +246,8 @@ class EventView:
 
     @cached_property
     def action_views(self) -> list[ActionView]:
-        return [_action_view(run) for run in self.actions]
+        refusal = undoing.why_may_not(self.reader, self.event) if self.actions else ""
+        return [_action_view(run, refusal) for run in self.actions]
 
     @cached_property
     def verification(self) -> Verification | None:
@@ -258,12 +266,13 @@ def _sentences(value: object) -> list[str]:
     return [words.capitalize(str(text)) for text in value] if isinstance(value, list) else []
 
 
-def _action_view(run: ActionRun) -> ActionView:
+def _action_view(run: ActionRun, why_may_not: str) -> ActionView:
     plan = run.pre_state.get("plan") or {}
     if not plan and run.strategy:
         plan = next((s.get("plan") or {} for s in run.strategy.steps if s.get("action") == run.action), {})
     reversible, undo = bool(plan.get("reversible")), str(plan.get("undo_summary", ""))
-    return ActionView(run, diffs_of(_changes(run)), reversible, undo)
+    why_not = undoing.why_not(run) if run.state == ActionState.APPLIED and run.pre_state.get("plan") else "-"
+    return ActionView(run, diffs_of(_changes(run)), reversible, undo, why_not, why_may_not, undoing.asked_by(run))
 
 
 def _changes(run: ActionRun) -> list[dict[str, Any]]:
@@ -292,4 +301,5 @@ def load_event(name: str, user: User) -> EventView | None:
         isolations=list(event.isolations.all()),
         llm_calls=list(event.llm_calls.all()),
         decision=decision_view(event, approvals, user, now),
+        reader=user,
     )

@@ -43,6 +43,7 @@ urlpatterns = [
     path("events/<slug:name>/take-over/", decisions.take_over, name="take-over"),
     path("events/<slug:name>/give-back/", decisions.give_back, name="give-back"),
     path("events/<slug:name>/fixed/", decisions.fixed, name="fixed"),
+    path("events/<slug:name>/actions/<int:action_id>/undo/", decisions.undo_action, name="undo-action"),
     path("approvals/", bulk.groups, name="approvals"),
     path("approvals/group/", bulk.group, name="approval-group"),
     path("audit/", audit.entries, name="audit"),

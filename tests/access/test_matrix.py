@@ -131,7 +131,7 @@ API: dict[str, Row] = {
     f"POST {_API}/events/{{name}}/take-over": event(OPERATOR, {"reason": "because"}),
     f"POST {_API}/events/{{name}}/give-back": event(OPERATOR, {"reason": "because"}),
     f"POST {_API}/events/{{name}}/fixed": event(OPERATOR, {"what": "this"}),
-    f"POST {_API}/events/{{name}}/actions/{{action_id}}/undo": Row(APPROVER, AT_EVENT, _HAND, is_there=False),
+    f"POST {_API}/events/{{name}}/actions/{{action_id}}/undo": Row(APPROVER, AT_EVENT, {"reason": "x"}, is_there=False),
     f"GET {_API}/approvals": LISTED,
     f"GET {_API}/approvals/groups": LISTED,
     f"POST {_API}/approvals/groups/approve": somewhere(APPROVER, {"approvals": [1], "digest": "{group_digest}"}),

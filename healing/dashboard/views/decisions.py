@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from healing.access import Capability, grants_of
-from healing.approvals import holds, service, takeover
+from healing.approvals import holds, service, takeover, undo
 from healing.approvals.errors import AlreadyDecided, AlreadyTaken, AlreadyVoted, DecisionError, Held, NotAllowed
 from healing.audit import Actor
 from healing.dashboard import parameters
@@ -24,7 +24,7 @@ from healing.engine import WrongPhase
 from healing.models import Approval, ApprovalState, HealingEvent, Strategy
 
 MAX_COMMENT_LENGTH = 2000
-_CONFLICTS = (AlreadyDecided, AlreadyVoted, AlreadyTaken, Held, service.PlanChanged)
+_CONFLICTS = (AlreadyDecided, AlreadyVoted, AlreadyTaken, undo.AlreadyTakenBack, Held, service.PlanChanged)
 
 
 @needs(Capability.VIEW)
@@ -174,6 +174,21 @@ def fixed(request: PageRequest, name: str) -> HttpResponse:
     return _act(request, name, act)
 
 
+@needs(Capability.VIEW)
+@require_POST
+def undo_action(request: PageRequest, name: str, action_id: int) -> HttpResponse:
+    """Take an action back; a reason is required."""
+    event = _event(request, name)
+    if not event.actions.filter(pk=action_id).exists():
+        raise Http404("There is no such action.")
+
+    def act(comment: str) -> str:
+        undo.ask(action_id, by=request.user, reason=comment, actor=Actor.of_request(request))
+        return "It is being taken back. The timeline says how it ends."
+
+    return _act(request, name, act, field=f"why-{action_id}")
+
+
 def _choice(request: PageRequest) -> tuple[int, str]:
     strategy, _, digest = request.POST.get("choice", "").partition(":")
     if not strategy.isascii() or not strategy.isdigit() or len(strategy) > 18:
@@ -195,8 +210,8 @@ def _decide(request: PageRequest, name: str, approval_id: int, decide: Callable[
     return _act(request, name, decide)
 
 
-def _act(request: PageRequest, name: str, act: Callable[[str], str]) -> HttpResponse:
-    comment = " ".join(request.POST.get("comment", "").replace("\0", "").split())
+def _act(request: PageRequest, name: str, act: Callable[[str], str], field: str = "comment") -> HttpResponse:
+    comment = " ".join(request.POST.get(field, "").replace("\0", "").split())
     if len(comment) > MAX_COMMENT_LENGTH:
         text = f"A comment can have {MAX_COMMENT_LENGTH} characters at most; yours has {len(comment)}."
         return event_page(request, name, alert=text, status=HTTPStatus.UNPROCESSABLE_ENTITY, draft=comment)
