@@ -1,20 +1,29 @@
-"""The product beside a large cluster: what the watcher costs, how soon a fault is seen, and many faults in one minute.
+"""The product beside a large cluster: what the watcher costs, how soon a fault is seen, many faults in one minute, how
+several workers share them, and how all of it grows.
 
 Memory and CPU are those of the watcher's process, as the kernel counts them. The embedded cluster shares the machine.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from django.conf import settings
 
 from healing.models import HealingEvent
 from healing.ports.cluster import Object
 from recist_web.bench.product import CRASH, NAMESPACE, NO_IMAGE, Product, _deployment, is_rolled_out, running
 from recist_web.bench.section import Bench, CannotMeasureError, Number, Result, p50_p95
+from recist_web.supervisor.tree import WORKERS
 
 TITLE = "Growth with the cluster"
 _POLICY = {
@@ -27,19 +36,68 @@ _SIZES = (500, 2000, 5000)
 _PODS_OF_A_WORKLOAD, _PODS_OF_A_NODE, _PODS_OF_A_NAMESPACE = 10, 10, 25
 _IDLE_SECONDS = 20.0
 _MINUTE_SECONDS = 60.0
+_RUN = "healing.tasks.run_phase"
 
 
 def run(bench: Bench) -> Result:
-    """SCALE_PODS (numbers, separated by commas) and SCALE_FAULTS choose other sizes."""
+    """SCALE_PODS (numbers, separated by commas), SCALE_FAULTS and SCALE_WORKERS choose other sizes."""
     sizes = bench.pick(full=_chosen(), smoke=(40,))
-    faults = bench.pick(full=int(os.environ.get("SCALE_FAULTS", "500")), smoke=2)
+    faults = bench.pick(full=_number("SCALE_FAULTS", 500), smoke=2)
+    workers = bench.pick(full=_number("SCALE_WORKERS", 2), smoke=2)
     result = Result(
-        parameters={"pods": ", ".join(map(str, sizes)), "pods_of_a_node": _PODS_OF_A_NODE, "faults_in_a_minute": faults}
+        parameters={
+            "pods": ", ".join(map(str, sizes)),
+            "nodes": ", ".join(str(_nodes(pods)) for pods in sizes),
+            "namespaces": ", ".join(str(_namespaces(pods)) for pods in sizes),
+            "faults_in_a_minute": faults,
+            "workers_of_each_kind": workers,
+        }
     )
-    for pods in sizes:
-        # What a bad release leaves to see is measured with the fault count of the largest cluster only.
-        _measure(bench, pods, faults if pods == sizes[-1] else 1, result)
+    # What a bad release leaves to see is measured with the fault count of the largest cluster only.
+    costs = [_measure(bench, pods, faults if pods == sizes[-1] else 1, workers, result) for pods in sizes]
+    result.numbers += _growth(sizes, costs)
     return result
+
+
+def _number(name: str, default: int) -> int:
+    try:
+        return max(1, int(os.environ.get(name, str(default))))
+    except ValueError as error:
+        raise CannotMeasureError(f"{name} is a number: {error}") from error
+
+
+def _nodes(pods: int) -> int:
+    return max(4, pods // _PODS_OF_A_NODE)
+
+
+def _namespaces(pods: int) -> int:
+    return max(1, pods // _PODS_OF_A_NAMESPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one size: what may grow with it."""
+
+    memory_mib: float | None
+    idle_cpu_percent: float
+    first_detected_seconds: float
+
+
+def _growth(sizes: Sequence[int], costs: Sequence[Cost]) -> list[Number]:
+    """By which power of the number of pods each cost grows, from the smallest to the largest: 1 is linear."""
+    if len(sizes) < 2:
+        return []
+    least, most = costs[0], costs[-1]
+    pairs = {
+        "memory": (least.memory_mib, most.memory_mib),
+        "CPU while nothing happens": (least.idle_cpu_percent, most.idle_cpu_percent),
+        "time to the first detection": (least.first_detected_seconds, most.first_detected_seconds),
+    }
+    found = []
+    for name, (small, large) in pairs.items():
+        power = math.log(large / small) / math.log(sizes[-1] / sizes[0]) if small and large else None
+        found.append(Number(f"growth from {sizes[0]} to {sizes[-1]} pods: watcher's {name}", power, "as power", 1.1))
+    return found
 
 
 def _chosen() -> tuple[int, ...]:
@@ -50,11 +108,12 @@ def _chosen() -> tuple[int, ...]:
         raise CannotMeasureError(f"SCALE_PODS is a list of numbers such as 500,2000: {error}") from error
 
 
-def _measure(bench: Bench, pods: int, faults: int, result: Result) -> None:
+def _measure(bench: Bench, pods: int, faults: int, workers: int, result: Result) -> Cost:
     directory = bench.directory / str(pods)
     directory.mkdir()
-    nodes = max(4, pods // _PODS_OF_A_NODE)
+    nodes = _nodes(pods)
     with running(Bench(bench.size, directory, bench.say), nodes=nodes, **_POLICY) as product:
+        _add_workers(product, workers - 1)
         started = time.monotonic()
         patience_seconds = bench.pick(full=1800.0, smoke=60.0)
         _fill(product, pods - faults, patience_seconds)
@@ -89,14 +148,44 @@ def _measure(bench: Bench, pods: int, faults: int, result: Result) -> None:
         wrong = [e for e in HealingEvent.objects.all() if e.outcome not in ("healed", "recovered")]
         found.append(Number(f"{pods} pods: not healed", float(len(wrong)), f"of {faults}", 0))
         result.failures += [f"{pods} pods: {e.target_name} {e.outcome}: {e.outcome_reason}" for e in wrong[:10]]
+        found += _shares(product, f"{pods} pods", workers)
         result.numbers += found
         for number in found:
             bench.say(f"  {number.name}: {number.value} {number.unit}")
+        return Cost(found[0].value, 100 * share, detected[0])
+
+
+def _add_workers(product: Product, more: int) -> None:
+    """More of each kind, as a Deployment with more replicas has."""
+    supervisor = product.tree.supervisor
+    for spec in [supervisor.child(worker.name).spec for worker in WORKERS]:
+        for number in range(2, more + 2):
+            name = f"{spec.name}-{number}"
+            command = [word.replace(f"{spec.name}@%h", f"{name}@%h") for word in spec.command]
+            supervisor.start(replace(spec, name=name, command=command))
+
+
+def _shares(product: Product, label: str, workers: int) -> list[Number]:
+    """How much of the phases' runs each of several workers of one kind did; with equal shares the busiest has 1/n."""
+    with Celery(broker=product.tree.environment["REDIS_URL"], set_as_current=False) as app:
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        app.conf.broker_transport_options = {"global_keyprefix": prefix}
+        told: dict[str, Any] = app.control.inspect(timeout=5.0).stats() or {}
+    done = {name.partition("@")[0]: int(stats.get("total", {}).get(_RUN, 0)) for name, stats in told.items()}
+    found = []
+    for kind in (worker.name for worker in WORKERS):
+        names = {kind, *(f"{kind}-{number}" for number in range(2, workers + 1))}
+        of_kind: list[int] = [count for name, count in done.items() if name in names]
+        total = sum(of_kind)
+        if workers > 1 and total:
+            share = 100 * max(of_kind) / total
+            found.append(Number(f"{label}: runs of {kind} that the busiest of {len(of_kind)} did", share, "%"))
+    return found
 
 
 def _fill(product: Product, pods: int, patience_seconds: float) -> None:
     """Healthy workloads in many namespaces, beside those that are going to break."""
-    spaces = [f"scale-{number:03d}" for number in range(max(1, pods // _PODS_OF_A_NAMESPACE))]
+    spaces = [f"scale-{number:03d}" for number in range(_namespaces(pods))]
     for name in spaces:
         product.cluster.create("Namespace", "", {"metadata": {"name": name}}, timeout_seconds=30.0)
     count = max(1, pods // _PODS_OF_A_WORKLOAD)

@@ -16,7 +16,7 @@ from pathlib import Path
 def _begin(path: Path) -> None:
     # Its clock is taken over while there is one thread alone: from then on a jump is the change of a single number.
     sys.modules["pytest"] = None  # type: ignore[assignment]  # time_machine would import it, in every process
-    import time_machine  # noqa: PLC0415 - only where a clock is to be set
+    import time_machine  # only where a clock is to be set
 
     del sys.modules["pytest"]
     traveller = time_machine.travel(time.time(), tick=True).start()
