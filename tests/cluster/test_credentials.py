@@ -6,16 +6,18 @@ import itertools
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from healing.cluster import transport
+from healing.cluster import credential_plugin, transport
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.ports import errors
+from tests.cluster.sandbox import eventually
 from tests.cluster.server import Answer, Request, Server
 from tests.cluster.test_sources import tls_server
 
@@ -176,4 +178,100 @@ def test_a_flapping_server_is_got_over(server: Server, tmp_path: Path) -> None:
     cluster = connect(kubeconfig(tmp_path, server.url, {"token": "t"}))
     assert cluster.version(timeout_seconds=8.0) == "v1.30.0"
     assert len(server.requests) == 4
+    cluster.close()
+
+
+def hanging_plugin(directory: Path, seconds: float = 60.0) -> dict[str, Any]:
+    """It starts another process and waits for it, as wrappers of sign-in tools do; both write down who they are."""
+    script, pids = directory / "hangs.py", directory / "pids"
+    script.write_text(
+        "import os, pathlib, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep({seconds})'])\n"
+        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}')\n"
+        "child.wait()\n"
+    )
+    api = "client.authentication.k8s.io/v1"
+    return {"exec": {"apiVersion": api, "command": sys.executable, "args": [str(script)], "interactiveMode": "Never"}}
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_plug_in_that_hangs_is_stopped_with_all_it_started_and_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credential_plugin, "PLUGIN_SECONDS", 1.0)
+    monkeypatch.setattr(transport, "_RELOAD_AT_MOST_EVERY_SECONDS", 60.0)
+    cluster = connect(kubeconfig(tmp_path, server.url, hanging_plugin(tmp_path)))
+    started = time.monotonic()
+    with pytest.raises(
+        errors.Unauthorized, match=r"gave none: .*hangs\.py \(it did not end within 1 s and was stopped"
+    ):
+        cluster.version()
+    assert time.monotonic() - started < 10.0
+    eventually(lambda: not any(is_running(int(pid)) for pid in (tmp_path / "pids").read_text().split()))
+    assert server.requests == []
+    cluster.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("import sys; sys.exit('please sign in again')", r"exit code 1: please sign in again"),
+        ("print('welcome')", "is not JSON"),
+        ("print('{}')", "no ExecCredential"),
+        ("""print('{"apiVersion": "client.authentication.k8s.io/v1beta1", "status": {"token": "t"}}')""", "asks for"),
+    ],
+)
+def test_what_a_plug_in_did_wrong_is_said(server: Server, tmp_path: Path, script: str, said: str) -> None:
+    (tmp_path / "plugin.py").write_text(script)
+    api = "client.authentication.k8s.io/v1"
+    user = {"exec": {"apiVersion": api, "command": sys.executable, "args": [str(tmp_path / "plugin.py")]}}
+    cluster = connect(kubeconfig(tmp_path, server.url, user))
+    with pytest.raises(errors.Unauthorized, match=said):
+        cluster.version()
+    cluster.close()
+
+
+def test_a_plug_in_that_is_not_installed_is_named(server: Server, tmp_path: Path) -> None:
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-sign-in-tool"}}
+    cluster = connect(kubeconfig(tmp_path, server.url, user))
+    with pytest.raises(errors.Unauthorized, match=r"no-such-sign-in-tool \(it cannot be started"):
+        cluster.version()
+    cluster.close()
+
+
+def test_a_token_that_expires_in_the_middle_is_replaced_without_anybody_noticing(
+    server: Server, tmp_path: Path
+) -> None:
+    """Reads, writes and watches go on, through three tokens; a write is not sent twice."""
+    tokens = [f"token-{number}" for number in range(4)]
+    cluster = connect(kubeconfig(tmp_path, server.url, plugin(tmp_path, *tokens)))
+    valid, written = {"token": tokens[0]}, []
+
+    def handler(request: Request) -> Answer:
+        if request.headers.get("authorization") != f"Bearer {valid['token']}":
+            return Answer(401, {"kind": "Status", "message": "Unauthorized", "reason": "Unauthorized", "code": 401})
+        if request.method == "PATCH":
+            written.append(request.path)
+        if "watch" in request.query:
+            event = {"type": "ADDED", "object": {"kind": "Pod", "metadata": {"name": "web", "resourceVersion": "9"}}}
+            return Answer(200, chunks=[json.dumps(event).encode() + b"\n"])
+        return Answer(200, {"kind": "Pod", "metadata": {"name": "web", "resourceVersion": "1"}})
+
+    server.handler = handler
+    assert cluster.get("Pod", "shop", "web")["metadata"]["name"] == "web"
+    valid["token"] = tokens[1]
+    cluster.patch("Pod", "shop", "web", {"metadata": {"labels": {"a": "b"}}})
+    assert len(written) == 1
+    valid["token"] = tokens[2]
+    [seen] = cluster.watch("Pod", "shop", resource_version="1", timeout_seconds=1.0)
+    assert seen.type == "ADDED"
+    valid["token"] = tokens[3]
+    assert cluster.get("Pod", "shop", "web")
+    assert (tmp_path / "calls").read_text() == "4"
     cluster.close()
