@@ -219,6 +219,10 @@ def _explains_its_own(cause: Hypothesis, effect: Hypothesis) -> bool:
     """Of two hypotheses about one workload: whether the one brings the other about."""
     if cause.cause in _OF_THE_NETWORK and effect.cause in _NOT_READY:
         return True
+    if cause.cause in _OWN_TROUBLE and effect.facts.get("outside"):
+        return False  # it fails because of what it calls outside of the cluster, not the other way round
+    if effect.cause in _OWN_TROUBLE and cause.facts.get("outside"):
+        return True
     if CAUSES[effect.cause].generic and not CAUSES[cause.cause].generic:
         return True
     if effect.cause in (*_OWN_TROUBLE, "DNSFailure") and cause.cause not in SUFFERING:

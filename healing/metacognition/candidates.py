@@ -75,7 +75,8 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
             try:
                 blueprint = STRATEGIES[key](case)
                 if _only_treats_who_suffers(case, blueprint):
-                    dropped.append(Dropped(key, f"{case.target} only suffers; the cause is {finding.object}"))
+                    at_fault = case.fact("host") if case.fact("outside") else finding.object
+                    dropped.append(Dropped(key, f"{case.target} only suffers; the cause is {at_fault}"))
                     continue
                 found.append(Candidate(key, origin, prior, completed(case, blueprint), for_cause=case.is_cause_known))
             except (CannotPlan, NotFound) as error:
@@ -108,8 +109,11 @@ def _named(ref: dict[str, Any]) -> tuple[Any, ...]:
 def _only_treats_who_suffers(case: Case, blueprint: Blueprint) -> bool:
     """Whether it restarts or multiplies the event's target although the cause lies with another object.
 
-    The cause of a pod or node is one of where pods run: there a new pod may well be the cure."""
-    if case.diagnosis.best is None or not case.is_elsewhere or case.finding.object.kind in ("Node", "Pod"):
+    The cause of a pod or node is one of where pods run: there a new pod may well be the cure. What lies outside of the
+    cluster is nothing that a fresh start here could mend."""
+    if case.diagnosis.best is None or case.finding.object.kind in ("Node", "Pod"):
+        return False
+    if not (case.is_elsewhere or case.fact("outside")):
         return False
     if all(step.action is ActionName.SCALE for step in blueprint.steps) and blueprint.restores:
         return False

@@ -19,7 +19,7 @@ from healing.actions import guardrails, registry, revisions, temporary
 from healing.actions.base import CannotPlan, Plan
 from healing.actions.planning_cluster import PlanningCluster
 from healing.actions.reading import WORKLOAD_KINDS, Workload
-from healing.metacognition import surroundings
+from healing.metacognition import fresh_starts, surroundings
 from healing.metacognition.agents import Agent, Argument, Turn
 from healing.metacognition.case import Case
 from healing.policies.spec import ActionName
@@ -37,7 +37,6 @@ _CHANGES_TEMPLATE_BACK = frozenset({"rollback", "restore-resources", "restore-re
 _OVERLOADED_BY_CALLERS = frozenset(
     {"SlowDependency", "DependencyUnavailable", "FailingDependency", "ConnectionPoolExhausted"}
 )
-_FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
 
 
 def turns_for(situation: guardrails.Situation) -> list[Turn]:
@@ -129,6 +128,7 @@ def _fit(case: Case, agent: Agent, agents: list[Agent]) -> list[Argument]:
         for argument in (_last_change(case, agent, age), _outlier(case, agent), _more_load(case, agent))
         if argument
     ]
+    found += fresh_starts.doubts(case, agent)
     return [*found, _diagnosis(case), *surroundings.room(case, agent), *surroundings.others(agent)]
 
 
@@ -196,7 +196,7 @@ def _last_change(case: Case, agent: Agent, age: float | None) -> Argument | None
     if age <= _FRESH_CHANGE_SECONDS:
         if key in _CHANGES_TEMPLATE_BACK:
             return Argument("recent change", f"{when}, and this takes it back.", 0.8 if is_just else 0.3, data)
-        if key in _FRESH_START:
+        if key in fresh_starts.FRESH_START:
             return Argument("recent change", f"{when}, and this keeps it.", -0.5 if is_just else -0.1, data)
         return Argument("recent change", f"{when}.", -0.1, data)
     if age >= _OLD_CHANGE_SECONDS and key in _CHANGES_TEMPLATE_BACK:
@@ -274,7 +274,7 @@ def _memory(case: Case, agent: Agent) -> Argument:
 def _came_back(case: Case, agent: Agent) -> list[Argument]:
     """A fresh start that healed an hour ago did not heal the cause."""
     last = case.experience.of(agent.candidate.key).last_healed_here
-    if agent.candidate.key not in _FRESH_START or last is None:
+    if agent.candidate.key not in fresh_starts.FRESH_START or last is None:
         return []
     seconds = (case.now - last).total_seconds()
     if seconds > 3600:

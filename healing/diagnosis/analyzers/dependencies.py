@@ -22,6 +22,8 @@ from healing.ports.cluster import ObjectRef
 _LATELY = timedelta(hours=1)
 #: Of a program that is ready: so many lines in the last minute, or such a part of its answers, are no accident.
 _MANY_LINES, _MANY_ERRORS = 4, 0.03
+#: So many failed requests are about every call of some kind.
+_MANY_FAIL = 0.1
 
 
 def analyze(scene: Scene) -> Iterator[Hypothesis]:
@@ -132,9 +134,26 @@ def _judge(scene: Scene, workload: ObjectRef, container: Container, match: Match
         if target.kind == "Pod":
             pod = scene.snapshot.find(target)
             blames |= {bare(scene.snapshot.workload_of(pod))} if pod is not None else set()
+    elif _is_outside(scene, workload, host) and _fails_for_it(scene, workload, match):
+        base = max(base, 0.86)
+        facts["outside"] = True
+        words += f". {host} is not in the cluster: nothing here can put it right"
     siblings_fine = any(is_ready(p) for p in scene.pods.get(bare(workload), ()) if p is not container.pod) and crashing
     strength = base * (0.7 if siblings_fine else 1.0) * (0.85 if not host else 1.0)
     return Hypothesis("DependencyUnavailable", about, strength, f"{words}.", proof, facts, affected, blames)
+
+
+def _is_outside(scene: Scene, workload: ObjectRef, host: str) -> bool:
+    """A full name that cannot be meant for one of the cluster's."""
+    is_name = "." in host and not host.replace(".", "").isdigit()
+    return is_name and not means_a_service(scene.snapshot, host, workload.namespace)
+
+
+def _fails_for_it(scene: Scene, workload: ObjectRef, match: Match) -> bool:
+    """Many requests of it fail while its calls there do, again and again until now."""
+    found = served(scene).get(bare(workload))
+    failed = s.latest(found.error_fraction) if found is not None else None
+    return match.count >= _MANY_LINES and not scene.has_stopped(match) and (failed or 0.0) >= _MANY_FAIL
 
 
 Elsewhere = tuple[str, ObjectRef, float, str, dict[str, Any]]

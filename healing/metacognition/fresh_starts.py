@@ -1,0 +1,73 @@
+"""What speaks against starting something afresh: it cures what a process has piled up, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from healing.actions.base import CannotPlan
+from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses, failing_reasons
+from healing.metacognition.agents import Agent, Argument
+from healing.metacognition.case import Case
+from healing.ports.cluster import Object, ObjectRef
+from healing.ports.errors import SourceError
+
+#: Strategies that start the same program anew.
+FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
+#: What a program has more of than it can do; it has no less of it after a restart, and fewer pods meanwhile.
+_OVERLOAD = frozenset({"TrafficSpike", "CPULimitTooLow", "AutoscalerAtMaximum"})
+#: What comes back by itself after each start, and is gone for a while: the next start is worth as much as the last.
+_PILES_UP = frozenset({"MemoryLeak"})
+#: A finding below this is only a suspicion.
+_LIKELY = 0.3
+#: So often, the kubelet has tried it already.
+_IN_VAIN = 2
+
+
+def doubts(case: Case, agent: Agent) -> list[Argument]:
+    """Arguments against a fresh start, from how the pods have fared that were started since; empty for what changes
+    anything."""
+    if agent.candidate.key not in FRESH_START:
+        return []
+    refs = list(dict.fromkeys(plan.target for plan in agent.plans if plan.target.kind in WORKLOAD_KINDS))
+    return [*_overload(case, refs), *(argument for ref in refs for argument in _in_vain(case, ref))]
+
+
+def _overload(case: Case, refs: list[ObjectRef]) -> Iterator[Argument]:
+    named = {(ref.kind, ref.namespace, ref.name) for ref in refs}
+    for finding in case.diagnosis.findings:
+        about = finding.object
+        is_there = (about.kind, about.namespace, about.name) in named
+        if is_there and finding.cause in _OVERLOAD and finding.confidence >= _LIKELY:
+            text = f"It may have too much to do ({finding.cause}, {finding.confidence:.0%})"
+            yield Argument("load", f"{text}: while pods of it start, fewer do the same work, and those are cold.", -1.2)
+            return
+
+
+def _in_vain(case: Case, ref: ObjectRef) -> Iterator[Argument]:
+    if case.finding.cause in _PILES_UP:
+        return
+    try:
+        pods = Workload.read(case.cluster, ref, timeout_seconds=case.seconds).pods(
+            case.cluster, timeout_seconds=case.seconds
+        )
+    except (CannotPlan, SourceError):
+        return
+    restarts = max((_restarts(pod) for pod in pods if failing_reasons(pod)), default=0)
+    if restarts >= _IN_VAIN:
+        text = f"Its kubelet has started it {restarts} times since, in vain: only what belongs to the pod would be new."
+        yield Argument("fresh start", text, -0.5)
+    elif pods and all(_started_after(pod, case.event.detected_at) for pod in pods):
+        text = f"All pods of {ref.name} were started after the fault was seen, and it is still there."
+        yield Argument("fresh start", text, -1.5)
+
+
+def _restarts(pod: Object) -> int:
+    return max((int(status.get("restartCount") or 0) for status in container_statuses(pod)), default=0)
+
+
+def _started_after(pod: Object, moment: datetime) -> bool:
+    """Whether one of its containers, or the pod, was started since."""
+    times = [((status.get("state") or {}).get("running") or {}).get("startedAt") for status in container_statuses(pod)]
+    newest = max((str(time) for time in [*times, pod["metadata"].get("creationTimestamp")] if time), default="")
+    return bool(newest) and datetime.fromisoformat(newest) > moment
