@@ -5,12 +5,15 @@ the healed share is of those that were healed, escalated or failed."""
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db import connection
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour, TruncWeek
 
 from healing.access import Capability, Grants
@@ -36,6 +39,8 @@ _COUNTS = {
 }
 #: So many rows of each table; the rest is in the export.
 MOST_ROWS = 200
+#: Numbers kept, for so many combinations of a scope and rights; retention takes rows away between others.
+MOST_KEPT, KEPT_SECONDS = 64, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,44 @@ class Numbers:
 
 
 def read(scope: Scope, grants: Grants) -> Numbers:
-    """Count. A fixed number of queries, whatever there is to count."""
+    """Count. A fixed number of queries, whatever there is to count; what has ended is counted again only after more
+    has ended, or `KEPT_SECONDS`."""
+    events = HealingEvent.objects.filter(grants.places(Capability.VIEW), **_place(scope, "target_namespace"))
+    return Numbers(
+        scope=scope,
+        open_now=events.filter(finished_at=None).count(),
+        people=people(scope, grants),
+        warned=warned(scope, grants),
+        **_kept.get(scope, grants),
+    )
+
+
+class _Kept:
+    """Rows of events that have ended never change: the same rows give the same numbers, until there are more."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[Any, tuple[float, dict[str, Any]]] = OrderedDict()
+
+    def get(self, scope: Scope, grants: Grants) -> dict[str, Any]:
+        ids = EventFigures.objects.aggregate(first=Min("id"), last=Max("id"))
+        database = connection.settings_dict["NAME"]
+        key = (replace(scope, minutes_per_fix=0), grants, ids["first"], ids["last"], str(database))
+        at, numbers = self._found.get(key, (0.0, {}))
+        now = time.monotonic()
+        if not numbers or now - at > KEPT_SECONDS:
+            numbers = _of_ended(scope, grants)
+            self._found[key] = (now, numbers)
+            self._found.move_to_end(key)
+            while len(self._found) > MOST_KEPT:
+                self._found.popitem(last=False)
+        return numbers
+
+
+_kept = _Kept()
+
+
+def _of_ended(scope: Scope, grants: Grants) -> dict[str, Any]:
+    """The fields of `Numbers` that are about what has ended."""
     rows = _rows(scope, grants)
     budgets = {f"{wound.value.lower()}_seconds": (wound, seconds) for wound, seconds in BUDGET_SECONDS.items()}
     within = {f"{column}_within": Count("id", filter=Q(**{f"{column}__lte": s})) for column, (_, s) in budgets.items()}
@@ -126,9 +168,7 @@ def read(scope: Scope, grants: Grants) -> Numbers:
         undo_failed=Sum("undo_failed", default=0),
     )
     times = spreads(rows, (), {**dict.fromkeys(budgets, Q()), "total_seconds": _HEALED})[()]
-    events = HealingEvent.objects.filter(grants.places(Capability.VIEW), **_place(scope, "target_namespace"))
-    return Numbers(
-        scope=scope,
+    return dict(
         all=Tally("", **{name: counted[name] for name in _COUNTS}, total=times["total_seconds"]),
         trend=_trend(rows, scope),
         clocks=[Clock(wound, s, times[c], counted[f"{c}_within"]) for c, (wound, s) in budgets.items()],
@@ -138,9 +178,6 @@ def read(scope: Scope, grants: Grants) -> Numbers:
             "policy": _by(rows, "policy_name"),
             "cluster": _by(rows, "cluster"),
         },
-        open_now=events.filter(finished_at=None).count(),
-        people=people(scope, grants),
-        warned=warned(scope, grants),
         **{name: counted[name] for name in ("told_by_people", "by_hand", "false_alarms", "undone", "undo_failed")},
     )
 
