@@ -69,19 +69,32 @@ def check_quota(
 
 
 def check_limit_range(
-    cluster: Cluster, namespace: str, resources: Mapping[str, Any], *, timeout_seconds: float
+    cluster: Cluster, namespace: str, resources: Mapping[str, Any], *, pod: Needs | None = None, timeout_seconds: float
 ) -> None:
-    """Raise `CannotPlan` if a LimitRange forbids a container with these ``resources``."""
+    """Raise `CannotPlan` if a LimitRange forbids a container with these ``resources``, or a pod that needs ``pod`` in
+    all: the API server says so only when the pods are made."""
+    asked = container_needs(resources)
     for limit_range in list_if_allowed(cluster, "LimitRange", namespace, timeout_seconds=timeout_seconds) or ():
         for rule in limit_range["spec"].get("limits") or ():
-            if rule.get("type") != "Container":
-                continue
-            for resource, most in (rule.get("max") or {}).items():
-                asked = (resources.get("limits") or {}).get(resource)
-                if asked is not None and quantities.parse(asked) > quantities.parse(most):
-                    raise CannotPlan(
-                        f"LimitRange {limit_range['metadata']['name']} allows at most {most} {resource} a container."
-                    )
+            needs = {"Container": asked, "Pod": pod or {}}.get(str(rule.get("type")), {})
+            if problem := _against(rule, needs):
+                kind = str(rule["type"]).lower()
+                raise CannotPlan(f"LimitRange {limit_range['metadata']['name']} allows {problem} a {kind}.")
+
+
+def _against(rule: Mapping[str, Any], needs: Needs) -> str:
+    """What the rule allows, in words, where the needs are beyond it; empty: they are within."""
+    for resource in ("cpu", "memory"):
+        limit, request = needs.get(f"limits.{resource}"), needs.get(f"requests.{resource}")
+        most, least = (rule.get(bound, {}).get(resource) for bound in ("max", "min"))
+        if most is not None and any(n is not None and n > quantities.parse(most) for n in (limit, request)):
+            return f"at most {most} {resource}"
+        if least is not None and any(n is not None and n < quantities.parse(least) for n in (limit, request)):
+            return f"no less than {least} {resource}"
+        ratio = rule.get("maxLimitRequestRatio", {}).get(resource)
+        if ratio is not None and limit and request and limit > request * quantities.parse(ratio):
+            return f"a limit of at most {ratio} times the request of {resource}"
+    return ""
 
 
 def check_nodes(cluster: Cluster, needs: Needs, *, timeout_seconds: float) -> None:

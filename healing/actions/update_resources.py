@@ -128,7 +128,6 @@ class UpdateResources(Action[UpdateResourcesParameters]):
         timeout_seconds: float,
     ) -> None:
         namespace = workload.ref.namespace
-        capacity.check_limit_range(cluster, namespace, resources, timeout_seconds=timeout_seconds)
         old, new = capacity.container_needs(container.get("resources")), capacity.container_needs(resources)
         more = {name: value - old.get(name, Decimal(0)) for name, value in new.items()}
         capacity.check_quota(
@@ -136,6 +135,7 @@ class UpdateResources(Action[UpdateResourcesParameters]):
         )
         pod = capacity.pod_needs(workload.template["spec"])
         whole = {name: pod.get(name, Decimal(0)) + value for name, value in more.items()}
+        capacity.check_limit_range(cluster, namespace, resources, pod=whole, timeout_seconds=timeout_seconds)
         capacity.check_nodes(cluster, whole, timeout_seconds=timeout_seconds)
 
 

@@ -49,6 +49,25 @@ def test_not_over_what_a_limit_range_allows_a_container(live: Live, ns: Namespac
         plan(live, ref, AFTER)
 
 
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ({"type": "Pod", "max": {"memory": "150Mi"}}, "at most 150Mi memory a pod"),
+        ({"type": "Container", "min": {"memory": "100Mi"}}, "no less than 100Mi memory a container"),
+        ({"type": "Container", "maxLimitRequestRatio": {"memory": "1"}}, "at most 1 times the request of memory"),
+    ],
+)
+def test_nor_over_its_other_bounds(live: Live, ns: Namespace, rule: dict[str, Any], why: str) -> None:
+    """A pod of two containers of 64Mi each, of which one is to have 96Mi."""
+    other = {"name": "other", "image": "registry.local/web:1.0", "resources": BEFORE}
+    ref = ns.deployment(replicas=0, resources=BEFORE)
+    containers = [*ns.get(ref.kind, "web")["spec"]["template"]["spec"]["containers"], other]
+    ns.cluster.patch(ref.kind, ns.name, "web", {"spec": {"template": {"spec": {"containers": containers}}}})
+    ns.create("LimitRange", {"apiVersion": "v1", "metadata": {"name": "bounds"}, "spec": {"limits": [rule]}})
+    with pytest.raises(CannotPlan, match=why):
+        plan(live, ref, {**AFTER, "requests": {"memory": "80Mi"}})
+
+
 @pytest.mark.parametrize(("hard", "fits"), [("180Mi", False), ("400Mi", True)])
 def test_not_over_what_is_left_of_the_quota(live: Live, ns: Namespace, hard: str, *, fits: bool) -> None:
     """Two pods of 64Mi: 128Mi are used, and 64Mi more would be needed."""
