@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from django.db import transaction
-from ninja import Router, Schema
+from ninja import Query, Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from healing.access import Capability
 from healing.api.auth import ApiRequest, require
 from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared
+from healing.api.paging import MAX_LIMIT, page
 from healing.approvals import halting
 from healing.audit import Actor, record
 from healing.models import CircuitReset, Halt
@@ -34,6 +35,13 @@ class HaltItem(Schema):
     created_by: str
 
 
+class HaltPage(Schema):
+    """``next``: the cursor of the following page; null: this is the last."""
+
+    items: list[HaltItem]
+    next: str | None
+
+
 class NewHalt(Schema):
     """``cluster`` empty: everywhere."""
 
@@ -50,10 +58,15 @@ class Workload(Schema):
     name: Text
 
 
-@router.get("/halts", response={200: list[HaltItem], **declared(401, 429)})
-def list_halts(request: ApiRequest) -> list[Halt]:
-    """What is halted now."""
-    return list(Halt.objects.filter(lifted_at=None))
+@router.get("/halts", response={200: HaltPage, **declared(401, 422, 429)})
+def list_halts(
+    request: ApiRequest,
+    cursor: Annotated[str, Query(max_length=300)] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+) -> HaltPage:
+    """What is halted now, newest first."""
+    found, following = page(Halt.objects.filter(lifted_at=None), "created_at", cursor, limit)
+    return HaltPage(items=[HaltItem.from_orm(row) for row in found], next=following)
 
 
 @router.post("/halts", response={201: HaltItem, **declared(400, 401, 403, 409, 422, 429)})

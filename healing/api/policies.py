@@ -15,6 +15,7 @@ from healing.access import grants_of
 from healing.api.auth import ApiRequest
 from healing.api.clusters import known_cluster
 from healing.api.errors import Problem, declared, field_errors
+from healing.api.paging import MAX_LIMIT, page
 from healing.api.policy_schemas import (
     Draft,
     FieldChangeItem,
@@ -55,12 +56,18 @@ _WRITE = declared(400, 401, 403, 404, 409, 412, 413, 422, 424, 428, 429)
 
 @router.get("", response={200: PolicyList, **declared(401, 422, 429)})
 def list_policies(
-    request: ApiRequest, cluster: Annotated[str, Query(max_length=63, pattern=CLUSTER)] = ""
+    request: ApiRequest,
+    cluster: Annotated[str, Query(max_length=63, pattern=CLUSTER)] = "",
+    cursor: Annotated[str, Query(max_length=300)] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
 ) -> PolicyList:
-    """All of them, or those of one cluster: there are few."""
+    """Newest first; all that you may see, or those of one cluster."""
     rows = Policy.objects.filter(cluster=cluster) if cluster else Policy.objects.all()
     grants = grants_of(request.auth)
-    return PolicyList(items=[_item(policy) for policy in rows if may_see(grants, policy)])
+    # Which namespaces a policy is about is in its spec, which no two databases search alike.
+    seen = [policy.pk for policy in rows.only("cluster", "spec") if may_see(grants, policy)]
+    found, following = page(Policy.objects.filter(pk__in=seen), "created_at", cursor, limit)
+    return PolicyList(items=[_item(policy) for policy in found], next=following)
 
 
 @router.post("", response={201: PolicyItem, **_WRITE})

@@ -29,9 +29,10 @@ class PolicyItem(CamelSchema):
 
 
 class PolicyList(CamelSchema):
-    """All policies."""
+    """``next``: the cursor of the following page; null: this is the last."""
 
     items: list[PolicyItem]
+    next: str | None
 
 
 class NewPolicy(CamelSchema):

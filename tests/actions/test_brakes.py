@@ -162,10 +162,10 @@ def test_who_may_halt_by_the_api(client: Any, django_user_model: Any) -> None:
     person.save()
     assert client.post(where, body, content_type="application/json").status_code == 201
     assert client.post(where, body, content_type="application/json").status_code == 409
-    found = client.get(where).json()
+    found = client.get(where).json()["items"]
     assert [item["created_by"] for item in found] == ["ana"]
     assert client.delete(f"{where}/{found[0]['id']}").status_code == 204
-    assert client.get(where).json() == []
+    assert client.get(where).json() == {"items": [], "next": None}
     assert client.delete(f"{where}/{found[0]['id']}").status_code == 404
     body = {"cluster": "default", "kind": "Deployment", "namespace": "shop", "name": "web"}
     assert client.post("/api/v1/brakes/circuit-resets", body, content_type="application/json").status_code == 204

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from healing.actions import guardrails
@@ -17,8 +20,11 @@ from healing.models import Approval, ApprovalState, ClusterSeen, HealingEvent, P
 from healing.policies import first_day
 from healing.policies.spec import PolicySpec
 from healing.policy_changes import rows
+from tests.people import person
 
 pytestmark = pytest.mark.django_db
+
+SPEC_OF_ITS_OWN = {"targetNamespaces": ["shop"], "autonomy": "heal"}
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +140,28 @@ def test_agreement_with_what_did_not_heal_is_no_merit() -> None:
     for _ in range(30):
         decided(row, ApprovalState.APPROVED, healed=False)
     assert "too few of them healed" in advice(row, agreements(row))
+
+
+def page_of(row: Policy, client: Client) -> str:
+    client.force_login(person("vera", "viewer"))
+    return " ".join(client.get(f"/policies/{row.pk}/").content.decode().split())
+
+
+def test_the_policys_page_says_that_it_is_the_first_day(client: Client) -> None:
+    said = "Its cluster is new to ReCiSt"
+    assert said in page_of(policy(), client)
+    assert said not in page_of(Policy.objects.create(name="own", spec=SPEC_OF_ITS_OWN), client)
+    ClusterSeen.objects.update(first_seen_at=timezone.now() - timedelta(hours=25))
+    assert said not in page_of(Policy.objects.get(name="shop"), client)
+
+
+def test_the_policys_page_says_how_often_people_agreed_and_what_that_justifies(client: Client) -> None:
+    row = policy(autonomy="propose")
+    for _ in range(25):
+        decided(row, ApprovalState.APPROVED)
+    decided(row, ApprovalState.REJECTED, cause="NodeDiskPressure")
+    page = page_of(row, client)
+    assert "set autonomy to heal" in page
+    assert advice(row, agreements(row)) in unescape(page)
+    assert re.search(r"Image not found.{0,400}25 of 25", page), page
+    assert re.search(r"Node disk pressure.{0,400}0 of 1", page)
