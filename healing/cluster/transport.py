@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 import structlog
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
@@ -93,7 +94,7 @@ class Transport:
         """As `call`, for an answer that is a JSON object. What is no JSON counts as a broken answer."""
         answer = self.call(method, path, **options)
         try:
-            value = json.loads(answer)
+            value = orjson.loads(answer)  # lists of a whole namespace: several times faster than json
         except ValueError as error:
             raise BadResponse(f"{method} {path}: the answer is not JSON ({error}).") from error
         if not isinstance(value, dict):

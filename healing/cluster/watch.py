@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -86,7 +86,7 @@ def events(response: BaseHTTPResponse, entry: _Guarded, call: str) -> Iterator[W
     """The stream's events until it ends or is cut. An error object in the stream is raised as its cause."""
     for line in _lines(response, entry, call):
         try:
-            value = json.loads(line)
+            value = orjson.loads(line)
         except ValueError as error:
             raise BadResponse(f"{call}: a line of the watch is not JSON ({error}).") from error
         yield _event(value, call)
