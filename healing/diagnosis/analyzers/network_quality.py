@@ -294,7 +294,7 @@ def mostly_in_vain(scene: Scene, caller: ObjectRef, callee: ObjectRef) -> bool:
             target = target_of(scene, caller, host) if match.kind == "Unreachable" and host else None
             if target is not None and backend_of(scene, target) == callee and not scene.has_stopped(match):
                 counts[bool(_TIMED_OUT.search(match.record.message))] += match.count
-    return counts[True] >= _FEW and counts[True] > 2 * counts[False]
+    return counts[True] >= _FEW and counts[True] > counts[False]
 
 
 def _is_well(scene: Scene, workload: ObjectRef) -> bool:

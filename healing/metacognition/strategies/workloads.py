@@ -85,6 +85,9 @@ def evict_pod(case: Case) -> Blueprint:
         raise CannotPlan("The pod that showed the fault has gone already.")
     if len(named) == len(pods) and len(pods) > 1:
         raise CannotPlan("All pods show the fault: replacing one of them is not enough.")
+    siblings = [pod for pod in pods if pod not in named]
+    if siblings and not any(is_ready(pod) for pod in siblings):
+        raise CannotPlan("None of its siblings is ready either: replacing one of them is not enough.")
     ref = ObjectRef.of(named[0], "Pod")
     return Blueprint(
         f"Replace pod {ref.name}",

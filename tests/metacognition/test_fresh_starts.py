@@ -1,0 +1,106 @@
+"""What speaks against a fresh start: it has been tried, or the rest of the pods would have to carry too much."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from healing.actions.base import CannotPlan
+from healing.actions.planning_cluster import PlanningCluster
+from healing.actions.registry import make_plan
+from healing.deadline import Deadline
+from healing.findings import Diagnosis, Finding
+from healing.metacognition import fresh_starts
+from healing.metacognition.agents import Agent
+from healing.metacognition.candidates import Candidate, candidates_for
+from healing.metacognition.case import Case
+from healing.metacognition.experience import recall
+from healing.metacognition.strategies import STRATEGIES
+from healing.ports import ObjectRef
+from tests.actions import events
+from tests.actions.live import Live, Namespace, until
+
+pytestmark = pytest.mark.django_db
+
+NEVER_READY = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1}
+
+
+def case(live: Live, ref: ObjectRef, *findings: Finding, subject: ObjectRef | None = None) -> Case:
+    event = events.event(ref, "ReadinessProbeFailed", subject=subject)
+    return Case(
+        event=event,
+        policy=event.policy_spec,
+        diagnosis=Diagnosis(list(findings), []),
+        cluster=PlanningCluster(live.cluster),
+        experience=recall(event, findings[0].cause, timezone.now()),
+        deadline=Deadline.after(20),
+        now=timezone.now(),
+    )
+
+
+def restart(case: Case, ref: ObjectRef) -> Agent:
+    agent = Agent(Candidate("restart", "causes", 0.5, STRATEGIES["restart"](case)), 0.5)
+    agent.plans = [make_plan(case.cluster, "restart", ref, {}, timeout_seconds=5)]
+    return agent
+
+
+def told(case: Case, ref: ObjectRef) -> list[tuple[str, bool]]:
+    return [(argument.topic, argument.weight < 0) for argument in fresh_starts.doubts(case, restart(case, ref))]
+
+
+def test_pods_that_were_started_since_show_it_still(live: Live, ns: Namespace) -> None:
+    ref = ns.rolled_out(ns.deployment())
+    of = case(live, ref, Finding("FailingDependency", ref, 0.9, ""))
+    assert told(of, ref) == []
+    old = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in ns.pods()}
+    # Kubernetes tells time in whole seconds
+    until(lambda: timezone.now() > of.event.detected_at + timedelta(seconds=1), "a second later")
+    for name in old.values():
+        live.cluster.delete("Pod", ns.name, name)
+    until(
+        lambda: len({p["metadata"]["uid"] for p in ns.pods()} - old.keys()) == 2 and ns.is_rolled_out(ref), "new pods"
+    )
+    anew = case(live, ref, Finding("FailingDependency", ref, 0.9, ""))
+    assert anew.event.pk == of.event.pk
+    assert told(anew, ref) == [("fresh start", True)]
+    leak = case(live, ref, Finding("MemoryLeak", ref, 0.9, ""))
+    assert told(leak, ref) == [], "a leak comes back after each start, and is gone for a while"
+
+
+@pytest.mark.parametrize(("confidence", "expected"), [(0.5, [("load", True)]), (0.1, [])])
+def test_what_has_too_much_to_do_has_no_less_of_it_meanwhile(
+    live: Live, ns: Namespace, confidence: float, expected: Any
+) -> None:
+    ref = ns.rolled_out(ns.deployment())
+    findings = [Finding("SlowDependency", ref, 0.8, ""), Finding("TrafficSpike", ref, confidence, "")]
+    assert told(case(live, ref, *findings), ref) == expected
+
+
+def test_one_pod_is_not_replaced_where_none_of_its_siblings_is_ready(live: Live, ns: Namespace) -> None:
+    ref = ns.deployment(readinessProbe=NEVER_READY)
+    until(lambda: len(ns.pods()) == 2, "its pods")
+    one = ObjectRef.of(ns.pods()[0], "Pod")
+    of = case(live, ref, Finding("NetworkDelay", ref, 0.8, ""), subject=one)
+    with pytest.raises(CannotPlan, match="None of its siblings is ready"):
+        STRATEGIES["evict-pod"](of)
+
+
+def test_no_fresh_start_for_what_lies_outside_of_the_cluster(live: Live, ns: Namespace) -> None:
+    """Not of who suffers, and not of a stranger here that is called like the first part of the host."""
+    ref = ns.rolled_out(ns.deployment())
+    ns.rolled_out(ns.deployment("payments"))
+    facts = {"host": "payments.provider.example.com", "outside": True}
+    found, dropped = candidates_for(case(live, ref, Finding("DependencyUnavailable", ref, 0.9, "", facts=facts)))
+    assert [candidate.key for candidate in found] == []
+    assert "web only suffers" in next(one.reason for one in dropped if one.key == "restart")
+    with pytest.raises(CannotPlan, match="not in this cluster"):
+        STRATEGIES["restart-dependency"](
+            case(
+                live,
+                ref,
+                Finding("DependencyUnavailable", ref, 0.9, "", facts={"host": "payments.provider.example.com"}),
+            )
+        )
