@@ -40,6 +40,7 @@ const two = (number) => String(number).padStart(2, "0");
 
 function left(seconds) {
   const whole = Math.max(0, Math.ceil(seconds));
+  if (whole >= 2 * 86400) return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
   if (whole >= 3600) return `${Math.floor(whole / 3600)}:${two(Math.floor((whole % 3600) / 60))}:${two(whole % 60)}`;
   return `${Math.floor(whole / 60)}:${two(whole % 60)}`;
 }

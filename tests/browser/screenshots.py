@@ -16,7 +16,21 @@ from pathlib import Path
 from tests.parts import plugin
 
 PASSWORD = "correct horse battery"
-PAGES = ("login", "now", "event", "healed", "declined", "history", "policies", "policy", "admin", "admin-policy")
+PAGES = (
+    "login",
+    "now",
+    "event",
+    "healed",
+    "declined",
+    "history",
+    "map",
+    "insight",
+    "warnings",
+    "policies",
+    "policy",
+    "admin",
+    "admin-policy",
+)
 SIZES = {"390": (390, 844), "1280": (1280, 860), "1920": (1920, 1080)}
 
 
@@ -43,6 +57,15 @@ DOCS = (
     Shot("approval.png", "event", "light", (1280, 860), element="#decision"),
     Shot("approval-dark.png", "event", "dark", (1280, 860), element="#decision"),
     Shot("graph.png", "event", "light", (1280, 860), element="#graph"),
+    *(
+        Shot(f"{page}{suffix}.png", page, theme, size)
+        for page in ("map", "insight", "warnings")
+        for suffix, theme, size in (
+            ("", "light", (1280, 1000)),
+            ("-dark", "dark", (1920, 1080)),
+            ("-phone", "light", (390, 1300)),
+        )
+    ),
     Shot("policy.png", "policy", "light", (1280, 1000)),
     Shot("admin-policy.png", "admin-policy", "light", (1280, 1000)),
 )
@@ -59,6 +82,7 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
     from django.core.management import call_command
 
     from healing.detection import heartbeat
+    from tests.browser import scenery
     from tests.browser.engine import elsewhere
     from tests.browser.web import Web
     from tests.dashboard import story
@@ -69,6 +93,10 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
     alice = User.objects.get(username="alice")
     told = story.tell_all(datetime.now(UTC), alice)
 
+    now = datetime.now(UTC)
+    scenery.a_month(now, settings.CLUSTER_NAME)
+    scenery.warnings(now, settings.CLUSTER_NAME)
+
     def freshen() -> None:
         """Running events and the watcher stay as they are, however long taking pictures takes."""
         now = datetime.now(UTC)
@@ -77,6 +105,7 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
             now.isoformat(), "pictures", is_leader=True, lag_seconds=0.2, objects=143, synced=True
         )
         heartbeat.write(settings.CLUSTER_NAME, beat)
+        scenery.map_of_a_shop(settings.CLUSTER_NAME)
 
     pages = {
         "login": "/login/",
@@ -85,6 +114,9 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
         "healed": f"/events/{told['healed'].name}/",
         "declined": f"/events/{told['declined'].name}/",
         "history": "/history/",
+        "map": "/map/",
+        "insight": "/insight/",
+        "warnings": "/warnings/",
         "policies": "/policies/",
         "policy": f"/policies/{told['waiting'].policy_id}/",
         "admin": "/admin/healing/policy/",

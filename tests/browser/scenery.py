@@ -1,0 +1,139 @@
+"""A shop to look at: what runs for the map, a month of ended events for the Insight page, warnings that are open."""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import datetime, timedelta
+
+from healing.detection.surveying import Surveyor
+from healing.lifecycle import Outcome
+from healing.models import EventFigures, Involvement, ProactiveWarning, WarningKind, WarningState
+from tests.dashboard import test_map as things
+
+#: Namespace, workload, replicas, which of them are ready, whom it calls.
+WORKLOADS = (
+    ("shop", "web", 6, 6, ("checkout", "catalogue", "search")),
+    ("shop", "checkout", 4, 4, ("payments.bank", "stock")),
+    ("shop", "catalogue", 3, 3, ("stock",)),
+    ("shop", "search", 3, 2, ()),
+    ("shop", "payments", 3, 1, ()),
+    ("shop", "stock", 2, 2, ()),
+    ("shop", "mail", 1, 1, ()),
+    ("bank", "payments", 4, 4, ("ledger",)),
+    ("bank", "ledger", 3, 3, ()),
+    ("bank", "reports", 1, 1, ("ledger",)),
+    ("media", "transcoder", 8, 8, ("thumbs",)),
+    ("media", "thumbs", 5, 5, ()),
+    ("observability", "collector", 3, 3, ()),
+    ("observability", "gateway", 2, 2, ("collector",)),
+)
+
+
+def map_of_a_shop(cluster: str) -> None:
+    """What the watcher would tell the dashboard."""
+    objects = [things.node("node-a"), things.node("node-b"), things.node("node-c", cordoned=True)]
+    for space, name, replicas, ready, calls in WORKLOADS:
+        env = {f"{callee.partition('.')[0].upper()}_URL": f"http://{callee}:80" for callee in calls}
+        objects += [things.deployment(space, name, replicas, env), things.replicaset(space, name)]
+        objects.append(things.service(space, name))
+        objects += [
+            things.pod(space, name, number, ready=number < ready, node=f"node-{'abc'[number % 3]}")
+            for number in range(replicas)
+        ]
+    Surveyor(cluster, things.world(*objects), threading.Event()).look()
+
+
+def a_month(now: datetime, cluster: str, count: int = 600) -> None:
+    """Ended events, most of them healed, a few slow ones; more of them on two bad days."""
+    dice = random.Random(7)
+    causes = ("BadRollout", "MemoryLimitTooLow", "ImageNotFound", "ConfigKeyMissing", "NodePressure", "ProbeTooStrict")
+    rows = []
+    for _ in range(count):
+        days = dice.choice((3.2, 3.4, 17.1)) if dice.random() < 0.12 else dice.random() * 30
+        detected = now - timedelta(days=days, minutes=dice.random() * 60)
+        outcome = dice.choices(list(Outcome), (30, 4, 2, 2, 1))[0]
+        phases = [round(min(60.0, dice.lognormvariate(mean, 0.5)), 2) for mean in (0.3, 1.3, 2.2, 0.2)]
+        rows.append(
+            EventFigures(
+                cluster=cluster,
+                namespace=dice.choice(("shop", "shop", "bank", "media")),
+                cause=dice.choices(causes, (9, 6, 4, 4, 2, 1))[0],
+                policy_name=dice.choice(("shop/careful", "shop/careful", "bank/strict")),
+                source=dice.choices(("watch", "metrics", "person"), (8, 3, 1))[0],
+                outcome=outcome,
+                involvement=Involvement.NONE if dice.random() < 0.86 else dice.choice(list(Involvement)),
+                acted=outcome != Outcome.RECOVERED,
+                detected_at=detected,
+                finished_at=detected + timedelta(minutes=2),
+                containment_seconds=phases[0],
+                diagnosis_seconds=phases[1],
+                metacognition_seconds=phases[2],
+                knowledge_seconds=phases[3],
+                total_seconds=sum(phases),
+                waited_seconds=0.0,
+                undone=int(dice.random() < 0.05),
+                undo_failed=0,
+            )
+        )
+    EventFigures.objects.bulk_create(rows)
+
+
+def warnings(now: datetime, cluster: str) -> None:
+    """Three that are open."""
+    mib = 2.0**20
+    points = [[(now - timedelta(minutes=60 - n)).timestamp(), (300 + n * 2.6 + n % 3) * mib] for n in range(60)]
+    common = {"cluster": cluster, "state": WarningState.OPEN, "looks": 9, "seen_at": now}
+    ProactiveWarning.objects.create(
+        **common,
+        kind=WarningKind.MEMORY,
+        namespace="shop",
+        object_kind="Pod",
+        object_name="checkout-1-0002",
+        workload_kind="Deployment",
+        workload_name="checkout",
+        message="Memory of checkout-1-0002 grows by 156 MiB an hour and reaches its limit of 512 MiB.",
+        unit="bytes",
+        level=457 * mib,
+        limit=512 * mib,
+        slope_per_second=156 * mib / 3600,
+        confidence=0.93,
+        breach_at=now + timedelta(minutes=21),
+        breach_earliest_at=now + timedelta(minutes=17),
+        breach_latest_at=now + timedelta(minutes=28),
+        evidence={"points": points},
+        opened_at=now - timedelta(minutes=12),
+    )
+    ProactiveWarning.objects.create(
+        **common,
+        kind=WarningKind.VOLUME,
+        namespace="bank",
+        object_kind="PersistentVolumeClaim",
+        object_name="ledger-data",
+        workload_kind="Deployment",
+        workload_name="ledger",
+        message="The volume ledger-data fills by 1.1 GiB an hour: it is full in about five hours.",
+        unit="bytes",
+        level=44.6 * 1024 * mib,
+        limit=50 * 1024 * mib,
+        slope_per_second=1.1 * 1024 * mib / 3600,
+        confidence=0.88,
+        breach_at=now + timedelta(hours=5),
+        breach_earliest_at=now + timedelta(hours=4, minutes=20),
+        opened_at=now - timedelta(hours=1),
+    )
+    ProactiveWarning.objects.create(
+        **common,
+        kind=WarningKind.CERTIFICATE,
+        namespace="shop",
+        object_kind="Secret",
+        object_name="web-tls",
+        message="The certificate in Secret shop/web-tls ends in six days.",
+        unit="seconds",
+        level=6 * 86400.0,
+        limit=0.0,
+        confidence=1.0,
+        breach_at=now + timedelta(days=6),
+        breach_earliest_at=now + timedelta(days=6),
+        opened_at=now - timedelta(days=8),
+    )
