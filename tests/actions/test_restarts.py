@@ -22,8 +22,8 @@ from tests.actions.test_guardrails import Cluster
 
 pytestmark = pytest.mark.django_db
 
-FROM_SETTINGS = {"envFrom": [{"configMapRef": {"name": "settings"}}]}
-NEVER_READY = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1}
+FROM_SETTINGS: dict[str, Any] = {"envFrom": [{"configMapRef": {"name": "settings"}}]}
+NEVER_READY: dict[str, Any] = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1}
 _numbers = itertools.count()
 ASK, FORBID = guardrails.Kind.ASK, guardrails.Kind.FORBID
 
@@ -52,7 +52,7 @@ def test_what_its_pods_have_read_is_gone(live: Live, ns: Namespace) -> None:
 
 
 def test_there_is_no_room_in_the_quota_for_what_takes_the_place(live: Live, ns: Namespace) -> None:
-    resources = {"resources": {"requests": {"cpu": "100m"}}}
+    resources: dict[str, Any] = {"resources": {"requests": {"cpu": "100m"}}}
     ref = ns.rolled_out(ns.deployment(spec={"strategy": {"rollingUpdate": {"maxSurge": 0}}}, **resources))
     body = {"apiVersion": "v1", "metadata": {"name": "team"}, "spec": {"hard": {"requests.cpu": "200m"}}}
     quota = ns.create("ResourceQuota", body)
@@ -124,7 +124,7 @@ def test_a_volume_on_a_node_that_takes_no_pods() -> None:
     workload = Workload.of({"kind": "StatefulSet", **body}, "StatefulSet")
 
     def why(node: dict[str, Any]) -> list[str]:
-        return restarts.why_not_again(Cluster({}, [pod, claim, disk, node, far]), workload, timeout_seconds=1)  # type: ignore[arg-type]
+        return restarts.why_not_again(Cluster({}, [pod, claim, disk, node, far]), workload, timeout_seconds=1)
 
     assert why(near) == []
     assert why({**near, "spec": {"unschedulable": True}}) == ["the volume of db-0 is on near, which takes no pods now"]

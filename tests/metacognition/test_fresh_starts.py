@@ -33,7 +33,7 @@ def case(live: Live, ref: ObjectRef, *findings: Finding, subject: ObjectRef | No
     return Case(
         event=event,
         policy=event.policy_spec,
-        diagnosis=Diagnosis(list(findings), []),
+        diagnosis=Diagnosis(findings, ()),
         cluster=PlanningCluster(live.cluster),
         experience=recall(event, findings[0].cause, timezone.now()),
         deadline=Deadline.after(20),
