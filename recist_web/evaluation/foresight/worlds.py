@@ -21,8 +21,8 @@ _WORKLOADS: Mapping[str, int] = MappingProxyType({"cart": 128, "catalog": 320, "
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """At a second of the timeline: a fault (until a second, if it is taken back), objects to be made or removed (resource
-    and name), or a Deployment that is restarted by a person."""
+    """At a second of the timeline: a fault (until a second, if it is taken back), objects to be made or removed (by
+    resource and name), or a Deployment that is restarted by a person."""
 
     at_seconds: float
     fault: str = ""
