@@ -106,7 +106,7 @@ spec:
             timeoutSeconds: 5
           # Whoever waits for Valkey or the network is alive: a restart would not end that outage.
           livenessProbe:
-            {{- include "recist.signOfLife" (dict "sign" "alive" "seconds" 60) | nindent 12 }}
+            {{- include "recist.signOfLife" (dict "sign" "alive" "seconds" 300) | nindent 12 }}
             periodSeconds: 30
             timeoutSeconds: 5
           {{- end }}
