@@ -11,8 +11,8 @@ from recist_web.evaluation import matching, world
 _AFTER_SECONDS = 15.0
 #: ... unless something else had happened so shortly before
 _UNDISTURBED_SECONDS = 10.0
-#: These stop nothing that runs: they keep something new from coming. What is down because of that stays down; what comes
-#: back at once has found its place, so something else had taken it away.
+#: These stop nothing that runs: they keep something new from coming. What is down because of that stays down; what
+#: comes back at once has found its place, so something else had taken it away.
 _STOPS_NOTHING = frozenset({"cordon", "pauseRollout"})
 
 

@@ -107,7 +107,7 @@ def test_the_cluster_was_faster(joined: str, applied: str, live: KubernetesClust
     kubectl("patch", "shp", "shop", "-n", applied, "--type=merge", "-p", patch)
     with pytest.raises(Stale) as refused:
         service.change(policy.pk, edited(policy, paused=True), enabled=True, actor=ROOT, revision=policy.revision)
-    assert [c.as_json() for c in refused.value.changes] == [{"field": "autonomy", "before": "heal", "after": "propose"}]
+    assert [c.as_json() for c in refused.value.changes] == [{"field": "autonomy", "before": None, "after": "propose"}]
     assert "by kubectl-patch (autonomy)" in str(refused.value)
     policy.refresh_from_db()
     assert policy.parsed().autonomy == "propose"
