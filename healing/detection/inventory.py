@@ -23,7 +23,7 @@ KEPT_SECONDS = 3600
 MOST_PODS = 20_000
 MOST_WORKLOADS = 10_000
 MOST_CALLS = 50_000
-_FORMAT = 1
+_FORMAT = 2
 
 
 class PodState(StrEnum):
@@ -52,7 +52,8 @@ class Pod:
 @dataclass(frozen=True, slots=True)
 class Workload:
     """``ready`` of ``desired``; ``more``: ready pods that are not named in ``pods``. ``calls`` and ``callers`` are
-    places in `Inventory.workloads`; ``services`` lead to it."""
+    places in `Inventory.workloads`; ``services`` lead to it; ``reads``: ConfigMaps and Secrets of its namespace that it
+    mounts or takes variables from, as ``Kind/name``, never what stands in them."""
 
     kind: str
     namespace: str
@@ -65,6 +66,7 @@ class Workload:
     calls: tuple[int, ...] = ()
     callers: tuple[int, ...] = ()
     services: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -142,7 +144,9 @@ def _decode(cluster: str, etag: str, at: str, data: bytes) -> Inventory | None:
         calls[caller].append(callee)
         callers[callee].append(caller)
     workloads = []
-    for place, (kind, namespace, name, desired, ready, paused, pods, more, services) in enumerate(value["workloads"]):
+    for place, (kind, namespace, name, desired, ready, paused, pods, more, services, reads) in enumerate(
+        value["workloads"]
+    ):
         named = []
         for pod, state, node, *reason in pods:
             if node >= 0:
@@ -161,6 +165,7 @@ def _decode(cluster: str, etag: str, at: str, data: bytes) -> Inventory | None:
                 tuple(calls[place]),
                 tuple(callers[place]),
                 tuple(services),
+                tuple(reads),
             )
         )
     return Inventory(

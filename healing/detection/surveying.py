@@ -19,6 +19,7 @@ from healing.detection.cache import ObjectCache
 from healing.detection.inventory import PodState
 from healing.detection.owners import controller_of
 from healing.diagnosis import calls, reading as r
+from healing.diagnosis.analyzers.secrets import names_read
 from healing.diagnosis.snapshot import Snapshot
 from healing.ports.cluster import Object, ObjectRef
 
@@ -51,6 +52,7 @@ class Surveyor:
         self._is_synced = is_synced
         self._pods: dict[tuple[str, str], tuple[str, Key | None, PodRow]] = {}
         self._addresses: dict[Key, tuple[tuple[str, str], frozenset[ObjectRef]]] = {}
+        self._reads: dict[Key, tuple[str, list[str]]] = {}
         self._services_version = ""
         self._services = Snapshot()
         self._seen = -1
@@ -81,7 +83,7 @@ class Surveyor:
 
     def picture(self) -> dict[str, Any]:
         """``nodes``: [name, ready, cordoned]; ``workloads``: [kind, namespace, name, desired, ready, paused, pods,
-        more, services] with pods as [name, state, node, reason?]; ``calls``: [caller, callee]."""
+        more, services, reads] with pods as [name, state, node, reason?]; ``calls``: [caller, callee]."""
         groups = self._groups()
         tops: dict[Key, Object | None] = {}
         for kind in _WORKLOADS:
@@ -101,10 +103,15 @@ class Surveyor:
             for key in behind:
                 services[key].append(service.name)
         too_many = sum(map(len, groups.values())) > inventory.MOST_PODS
+        self._reads = {key: self._read_by(key, tops[key]) for key in kept}
         return {
             "nodes": [_node(node) for node in nodes],
             "workloads": [
-                _workload(key, tops[key], groups.get(key, []), node_place, sorted(services[key]), too_many=too_many)
+                [
+                    *_workload(key, tops[key], groups.get(key, []), node_place, too_many=too_many),
+                    sorted(services[key]),
+                    self._reads[key][1],
+                ]
                 for key in kept
             ],
             "calls": self._calls(tops, backends, place),
@@ -178,8 +185,7 @@ class Surveyor:
             obj = tops[key]
             if obj is None:
                 continue
-            # A workload's generation rises with its template; a naked pod's cannot change.
-            mark = (f"{r.text(obj, 'metadata', 'uid')}/{r.number(obj, 'metadata', 'generation')}", version)
+            mark = (_template_mark(obj), version)
             before = self._addresses.get(key)
             if before is None or before[0] != mark:
                 before = (mark, frozenset(self._called(obj, key[0], key[1])))
@@ -195,6 +201,30 @@ class Surveyor:
             service = calls.resolve(self._services, address.host, namespace)
             if service is not None:
                 yield service
+
+    # --- what it reads ----------------------------------------------------------------------------------------
+
+    def _read_by(self, key: Key, obj: Object | None) -> tuple[str, list[str]]:
+        """(mark, ``Kind/name`` of each ConfigMap and Secret): from its template, so that no Secret is looked at."""
+        if obj is None:
+            return "", []
+        mark = _template_mark(obj)
+        before = self._reads.get(key)
+        if before is not None and before[0] == mark:
+            return before
+        spec = r.pod_spec({"kind": key[0], **obj})
+        found = {
+            f"{kind}/{name}"
+            for container in r.containers(spec)
+            for kind in ("ConfigMap", "Secret")
+            for name in names_read({"spec": spec}, container, kind)
+        }
+        return mark, sorted(found)
+
+
+def _template_mark(obj: Object) -> str:
+    """A workload's generation rises with its template; a naked pod's cannot change."""
+    return f"{r.text(obj, 'metadata', 'uid')}/{r.number(obj, 'metadata', 'generation')}"
 
 
 def _key(obj: Object, kind: str) -> Key:
@@ -254,7 +284,6 @@ def _workload(
     obj: Object | None,
     rows: list[PodRow],
     node_place: dict[str, int],
-    services: list[str],
     *,
     too_many: bool,
 ) -> list[Any]:
@@ -264,7 +293,7 @@ def _workload(
     pods = [[name, state, node_place.get(node, -1), *([why] if why else [])] for name, state, node, why in named]
     paused = key[0] == "Deployment" and bool(r.at(obj, "spec", "paused"))
     desired = _desired(key[0], obj, len(live))
-    return [*key, desired, ready, int(paused), sorted(pods), ready if too_many else 0, services]
+    return [*key, desired, ready, int(paused), sorted(pods), ready if too_many else 0]
 
 
 def _desired(kind: str, obj: Object | None, pods: int) -> int:

@@ -47,9 +47,26 @@ function onKey(event) {
 
 let shown = null;
 
-function relate(tile) {
-  if (tile === shown) return;
-  shown = tile;
+// Lines to ConfigMaps and Secrets, of the workload or of the pill that is chosen; all at once would hide the calls.
+function reads(attribute, id) {
+  for (const old of document.querySelectorAll(".is-read")) old.classList.remove("is-read");
+  if (!id) return;
+  for (const line of document.querySelectorAll(`.read[${attribute}="${id}"]`)) {
+    line.classList.add("is-read");
+    document.querySelector(`.config[data-config="${line.dataset.config}"]`)?.classList.add("is-read");
+    document.querySelector(`.spot[data-spot="${line.dataset.reader}"]`)?.classList.add("is-read");
+  }
+}
+
+const chosen = (element) => element?.closest?.(".tile[data-tile], .spot[data-spot]") ?? null;
+
+function relate(one) {
+  if (one === shown) return;
+  shown = one;
+  const config = one?.matches(".config");
+  const id = one?.dataset.tile ?? one?.dataset.spot;
+  reads(config ? "data-config" : "data-reader", config ? one.dataset.config : id);
+  const tile = id ? document.getElementById(id)?.closest(".tile") : null;
   for (const old of document.querySelectorAll(".is-callee, .is-caller, .is-dim")) old.classList.remove("is-callee", "is-caller", "is-dim");
   const calls = (tile?.dataset.calls ?? "").split(" ").filter(Boolean);
   const callers = (tile?.dataset.callers ?? "").split(" ").filter(Boolean);
@@ -58,11 +75,11 @@ function relate(tile) {
 }
 
 document.addEventListener("keydown", onKey);
-document.addEventListener("focusin", (event) => relate(event.target.closest?.(".tile[data-tile]") ?? null));
-document.addEventListener("pointerover", (event) => relate(event.target.closest?.(".tile[data-tile]") ?? document.activeElement?.closest?.(".tile[data-tile]") ?? null));
+document.addEventListener("focusin", (event) => relate(chosen(event.target)));
+document.addEventListener("pointerover", (event) => relate(event.target.closest?.(".config") ?? chosen(event.target) ?? chosen(document.activeElement)));
 document.addEventListener("htmx:afterSettle", () => {
   shown = null;
-  relate(document.activeElement?.closest?.(".tile[data-tile]") ?? null);
+  relate(chosen(document.activeElement));
 });
 setInterval(look, LOOK_MS);
 document.addEventListener("visibilitychange", look);

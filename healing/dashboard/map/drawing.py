@@ -9,15 +9,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from healing.dashboard.map import reading
+from healing.dashboard.map.reading import Reading
 from healing.dashboard.map.tiles import Level, Tile
 from healing.detection.inventory import Workload
 
 #: More are no drawing any more.
 MOST_NODES = 60
 NODE_WIDTH, NODE_HEIGHT = 168, 44
-LAYER_GAP, ROW_GAP, MARGIN = 72, 14, 6
+LAYER_GAP, ROW_GAP, MARGIN, PILL_STEP_GAP = 72, 14, 6, 16
 _SWEEPS = 4
 _LABEL = 22
+#: Who calls nobody and is not called stands in so many columns at least.
+_COLUMNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class Spot:
     @property
     def level(self) -> str:
         return self.tile.level.word if self.tile else "away"
+
+    @property
+    def tile_id(self) -> str:
+        return self.tile.id if self.tile else ""
 
     @property
     def middle(self) -> int:
@@ -56,13 +64,14 @@ class CallGraph:
     lines: Sequence[Line]
     width: int
     height: int
+    reading: Reading
     node_width: int = NODE_WIDTH
     node_height: int = NODE_HEIGHT
 
 
 def draw(cluster: str, found: Sequence[Tile], everything: Sequence[Workload], visible: set[int]) -> CallGraph | None:
-    """Of one namespace's workloads, with those of others that they call or are called by; None: there is nothing to
-    draw, or too much."""
+    """Of one namespace's workloads, with those of others that they call or are called by and with the ConfigMaps and
+    Secrets they read; None: there is nothing to draw, or too much."""
     mine = {tile.workload.key: tile for tile in found}
     place_of = {workload.key: place for place, workload in enumerate(everything)}
     edges = set()
@@ -71,9 +80,10 @@ def draw(cluster: str, found: Sequence[Tile], everything: Sequence[Workload], vi
         edges |= {(here, place) for place in tile.workload.calls if place in visible}
         edges |= {(place, here) for place in tile.workload.callers if place in visible}
     nodes = sorted({place for edge in edges for place in edge})
-    if not edges or len(nodes) > MOST_NODES:
+    alone = sorted({place_of[key] for key, tile in mine.items() if tile.workload.reads} - set(nodes))
+    if not (nodes or alone) or len(nodes) + len(alone) > MOST_NODES:
         return None
-    layers = order(_layers(nodes, edges), edges)
+    layers = _beside(order(_layers(nodes, edges), edges) if nodes else [], alone)
     tallest = max(map(len, layers))
     height = tallest * (NODE_HEIGHT + ROW_GAP) - ROW_GAP + 2 * MARGIN
     spots: dict[int, Spot] = {}
@@ -93,7 +103,27 @@ def draw(cluster: str, found: Sequence[Tile], everything: Sequence[Workload], vi
             )
     width = len(layers) * (NODE_WIDTH + LAYER_GAP) - LAYER_GAP + 2 * MARGIN
     lines = [_line(spots[caller], spots[callee]) for caller, callee in sorted(edges)]
-    return CallGraph([spots[place] for layer in layers for place in layer], lines, width, height)
+    read = reading.lay_out(
+        cluster,
+        [(tile.id, tile.workload) for tile in found],
+        {s.tile_id: (s.x + NODE_WIDTH // 2, s.y + NODE_HEIGHT) for s in spots.values() if s.tile},
+        left=MARGIN,
+        top=height,
+        columns=max(len(layers), min(_COLUMNS, len(nodes) + len(alone))),
+        step=NODE_WIDTH + PILL_STEP_GAP,
+        width=NODE_WIDTH,
+    )
+    width = max([width, *(pill.x + NODE_WIDTH + MARGIN for pill in read.pills)])
+    height = max(height, reading.height_of(read) + MARGIN)
+    return CallGraph([spots[place] for layer in layers for place in layer], lines, width, height, read)
+
+
+def _beside(layers: list[list[int]], alone: Sequence[int]) -> list[list[int]]:
+    """With those that only read something, where there is room."""
+    columns = layers + [[] for _ in range(min(_COLUMNS, len(alone)) - len(layers))]
+    for place in alone:
+        min(columns, key=len).append(place)
+    return columns
 
 
 def _layers(nodes: Sequence[int], edges: set[tuple[int, int]]) -> list[list[int]]:

@@ -200,6 +200,8 @@ def _matches(tile: Tile, part: str) -> bool:
     workload = tile.workload
     if part in f"{workload.namespace}/{workload.name} {workload.kind} {tile.says}".lower():
         return True
+    if any(part in read.lower() for read in workload.reads):
+        return True
     return any(part in pod.name.lower() or part in pod.node.lower() for pod in workload.pods)
 
 

@@ -27,6 +27,15 @@ class PodRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigRow:
+    """A ConfigMap or Secret that it reads, and who else does."""
+
+    kind: str
+    name: str
+    others: Sequence[Workload]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadView:
     """``tile`` is None when it does not run (any more), or is a node; then ``node`` says how that is."""
 
@@ -40,6 +49,7 @@ class WorkloadView:
     hidden_pods: int
     calls: Sequence[Workload]
     callers: Sequence[Workload]
+    configs: Sequence[ConfigRow]
     runs_here: Sequence[Workload]
     open_events: Sequence[Row]
     past_events: Sequence[Row]
@@ -84,6 +94,7 @@ def read(cluster: str, namespace: str, kind: str, name: str, grants: Grants) -> 
         hidden_pods=len(pods) + (workload.more if workload else 0) - min(len(pods), MOST_PODS),
         calls=[everything[place] for place in workload.calls if place in visible] if workload else [],
         callers=[everything[place] for place in workload.callers if place in visible] if workload else [],
+        configs=_configs(workload, everything) if workload else [],
         runs_here=[w for w in here if grants.may(Capability.VIEW, cluster=cluster, namespace=w.namespace)],
         open_events=[rows[pk] for pk in open_pks if pk in rows],
         past_events=[rows[pk] for pk in past_pks if pk in rows],
@@ -97,6 +108,12 @@ def read(cluster: str, namespace: str, kind: str, name: str, grants: Grants) -> 
         entries=_entries(cluster, namespace, kind, name),
         silence=silence(seen, heartbeat.read(cluster)),
     )
+
+
+def _configs(workload: Workload, everything: Sequence[Workload]) -> list[ConfigRow]:
+    """They can only be read within a namespace, so whoever sees this workload may see the others."""
+    near = [other for other in everything if other.namespace == workload.namespace and other.key != workload.key]
+    return [ConfigRow(*read.split("/", 1), [other for other in near if read in other.reads]) for read in workload.reads]
 
 
 def _pods(cluster: str, namespace: str, pods: Sequence[Pod]) -> list[PodRow]:
