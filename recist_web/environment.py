@@ -28,6 +28,7 @@ CLUSTER_NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 # A secret may come from a file instead (a mounted Kubernetes Secret): NAME_FILE holds its path.
 SECRETS = (
     "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
     "DATABASE_URL",
     "REDIS_URL",
     "LLM_API_KEY",
@@ -201,6 +202,7 @@ class Environment(BaseModel):
     # The web application
     DEBUG: bool = False
     SECRET_KEY: SecretStr | None = None
+    SECRET_KEY_FALLBACKS: SecretStr | None = None
     ALLOWED_HOSTS: Annotated[list[Annotated[str, AfterValidator(_host_name)]], BeforeValidator(comma_separated)] = [
         "localhost",
         "127.0.0.1",

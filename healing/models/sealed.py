@@ -3,12 +3,17 @@
 What is put back has to be known exactly as it was, so it cannot be redacted; and a password that somebody wrote into a
 manifest is no business of whoever reads a dump of our database. So only such values are sealed, with a key made of
 SECRET_KEY; all others stay readable, and rows of before are read as they are.
+
+Code of before knows nothing of this, and runs beside ours while an installation is upgraded or taken back. It must not
+send to a cluster what is encrypted. So a value that holds anything sealed is kept as one text (`WHOLE`): to old code no
+object and no list, so it fails before it has a plan.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +26,8 @@ from django.db import models
 from healing.redaction import redact_json
 
 PREFIX = "sealed:1:"
+#: Begins the text that a whole value with something sealed in it becomes in the database; its JSON follows.
+WHOLE = "sealed:2:"
 
 
 def seal(value: Any) -> Any:
@@ -74,6 +81,19 @@ def _each(value: Any, change: Callable[[str], str]) -> Any:
     return [_each(entry, change) for entry in value] if isinstance(value, list) else value
 
 
+def _to_store(value: Any) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    sealed = seal(value)
+    return WHOLE + json.dumps(sealed, ensure_ascii=False) if is_sealed(sealed) else sealed
+
+
+def _from_store(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(WHOLE):
+        value = json.loads(value.removeprefix(WHOLE))
+    return unseal(value)
+
+
 def _keys() -> MultiFernet:
     return _keys_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 
@@ -92,20 +112,19 @@ class SealedJSONField(models.JSONField):
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's
         """Sealed."""
-        is_data = isinstance(value, dict | list)
-        return super().get_db_prep_value(seal(value) if is_data else value, connection, prepared)
+        return super().get_db_prep_value(_to_store(value), connection, prepared)
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """Plain."""
-        return unseal(super().from_db_value(value, expression, connection))
+        return _from_store(super().from_db_value(value, expression, connection))
 
     def to_python(self, value: Any) -> Any:
         """Plain, also from a dump."""
-        return unseal(super().to_python(value))
+        return _from_store(super().to_python(value))
 
     def value_to_string(self, obj: models.Model) -> Any:
         """As a dump has it."""
-        return seal(self.value_from_object(obj))
+        return _to_store(self.value_from_object(obj))
 
     def deconstruct(self) -> Any:
         """For migrations it is a JSONField."""

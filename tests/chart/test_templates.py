@@ -257,6 +257,7 @@ def test_naming_ones_own_stores_bundles_none() -> None:
     }
     assert names == {
         "SECRET_KEY": "recist-secret-key",
+        "SECRET_KEY_FALLBACKS": "recist-secret-key",  # where there is one
         "DATABASE_URL": "recist-database",
         "REDIS_URL": "recist-redis",
         "QDRANT_API_KEY": "recist-qdrant",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from django.core import serializers
-from django.db import connection
+from django.db import connection, models
+from django.db.models import Value
+from django.db.models.functions import Cast
 from django.utils import timezone
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from pytest_django import Settings
@@ -15,7 +20,7 @@ from pytest_django import Settings
 from healing.actions import operations
 from healing.actions.base import Change
 from healing.models import KnownState
-from healing.models.sealed import PREFIX, is_sealed, seal, unseal
+from healing.models.sealed import PREFIX, WHOLE, is_sealed, seal, unseal
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import Invalid
 
@@ -88,6 +93,39 @@ def test_a_new_key_reads_what_the_old_one_sealed_while_it_is_named(settings: Set
     assert KnownState.objects.get().state == MANIFEST
     settings.SECRET_KEY_FALLBACKS = []
     assert is_sealed(KnownState.objects.get().state)
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+def test_code_of_before_finds_nothing_it_could_send() -> None:
+    """It reads the column as the JSON that it is: a text, so neither a manifest nor a plan."""
+    row = known()
+    (stored,) = KnownState.objects.annotate(raw=Cast("state", models.JSONField())).values_list("raw", flat=True)
+    assert isinstance(stored, str)
+    assert stored.startswith(WHOLE)
+    row.state = {"spec": {"replicas": 3}}
+    row.save()
+    (stored,) = KnownState.objects.annotate(raw=Cast("state", models.JSONField())).values_list("raw", flat=True)
+    assert stored == {"spec": {"replicas": 3}}, "what holds no secret stays what it was"
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+def test_rows_that_were_sealed_in_place_are_read() -> None:
+    row = known()
+    KnownState.objects.filter(pk=row.pk).update(state=Value(seal(MANIFEST), models.JSONField()))
+    assert in_the_database().count(WHOLE) == 0
+    assert KnownState.objects.get().state == MANIFEST
+
+
+def test_keys_of_before_come_from_the_environment() -> None:
+    """As the settings read them."""
+    code = "from django.conf import settings; print(settings.SECRET_KEY_FALLBACKS)"
+    environment = {**os.environ, "SECRET_KEY": "k" * 50, "SECRET_KEY_FALLBACKS": " one,with-comma\ntwo "}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "['one,with-comma', 'two']"
 
 
 def test_what_cannot_be_read_any_more_is_never_sent() -> None:

@@ -71,6 +71,8 @@ env:
     valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   - name: SECRET_KEY
     valueFrom: {secretKeyRef: {name: {{ .Values.secretKey.existingSecret | default $name }}, key: {{ if .Values.secretKey.existingSecret }}key{{ else }}secret-key{{ end }}}}
+  - name: SECRET_KEY_FALLBACKS
+    valueFrom: {secretKeyRef: {name: {{ .Values.secretKey.existingSecret | default $name }}, key: {{ if .Values.secretKey.existingSecret }}fallbacks{{ else }}secret-key-fallbacks{{ end }}, optional: true}}
   {{- include "recist.databaseEnv" . | nindent 2 }}
   {{- if or .Values.redis.existingSecret (include "recist.bundlesValkey" .) }}
   - name: REDIS_URL
