@@ -34,6 +34,23 @@ def test_a_policy_is_made_read_changed_and_deleted(as_admin: Caller, as_vera: Ca
     assert not Policy.objects.exists()
 
 
+@pytest.mark.parametrize("said", [{}, {"autonomy": "heal"}, {"autonomy": "propose"}])
+def test_what_is_read_and_put_back_says_no_more_than_before(as_admin: Caller, said: dict[str, Any]) -> None:
+    """An autonomy that nobody has chosen would end a cluster's first day of watching."""
+    path = f"/policies/{as_admin('post', '/policies', {'name': 'shop', 'spec': {**SPEC, **said}})[1]['id']}"
+    as_admin.headers["If-Match"] = "*"
+    for method, changed in (("put", {}), ("put", {"paused": True}), ("patch", {"paused": False})):
+        read = as_admin("get", path)[1]
+        body = {"spec": changed} if method == "patch" else {**read, "spec": {**read["spec"], **changed}}
+        body = {name: value for name, value in body.items() if name in ("spec", "enabled")}
+        status, after = as_admin(method, path, body)
+        assert (status, after["spec"]) == (200, {**read["spec"], **changed})
+        assert Policy.objects.get().spec.get("autonomy") == said.get("autonomy")
+    assert after["revision"] == 3, "the first of these changed nothing"
+    status, after = as_admin("post", f"{path}/revisions/1/restore", {})
+    assert (status, after["spec"].get("autonomy")) == (200, said.get("autonomy"))
+
+
 def test_nobodys_change_is_lost(as_admin: Caller) -> None:
     path = f"/policies/{as_admin('post', '/policies', {'name': 'shop', 'spec': SPEC})[1]['id']}"
     status, problem = as_admin("put", path, {"spec": SPEC})
