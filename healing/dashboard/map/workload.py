@@ -113,7 +113,11 @@ def read(cluster: str, namespace: str, kind: str, name: str, grants: Grants) -> 
 def _configs(workload: Workload, everything: Sequence[Workload]) -> list[ConfigRow]:
     """They can only be read within a namespace, so whoever sees this workload may see the others."""
     near = [other for other in everything if other.namespace == workload.namespace and other.key != workload.key]
-    return [ConfigRow(*read.split("/", 1), [other for other in near if read in other.reads]) for read in workload.reads]
+    rows = []
+    for read in workload.reads:
+        kind, _, name = read.partition("/")
+        rows.append(ConfigRow(kind, name, [other for other in near if read in other.reads]))
+    return rows
 
 
 def _pods(cluster: str, namespace: str, pods: Sequence[Pod]) -> list[PodRow]:
