@@ -15,6 +15,7 @@ from healing.phase import Note, PhaseContext, PhaseResult
 from healing.ports.cluster import ObjectRef
 from healing.redaction import redact
 from knowledge.memory import Experience, TrialOutcome, TriedStrategy, remember
+from knowledge.teaching import taken_back
 
 _OUTCOMES: Mapping[str, TrialOutcome] = MappingProxyType(
     {
@@ -42,6 +43,9 @@ def run(context: PhaseContext) -> PhaseResult:
     outcome = Outcome(event.outcome) if event.outcome else Outcome.ESCALATED
     experience = experience_of(event, outcome)
     ref = remember(experience)
+    for strategy in event.strategies.filter(state=StrategyState.UNDONE):
+        # Taken back by a person while it was being remembered: whoever of both comes last says so.
+        taken_back(event.name, strategy.key, why=redact(f"{strategy.state_reason}."))
     what = _SAID.get(outcome, "what did not help")
     note = Note("remembered", f"Remembered {what}.", data={"knowledge_ref": ref}, source="knowledge")
     return PhaseResult(

@@ -11,7 +11,7 @@ from django.utils import timezone
 from healing.access import Capability, why_not
 from healing.audit import Actor, record
 from healing.diagnosis.catalogue import CAUSES
-from healing.models import HealingEvent
+from healing.models import HealingEvent, Strategy
 from healing.redaction import redact
 from knowledge import forgetting, memory, teaching, topics
 from knowledge.models import EntryKind, KnowledgeEntry, Notice, Postmortem, Topic
@@ -161,6 +161,26 @@ def dismiss_notice(user: User, actor: Actor, notice_id: int) -> None:
         notice.dismissed_by, notice.dismissed_at = user.get_username(), timezone.now()
         notice.save(update_fields=["dismissed_by", "dismissed_at"])
         record("notice.dismissed", actor=actor, target=notice.key, data={"text": notice.text})
+
+
+def taken_back(strategy: Strategy, by: Actor, reason: str) -> bool:
+    """A fix that a person took back counts as one that failed, for its cause and there. False: its event is not
+    remembered yet (then it will be like that at once), or this is known already."""
+    event = strategy.event
+    why = redact(f"{by.name} took back '{strategy.title}': {_clean(reason)}")
+    with transaction.atomic():
+        if not teaching.taken_back(event.name, strategy.key, why=why):
+            return False
+        record(
+            "memory.taught",
+            actor=by,
+            target=event.knowledge_ref or event.name,
+            cluster=event.cluster,
+            namespace=event.target_namespace,
+            data={"about": "fix", "right": False, "strategy": strategy.key, "event": event.name},
+        )
+        transaction.on_commit(memory.ask_for_indexing)
+    return True
 
 
 def save_postmortem(user: User, actor: Actor, event: HealingEvent, *, markdown: str, version: int) -> Postmortem:

@@ -87,6 +87,34 @@ def conclude(entry: KnowledgeEntry) -> None:
     _notice(entry)
 
 
+def taken_back(event_ref: str, strategy: str, *, why: str) -> bool:
+    """A person has taken back what this strategy did: from now on it counts as one that failed there. ``why`` is a
+    sentence, redacted. False: the event is not remembered (yet), or it counts like that already.
+
+    Only this event's own trials: of those that were merged with it nothing was taken back."""
+    with transaction.atomic():
+        entry = KnowledgeEntry.objects.select_for_update().filter(event_ref=event_ref).first()
+        if entry is None:
+            return False
+        changed = [
+            {**tried, "outcome": "undone", "reason": why}
+            if tried["strategy"] == strategy and tried["outcome"] not in ("undone", "refused")
+            else tried
+            for tried in entry.strategies
+        ]
+        if changed == entry.strategies:
+            return False
+        entry.strategies = changed
+        entry.person_changed = "\n".join(filter(None, (entry.person_changed, why)))
+        entry.version += 1
+        entry.indexed_at = None  # its payload changed
+        entry.save(update_fields=["strategies", "person_changed", "version", "indexed_at"])
+        positions = [place for place, tried in enumerate(changed) if tried["outcome"] == "undone"]
+        Trial.objects.filter(entry=entry, position__in=positions).update(succeeded=False, judged=None)
+        local.forget(entry.cluster, entry.namespace)
+    return True
+
+
 def judgements_of(entries: Iterable[int]) -> dict[int, tuple[Judgement, ...]]:
     """By entry: the newest word of each person on each question, oldest first."""
     newest: dict[tuple[int, str, str], Lesson] = {}

@@ -3,19 +3,20 @@
 The request is written down in the transaction that checks it (``undoing``, by compare-and-swap) and is its own outbox:
 a worker carries it out with the same undo that ReCiSt uses when a strategy does not help, and repeats it until the
 cluster has said how it ended. Where somebody has changed the object since, nothing is overwritten: that is said.
+
+A fix that was taken back as a whole is remembered as one that failed: who takes it back says that it was no good there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from healing import audit, dispatch, engine, shared_clock
+from healing import audit, dispatch, engine, shared_clock, teaching
 from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
 from healing.approvals import permissions, takeover
 from healing.approvals.errors import DecisionError, NotAllowed
@@ -87,7 +88,10 @@ def ask(action_id: int, *, by: User, reason: str, actor: Actor | None = None) ->
         if refusal := why_not(row):
             is_late = row.state in (ActionState.UNDOING, ActionState.UNDONE)
             raise AlreadyTakenBack(refusal) if is_late else DecisionError(refusal)
-        result = {**row.result, ASKED: {"by": str(by), "at": shared_clock.now().isoformat(), "reason": reason}}
+        result = {
+            **row.result,
+            ASKED: {"by": str(by), "userId": by.pk, "at": shared_clock.now().isoformat(), "reason": reason},
+        }
         changed = ActionRun.objects.filter(pk=row.pk, state=ActionState.APPLIED).update(
             state=ActionState.UNDOING, result=result
         )
@@ -153,15 +157,19 @@ def _carry_out(row: ActionRun, cluster: Cluster, add_note: AddNote) -> bool:
     except (TryLater, SourceError) as error:
         log.info("not taken back yet", action_run=row.pk, error=str(error))
         return False
-    if row.strategy is not None:
-        _mark(row.strategy, by, row.undone_at or shared_clock.now())
+    is_taught = row.strategy is not None and _mark(row.strategy, row)
     message = f"{said or 'It was put back already.'} {by} asked for it."
+    if is_taught:
+        message += " The memory counts it as a fix that failed here."
     add_note(row.event_id, Note("undone", message, {"actionRun": row.pk}, source="approvals"))
     return True
 
 
-def _mark(strategy: Strategy, by: str, at: datetime) -> None:
-    """The strategy counts as taken back once none of its steps is in force."""
-    if not strategy.actions.filter(state__in=(ActionState.APPLIED, ActionState.UNDOING)).exists():
-        strategy.state, strategy.state_reason = StrategyState.UNDONE, f"{by} took it back at {at:%H:%M} UTC"
-        strategy.save(update_fields=["state", "state_reason"])
+def _mark(strategy: Strategy, row: ActionRun) -> bool:
+    """The strategy counts as taken back once none of its steps is in force. Whether the memory learnt by it."""
+    if strategy.actions.filter(state__in=(ActionState.APPLIED, ActionState.UNDOING)).exists():
+        return False
+    asked, by, at = row.result[ASKED], asked_by(row), row.undone_at or shared_clock.now()
+    strategy.state, strategy.state_reason = StrategyState.UNDONE, f"{by} took it back at {at:%H:%M} UTC"
+    strategy.save(update_fields=["state", "state_reason"])
+    return teaching.taken_back(strategy, Actor("person", by, asked.get("userId")), str(asked.get("reason", "")))

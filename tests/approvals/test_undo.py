@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from healing import engine
+from healing import engine, learning
 from healing.actions import registry
 from healing.actions.runner import Runner
 from healing.approvals import takeover, undo
@@ -19,6 +19,9 @@ from healing.deadline import Deadline
 from healing.lifecycle import Outcome, Phase
 from healing.models import ActionRun, ActionState, AuditEntry, HealingEvent, Strategy, StrategyState, TimelineEntry
 from healing.ports import ObjectRef
+from knowledge import teaching
+from knowledge.memory import remember, success
+from knowledge.models import KnowledgeEntry, Trial
 from tests.actions import events
 from tests.actions.live import Live, Namespace, live, ns
 from tests.people import person
@@ -86,6 +89,46 @@ def test_what_was_done_is_put_back_once_and_told(
     assert (entry.actor, entry.target) == ("alice", event.name)
     with pytest.raises(undo.AlreadyTakenBack, match="already"):
         undo.ask(row.pk, by=bob, reason="again")
+
+
+def test_the_memory_learns_that_the_fix_was_no_good_there(
+    live: Live, ns: Namespace, ref: ObjectRef, event: HealingEvent, alice: User
+) -> None:
+    row = scaled(ns, ref, event, 3)
+    assert row.strategy is not None
+    events.put(event, Phase.COMPLETED, cause="PodLoadTooHigh", fingerprint="f")
+    entry = KnowledgeEntry.objects.get(ref=remember(learning.experience_of(event, Outcome.HEALED)))
+    before = success("PodLoadTooHigh", row.strategy.key, namespace=ns.name, cluster="default")
+    assert (before.here_succeeded, before.here_tried) == (1, 1)
+    undo.ask(row.pk, by=alice, reason="the load was somebody's test, password=hunter2")
+    assert carry_out(ns) == 1
+    after = success("PodLoadTooHigh", row.strategy.key, namespace=ns.name, cluster="default")
+    assert (after.here_succeeded, after.here_tried) == (0, 1)
+    assert after.log_odds < 0 < before.log_odds
+    entry.refresh_from_db()
+    assert [tried["outcome"] for tried in entry.strategies] == ["undone"]
+    assert "alice took back 'Scale to 3': the load was somebody's test" in entry.person_changed
+    assert "hunter2" not in entry.person_changed + str(entry.strategies)
+    assert AuditEntry.objects.get(action="memory.taught").actor == "alice"
+    assert "counts it as a fix that failed" in TimelineEntry.objects.filter(event=event).latest("seq").message
+    # What people say of the entry later changes nothing of that.
+    teaching.teach(entry.ref, about="cause", is_right=True, by="bob")
+    assert success("PodLoadTooHigh", row.strategy.key, namespace=ns.name, cluster="default").here_succeeded == 0
+
+
+def test_what_is_taken_back_before_it_is_remembered_is_remembered_like_that(
+    live: Live, ns: Namespace, ref: ObjectRef, event: HealingEvent, alice: User
+) -> None:
+    row = scaled(ns, ref, event, 3)
+    assert row.strategy is not None
+    stale = learning.experience_of(event, Outcome.HEALED)
+    undo.ask(row.pk, by=alice, reason="no good")
+    carry_out(ns)
+    remember(stale)  # read before, written after
+    assert teaching.taken_back(event.name, row.strategy.key, why="alice took it back.")
+    assert not teaching.taken_back(event.name, row.strategy.key, why="alice took it back.")
+    assert not Trial.objects.get(entry__event_ref=event.name).succeeded
+    assert [t.outcome for t in learning.experience_of(event, Outcome.HEALED).strategies] == ["undone"]
 
 
 def test_what_somebody_has_changed_since_is_not_overwritten(
