@@ -33,3 +33,6 @@ class KnowledgeEntryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no ty
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False  # notes are removed on their page, which writes down who did it

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -60,6 +61,19 @@ class CircuitResetAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no type
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"cluster": settings.CLUSTER_NAME, "kind": "Deployment", **super().get_changeform_initial_data(request)}
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's
+        """It refuses places where the person is no admin."""
+        base = super().get_form(request, obj, change, **kwargs)
+
+        def clean(form: Any) -> Any:
+            data = base.clean(form)
+            place = {name: form.cleaned_data.get(name, "") for name in ("cluster", "namespace")}
+            if refusal := why_not(request.user, Capability.ADMIN, **place):
+                raise ValidationError(refusal)
+            return data
+
+        return type(base)(base.__name__, (base,), {"clean": clean})
 
     def save_model(
         self,

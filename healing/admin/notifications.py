@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
+from healing.access import Capability, why_not
 from healing.admin.records import ReadOnly
 from healing.models import ApiToken, Delivery, DeliveryState, ReceivedAlert
 
@@ -26,8 +27,8 @@ class DeliveryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has n
 
     @admin.action(description="Send again what failed", permissions=["view"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        if not request.user.is_superuser:
-            self.message_user(request, "Only an admin may send messages again.", level="error")
+        if refusal := why_not(request.user, Capability.ADMIN):
+            self.message_user(request, refusal, level="error")
             return
         now = timezone.now()
         count = queryset.filter(state=DeliveryState.FAILED).update(
@@ -53,6 +54,9 @@ class ApiTokenAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]  # unfold has n
     list_display = ("name", "owner", "hint", "scopes", "expires_at", "last_used_at", "revoked_at")
     list_filter = ("owner",)
     search_fields = ("name", "owner__username")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not why_not(request.user, Capability.ADMIN)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for name in super().get_fields(request, obj) if name != "digest"]

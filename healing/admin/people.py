@@ -37,21 +37,44 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  #
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who is no superuser makes none: a role that was taken away would leave that behind."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, "is_superuser", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(super().has_change_permission(request, obj)) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(super().has_delete_permission(request, obj)) and _may_touch(request, obj)
+
+
+def _may_touch(request: HttpRequest, person: User | None) -> bool:
+    """A superuser's account, and with it the password, is for superusers."""
+    return bool(person is None or not person.is_superuser or request.user.is_superuser)
+
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Groups with their permissions."""
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, "permissions")
+
 
 @admin.register(RoleBinding)
 class RoleBindingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """Roles at places: for a person or a group, in a cluster or namespace."""
+    """Roles at places: for a person or a group, in a cluster or namespace. Only admins see who may what."""
 
     list_display = ("subject", "role", "cluster", "namespace", "created_by", "created_at")
     list_filter = ("role", "cluster", "namespace")
     search_fields = ("user__username", "group__name", "namespace")
     autocomplete_fields = ("user", "group")
     fields = ("user", "group", "role", "cluster", "namespace")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not why_not(request.user, Capability.ADMIN) and bool(super().has_view_permission(request, obj))
 
     def save_model(self, request: HttpRequest, obj: RoleBinding, form: Any, change: bool) -> None:  # noqa: FBT001
         if not change:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.signals import user_logged_out
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
+from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_save
 from django.http import HttpRequest, HttpResponse
 
 from healing.audit.record import Actor, record
@@ -43,7 +43,8 @@ def connect() -> None:
     for model in (User, RoleBinding):
         pre_save.connect(_remember, sender=model, dispatch_uid="audit")
         post_save.connect(_saved, sender=model, dispatch_uid="audit")
-        post_delete.connect(_deleted, sender=model, dispatch_uid="audit")
+        # Before, in the transaction of the deletion: a person goes with their role bindings, which name the person.
+        pre_delete.connect(_deleted, sender=model, dispatch_uid="audit")
     m2m_changed.connect(_groups_changed, sender=User.groups.through, dispatch_uid="audit")
     m2m_changed.connect(_permissions_changed, sender=User.user_permissions.through, dispatch_uid="audit")
     m2m_changed.connect(_permissions_changed, sender=Group.permissions.through, dispatch_uid="audit")

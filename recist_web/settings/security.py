@@ -11,7 +11,7 @@ from recist_web.settings.base import _ENV
 # with a key of its own each process would refuse the sessions of the others.
 SECRET_KEY_IS_SET = _ENV.SECRET_KEY is not None
 SECRET_KEY = _ENV.SECRET_KEY.get_secret_value() if _ENV.SECRET_KEY else get_random_secret_key()
-# Keys of before, apart by blanks or lines: sessions and what they have sealed are still read; nothing new is made of them.
+# Keys of before, apart by blanks or lines: sessions and what they have sealed are still read.
 SECRET_KEY_FALLBACKS = _ENV.SECRET_KEY_FALLBACKS.get_secret_value().split() if _ENV.SECRET_KEY_FALLBACKS else []
 
 ALLOWED_HOSTS = _ENV.ALLOWED_HOSTS
