@@ -19,6 +19,8 @@ from knowledge.records import Judgement
 from knowledge.teaching import judgements_of
 
 PAGE_SIZE = 30
+#: With more topics than these, those of a single event are one group.
+_TOPICS_UNFOLDED = 12
 #: A search of somebody who may not see everything fetches more, for some hits are not theirs.
 _SEARCHED, _SEARCHED_RESTRICTED = 30, 120
 FILTERS = ("cluster", "namespace", "cause", "outcome", "topic", "kind")
@@ -171,6 +173,16 @@ def bubbles(grants: Grants) -> list[Bubble]:
             )
         )
     return sorted(found, key=lambda bubble: -bubble.count)
+
+
+def folded(found: list[Bubble]) -> tuple[list[Bubble], list[Bubble]]:
+    """(to show one by one, to fold into one group): of many topics, those of a single event that nobody has named."""
+    if len(found) <= _TOPICS_UNFOLDED:
+        return found, []
+    single = [bubble for bubble in found if bubble.count == 1 and not bubble.topic.named_by]
+    if len(single) < 2:
+        return found, []
+    return [bubble for bubble in found if bubble not in single], single
 
 
 def month(grants: Grants, now: datetime | None = None) -> dict[str, Any]:

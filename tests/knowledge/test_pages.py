@@ -14,7 +14,7 @@ from healing.models import HealingEvent, Policy, Role, RoleBinding
 from knowledge import asking, topics
 from knowledge.index import Index
 from knowledge.memory import remember
-from knowledge.models import KnowledgeEntry, Notice, Postmortem
+from knowledge.models import KnowledgeEntry, Notice, Postmortem, Topic
 from knowledge.tasks import answer, index_pending
 from tests.engine.story import fault
 from tests.knowledge.conftest import experience
@@ -122,6 +122,41 @@ def test_pages_render(page: str) -> None:
     response = signed_in().get(page)
     assert response.status_code == 200
     assert ' style="' not in response.content.decode()
+
+
+def test_of_many_topics_those_of_a_single_event_are_one_group() -> None:
+    client, now = signed_in(), timezone.now()
+
+    def topic(name: str, occurrences: int, **more: str) -> None:
+        made = Topic.objects.create(
+            name=name,
+            embedding_model="m",
+            embedding_dims=1,
+            centroid=b"0000",
+            first_seen_at=now,
+            last_seen_at=now,
+            **more,
+        )
+        template.pk, template.ref, template.topic, template.occurrences = None, f"he-{name}", made, occurrences
+        template.event_ref, template._state.adding = f"he-{name}", True
+        template.save()
+
+    template = KnowledgeEntry.objects.exclude(topic=None).first()
+    assert template is not None
+    assert "single-events" not in client.get("/knowledge/topics/").content.decode(), "three topics are few"
+    for number in range(10):
+        topic(f"rare-{number}", 1)
+    topic("often", 4)
+    topic("ours", 1, named_by="ana")
+    page = client.get("/knowledge/topics/").content.decode()
+    one_by_one, _, group = page.partition('<ol class="rows rows-topics">')[2].partition('class="single-events"')
+    assert "often" in one_by_one
+    assert "ours" in one_by_one, "what a person has named stands by itself"
+    assert "rare-7" not in one_by_one
+    assert "often" not in group
+    for number in range(10):
+        assert group.count(f">rare-{number}<") == 1
+        assert f"rare-{number}: a single event" in page, "it is on the map"
 
 
 def test_a_topic_is_renamed() -> None:

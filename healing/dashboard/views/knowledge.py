@@ -148,8 +148,11 @@ def topics(request: PageRequest) -> HttpResponse:
 
 def _topics_page(request: PageRequest, *, alert: str = "", status: int = 200) -> HttpResponse:
     grants = grants_of(request.user)
+    bubbles, single = view.folded(view.bubbles(grants))
     context = {
-        "bubbles": view.bubbles(grants),
+        "bubbles": bubbles,
+        "single": single,
+        "total": len(bubbles) + len(single),
         "may_rename": grants.may(Capability.OPERATE),
         "alert": alert,
     }
