@@ -100,7 +100,7 @@ def take_back(injection_id: str) -> None:
 
 
 def _choice(fault: dict[str, Any]) -> Choice | None:
-    required = {parameter["name"] for parameter in fault.get("parameters", ()) if parameter.get("required")}
+    required = {parameter["name"] for parameter in fault["params"] if parameter.get("required")}
     for needs, given in (("workload", _PLACE), ("service", _SERVICE), ("", frozenset())):
         if required == given:
             return Choice(str(fault["name"]), str(fault["title"]), needs)
