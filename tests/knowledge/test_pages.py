@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -127,6 +128,9 @@ def test_pages_render(page: str) -> None:
 def test_of_many_topics_those_of_a_single_event_are_one_group() -> None:
     client, now = signed_in(), timezone.now()
 
+    template = KnowledgeEntry.objects.exclude(topic=None).first()
+    assert template is not None
+
     def topic(name: str, occurrences: int, **more: str) -> None:
         made = Topic.objects.create(
             name=name,
@@ -137,12 +141,11 @@ def test_of_many_topics_those_of_a_single_event_are_one_group() -> None:
             last_seen_at=now,
             **more,
         )
-        template.pk, template.ref, template.topic, template.occurrences = None, f"he-{name}", made, occurrences
-        template.event_ref, template._state.adding = f"he-{name}", True
-        template.save()
+        entry = deepcopy(template)
+        entry.pk, entry.ref, entry.topic, entry.occurrences = None, f"he-{name}", made, occurrences
+        entry.event_ref, entry._state.adding = f"he-{name}", True
+        entry.save()
 
-    template = KnowledgeEntry.objects.exclude(topic=None).first()
-    assert template is not None
     assert "single-events" not in client.get("/knowledge/topics/").content.decode(), "three topics are few"
     for number in range(10):
         topic(f"rare-{number}", 1)
