@@ -79,7 +79,7 @@ document.addEventListener("focusin", (event) => relate(chosen(event.target)));
 document.addEventListener("pointerover", (event) => relate(event.target.closest?.(".config") ?? chosen(event.target) ?? chosen(document.activeElement)));
 document.addEventListener("htmx:afterSettle", () => {
   shown = null;
-  relate(chosen(document.activeElement));
+  relate(document.querySelector(".config:hover") ?? chosen(document.activeElement));
 });
 setInterval(look, LOOK_MS);
 document.addEventListener("visibilitychange", look);

@@ -29,13 +29,19 @@ WORKLOADS = (
     ("observability", "gateway", 2, 2, ("collector",)),
 )
 
+#: Which ConfigMaps all variables of a workload come from.
+READS = {"web": ("common", "web-texts"), "checkout": ("common",), "payments": ("common", "banks"), "mail": ("banks",)}
+
 
 def map_of_a_shop(cluster: str) -> None:
     """What the watcher would tell the dashboard."""
     objects = [things.node("node-a"), things.node("node-b"), things.node("node-c", cordoned=True)]
     for space, name, replicas, ready, calls in WORKLOADS:
         env = {f"{callee.partition('.')[0].upper()}_URL": f"http://{callee}:80" for callee in calls}
-        objects += [things.deployment(space, name, replicas, env), things.replicaset(space, name)]
+        made = things.deployment(space, name, replicas, env)
+        sources = [{"configMapRef": {"name": config}} for config in READS.get(name, ())]
+        made["spec"]["template"]["spec"]["containers"][0]["envFrom"] = sources
+        objects += [made, things.replicaset(space, name)]
         objects.append(things.service(space, name))
         objects += [
             things.pod(space, name, number, ready=number < ready, node=f"node-{'abc'[number % 3]}")

@@ -83,6 +83,29 @@ def test_the_map_is_walked_with_the_arrows(person: Person, web: Web, theme: str)
 
 
 @THEMES
+def test_what_a_workload_reads_is_drawn_once_it_is_chosen(person: Person, web: Web, theme: str) -> None:
+    User.objects.create_superuser("alice", password="correct horse battery")
+    now = datetime.now(UTC).isoformat()
+    heartbeat.write(settings.CLUSTER_NAME, heartbeat.Heartbeat(now, "test", is_leader=True, synced=True))
+    scenery.map_of_a_shop(settings.CLUSTER_NAME)
+    page = person("alice", color_scheme=theme, reduced_motion="reduce")
+    page.goto(f"{web.url}/map/?namespace=shop")
+    lines = page.locator("path.read")
+    expect(lines).to_have_count(6)
+    assert lines.evaluate_all("all => all.filter((one) => getComputedStyle(one).visibility === 'visible').length") == 0
+    page.locator('.tile .row-link:text-is("web")').focus()
+    chosen = page.locator("path.read.is-read")
+    expect(chosen).to_have_count(2)
+    assert chosen.evaluate_all("all => all.every((one) => getComputedStyle(one).visibility === 'visible')")
+    expect(page.locator(".config.is-read .spot-name")).to_have_text(["common", "web-texts"])
+    assert serious(page) == []
+    page.locator(".config", has_text="banks").hover()
+    for name in ("payments", "mail"):
+        expect(page.locator(".spot.is-read .spot-name", has_text=name)).to_have_count(1)
+    expect(page.locator(".spot.is-read")).to_have_count(2)
+
+
+@THEMES
 def test_the_range_of_insight_is_chosen_by_keyboard(person: Person, web: Web, theme: str) -> None:
     User.objects.create_superuser("alice", password="correct horse battery")
     scenery.a_month(datetime.now(UTC), settings.CLUSTER_NAME, 200)
