@@ -108,6 +108,7 @@ def why_not_again(
         ),
         *_no_image(cluster, workload, timeout_seconds),
         *_volume_is_held(cluster, pods, timeout_seconds),
+        *_no_place(pods),
     ]
     return list(dict.fromkeys(found))
 
@@ -225,6 +226,16 @@ def _volume_is_held(cluster: Cluster, pods: list[Object], timeout_seconds: float
         if not any(_takes_pods(node) for node in fitting):
             where = ", ".join(node["metadata"]["name"] for node in fitting) or "no node there is"
             yield f"the volume of {pod_name} is on {where}, which takes no pods now"
+
+
+def _no_place(pods: list[Object]) -> Iterator[str]:
+    """A pod of it waits for a place already: whoever goes would wait beside it."""
+    for pod in pods:
+        for item in (pod.get("status") or {}).get("conditions") or ():
+            if item.get("type") == "PodScheduled" and item.get("reason") == "Unschedulable":
+                message = str(item.get("message") or "no node takes it").rstrip(".")[:200]
+                yield f"{pod['metadata']['name']} of it waits for a place already ({message})"
+                return
 
 
 def _takes_pods(node: Object) -> bool:

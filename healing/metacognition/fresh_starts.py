@@ -53,8 +53,13 @@ def _in_vain(case: Case, ref: ObjectRef) -> Iterator[Argument]:
         )
     except (CannotPlan, SourceError):
         return
-    restarts = max((_restarts(pod) for pod in pods if failing_reasons(pod)), default=0)
-    if restarts >= _IN_VAIN:
+    failing = [_restarts(pod) for pod in pods if failing_reasons(pod)]
+    restarts, in_vain = max(failing, default=0), sum(times >= _IN_VAIN for times in failing)
+    if in_vain > 1 and in_vain * 2 > len(pods):
+        # One pod can have a bad node or a broken volume. Several that all fail again and again share something else.
+        text = f"{in_vain} of its {len(pods)} pods were started {_IN_VAIN} times and more, in vain."
+        yield Argument("fresh start", f"{text} Another start takes away what still works of them.", -1.5)
+    elif restarts >= _IN_VAIN:
         text = f"Its kubelet has started it {restarts} times since, in vain: only what belongs to the pod would be new."
         yield Argument("fresh start", text, -0.5)
     elif pods and all(_started_after(pod, case.event.detected_at) for pod in pods):

@@ -72,6 +72,22 @@ def test_its_image_cannot_be_had(live: Live, ns: Namespace) -> None:
     assert "image registry.local/web:does-not-exist cannot be pulled" in found["restartable"].message
 
 
+def test_a_pod_of_it_waits_for_a_place_already(live: Live, ns: Namespace) -> None:
+    ref = ns.rolled_out(ns.deployment(replicas=3))
+    assert limits(live, ref) == {}
+    ns.patch_container(ref, resources={"requests": {"cpu": "900"}})
+    until(lambda: any(is_unschedulable(pod) for pod in ns.pods()), "a pod that no node takes")
+    serving = next(pod for pod in ns.pods() if not is_unschedulable(pod))
+    for action, target in (("restart", ref), ("evict", ObjectRef.of(serving, "Pod"))):
+        found = limits(live, target, action, approved=True)
+        assert found["restartable"].kind is FORBID
+        assert "waits for a place already" in found["restartable"].message
+
+
+def is_unschedulable(pod: Any) -> bool:
+    return any(item.get("reason") == "Unschedulable" for item in pod["status"].get("conditions") or ())
+
+
 def test_a_rollout_is_under_way(live: Live, ns: Namespace) -> None:
     ref = ns.rolled_out(ns.deployment())
     assert "rollout" not in limits(live, ref)

@@ -70,6 +70,24 @@ def test_pods_that_were_started_since_show_it_still(live: Live, ns: Namespace) -
     assert told(leak, ref) == [], "a leak comes back after each start, and is gone for a while"
 
 
+def test_what_the_kubelet_tries_in_vain_in_most_pods(live: Live, ns: Namespace) -> None:
+    ref = ns.rolled_out(ns.deployment(replicas=3))
+    killed = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1, "failureThreshold": 1}
+    ns.patch_container(ref, livenessProbe=killed, readinessProbe=NEVER_READY)
+    live.cluster.patch(
+        "Deployment", ns.name, ref.name, {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
+    )
+
+    def restarts() -> list[int]:
+        return sorted(pod["status"].get("containerStatuses", [{}])[0].get("restartCount", 0) for pod in ns.pods())
+
+    until(lambda: len(restarts()) == 3 and restarts()[1] >= 2, "two pods that were started again twice", 60)
+    of = case(live, ref, Finding("FailingDependency", ref, 0.9, ""))
+    (argument,) = [a for a in fresh_starts.doubts(of, restart(of, ref)) if a.topic == "fresh start"]
+    assert argument.weight <= -1.5
+    assert "in vain" in argument.text
+
+
 @pytest.mark.parametrize(("confidence", "expected"), [(0.5, [("load", True)]), (0.1, [])])
 def test_what_has_too_much_to_do_has_no_less_of_it_meanwhile(
     live: Live, ns: Namespace, confidence: float, expected: Any
