@@ -11,7 +11,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +19,7 @@ from django.conf import settings
 from django.db import connection
 
 from knowledge.matrix import MatrixIndex
+from knowledge.point import Point
 from knowledge.qdrant import QdrantServer
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ _READ_AT_ONCE = 3_000
 
 class IndexUnavailable(Exception):
     """Qdrant is down, too slow, or owned by another process. The database still knows everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What the index keeps of an entry: its key, its vector and what can be filtered by."""
-
-    key: int
-    vector: Matrix
-    payload: Mapping[str, str]
 
 
 class Index:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from knowledge.embeddings import Matrix
-    from knowledge.index import Point
+    from knowledge.point import Point
 
 _FIRST_CAPACITY = 1024
 #: A component of a unit vector, -1..1, as int16.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knowledge import embeddings
-from knowledge.index import Point
 from knowledge.models import KnowledgeEntry
+from knowledge.point import Point
 
 _BATCH = 2_000
 _FIELDS = ("cluster", "namespace", "cause", "corrected_cause", "outcome", "topic_id", "kind")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from knowledge.embeddings import Matrix
-    from knowledge.index import Point
+    from knowledge.point import Point
 
 _GRPC_PORT = 6334
 #: What can be filtered by.

@@ -18,9 +18,10 @@ from knowledge.embeddings import (
     from_bytes,
     to_bytes,
 )
-from knowledge.index import Index, IndexUnavailable, Point
+from knowledge.index import Index, IndexUnavailable
 from knowledge.memory import TriedStrategy, recall, remember, success, successes
 from knowledge.models import KnowledgeEntry, Trial
+from knowledge.point import Point
 from knowledge.statistics import SuccessCount
 from knowledge.tasks import index_pending
 from tests.knowledge.conftest import experience

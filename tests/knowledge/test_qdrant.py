@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from knowledge.embeddings import default_embedder
 from knowledge.forgetting import forget_expired
-from knowledge.index import Index, IndexUnavailable, Point
+from knowledge.index import Index, IndexUnavailable
 from knowledge.memory import recall, remember
 from knowledge.models import KnowledgeEntry
+from knowledge.point import Point
 from knowledge.tasks import index_pending
 from recist_web.environment import PROJECT_DIR
 from tests.knowledge.conftest import experience
