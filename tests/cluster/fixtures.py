@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from healing.cluster.kubernetes import KubernetesCluster
 from tests.cluster.sandbox import RunningSandbox, running_sandbox
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +30,9 @@ def live(sandbox: RunningSandbox) -> Iterator[KubernetesCluster]:
 
 @pytest.fixture
 def namespace(live: KubernetesCluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh namespace."""
-    name = "t-" + "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:50].strip("-")
+    """A fresh namespace. Names of tests are cut, and a former one's namespace may still be going: hence a number."""
+    words = "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:50].strip("-")
+    name = f"t-{words}-{next(_numbers)}"
     live.create("Namespace", "", {"metadata": {"name": name}})
     yield name
     live.delete("Namespace", "", name)

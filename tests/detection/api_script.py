@@ -41,6 +41,10 @@ class ScriptedApi:
             self.asked.append(f"watch {request.query['resourceVersion']}")
             script: list[Chunk] | Answer = self.watches.pop(0) if self.watches else [self.silence]
             return script if isinstance(script, Answer) else Answer(chunks=script)
+        if request.path.count("/") == 2 and request.path.startswith("/apis/"):
+            return Answer(
+                404, "404 page not found", "text/plain"
+            )  # in which versions there is a group: it is not there
         self.asked.append("list")
         listed = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
         if isinstance(listed, Answer):
