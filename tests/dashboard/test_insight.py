@@ -20,6 +20,7 @@ from django.utils import timezone
 from healing import figures
 from healing.access import grants_of
 from healing.clocks import wound_clocks
+from healing.dashboard.insight import numbers as counting
 from healing.dashboard.insight.numbers import Numbers, Tally, read
 from healing.dashboard.insight.percentiles import Spread, percentile
 from healing.dashboard.insight.scope import BadScope, Scope
@@ -30,6 +31,12 @@ from tests.people import person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 NOW = datetime(2031, 5, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite gives the rows of the next test the numbers of those that were rolled back."""
+    monkeypatch.setattr(counting, "_kept", counting._Kept())
 
 
 def scatter(count: int, seed: int, now: datetime = NOW, days: float = 40) -> list[EventFigures]:
