@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +26,9 @@ _MARKS = {
     "kustomize.toolkit.fluxcd.io/name": "Flux",
     "helm.toolkit.fluxcd.io/name": "Flux",
 }
-
-
 _GITOPS = ("Argo CD", "Flux")
+#: ``spec.containers[web].image``: names, and the keys of items in brackets.
+_STEPS = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 
 
 def is_gitops(owner: str) -> bool:
@@ -34,8 +36,13 @@ def is_gitops(owner: str) -> bool:
     return owner.startswith(_GITOPS)
 
 
-def reconciled_since(obj: Mapping[str, Any], at: datetime) -> bool:
-    """Whether such a tool has written the object since then, by its managed fields (which know whole seconds)."""
+def has_taken_back(obj: Mapping[str, Any], paths: Iterable[str], at: datetime) -> bool:
+    """Whether such a tool has written one of these fields (see `Change.path`) since somebody else did at ``at``, by the
+    object's managed fields: whoever writes a field owns it. Where nobody owns them any more: whether the tool has
+    written anything since (in whole seconds, which is all that managed fields know)."""
+    owners = {manager for path in paths for manager in _managers_of(obj, path)}
+    if owners:
+        return bool(owners & _RECONCILERS.keys())
     return any(
         entry.get("manager") in _RECONCILERS
         and not entry.get("subresource")
@@ -43,6 +50,28 @@ def reconciled_since(obj: Mapping[str, Any], at: datetime) -> bool:
         and datetime.fromisoformat(entry["time"]) >= at.replace(microsecond=0)
         for entry in obj["metadata"].get("managedFields") or ()
     )
+
+
+def _managers_of(obj: Mapping[str, Any], path: str) -> Iterator[str]:
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1") or {}
+        for name, key in _STEPS.findall(path):
+            fields = _inner(fields, name, key)
+        if fields is not None and not entry.get("subresource"):
+            yield str(entry.get("manager", ""))
+
+
+def _inner(fields: Any, name: str, key: str) -> Any:
+    """The set of fields below a name, or below an item of a list (``k:{"name":"web"}``) or map; None: not in it. An
+    empty set owns all that is below it."""
+    if not isinstance(fields, Mapping) or not fields:
+        return fields
+    if name or f"f:{key}" in fields:
+        return fields.get(f"f:{name or key}")
+    for found, inner in fields.items():
+        if found.startswith("k:") and key in map(str, json.loads(found[2:]).values()):
+            return inner
+    return None
 
 
 def managed_by(obj: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 Their repository says what an object looks like. A change beside it can help until somebody has made it there as well,
 so where the policy allows it, it is made with an end: marked on the object, written down with its time, and put back by
-upkeep (`healing.containment.temporary`). If the tool puts it back before, that is its word: it is said, and the same
+upkeep (`healing.containment.expiry`). If the tool puts it back before, that is its word: it is said, and the same
 object is not changed unasked again for a day.
 """
 
@@ -19,7 +19,7 @@ from pydantic import Field
 from healing import shared_clock
 from healing.actions import operations
 from healing.actions.base import CannotPlan, Parameters, Plan
-from healing.actions.ownership import is_gitops, reconciled_since
+from healing.actions.ownership import has_taken_back, is_gitops
 from healing.models import ActionRun, ActionState, HealingEvent
 from healing.policies.spec import ActionName, PolicySpec
 from healing.ports.cluster import Cluster, ObjectRef
@@ -115,7 +115,8 @@ def who_overruled(cluster: Cluster, plan: Plan, applied_at: datetime, *, timeout
         live = cluster.get(ref.kind, ref.namespace, ref.name, timeout_seconds=timeout_seconds)
     except NotFound:
         return SOMEBODY
-    return plan.blast_radius.managed_by if reconciled_since(live, applied_at) else SOMEBODY
+    paths = [change.path for change in plan.changes if change.path and str(change.object) == str(ref)]
+    return plan.blast_radius.managed_by if has_taken_back(live, paths, applied_at) else SOMEBODY
 
 
 def overruled_lately(cluster: str, target: ObjectRef) -> ActionRun | None:

@@ -10,7 +10,7 @@ from healing.actions import guardrails, permissions
 from healing.actions.base import Plan
 from healing.actions.runner import ActionFailed, Runner, StalePlan, UndoFailed
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import by_person, health, shared
+from healing.metacognition import by_person, health, newcomers, shared
 from healing.metacognition.decision import approval_needed
 from healing.metacognition.proposals import digest_of
 from healing.metacognition.undoing import failed, undo_all
@@ -27,6 +27,7 @@ from healing.models import (
 )
 from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import Risk
+from healing.ports.cluster import ObjectRef
 from healing.ports.errors import Forbidden
 
 _CALL_SECONDS = 2.0
@@ -88,8 +89,17 @@ def execute(context: PhaseContext) -> PhaseResult:
         except Forbidden as error:
             runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
             return failed(context, runner, strategy, str(error))
-    baseline = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)
-    return _carry_out(context, strategy, situation, baseline, round_key)
+    return _carry_out(context, strategy, situation, _before(context, strategy), round_key)
+
+
+def _before(context: PhaseContext, strategy: Strategy) -> dict[str, Any]:
+    """What verification compares with: ``neighbours`` and ``youngestPods``."""
+    ports, event = context.ports, context.event
+    touched = [ObjectRef.from_json(step["target"]) for step in strategy.steps]
+    return {
+        "neighbours": health.neighbours(ports, event.target_namespace, timeout_seconds=_CALL_SECONDS),
+        "youngestPods": newcomers.youngest(ports, [health.target_of(event), *touched], timeout_seconds=_CALL_SECONDS),
+    }
 
 
 def _round_key(event: HealingEvent, strategy: Strategy) -> str:
@@ -151,7 +161,7 @@ def _carry_out(
     context: PhaseContext,
     strategy: Strategy,
     situation: guardrails.Situation,
-    baseline: dict[str, int],
+    before: dict[str, Any],
     round_key: str,
 ) -> PhaseResult:
     event, cluster = context.event, context.ports.cluster
@@ -180,10 +190,10 @@ def _carry_out(
         if key not in known:
             data = {"action": str(plan.action), "target": plan.target.as_json(), "actionRun": row.pk, "diff": row.diff}
             context.report(_note("applied", plan.summary, data))
-    return _applied(strategy, baseline)
+    return _applied(strategy, before)
 
 
-def _applied(strategy: Strategy, baseline: dict[str, int]) -> PhaseResult:
+def _applied(strategy: Strategy, before: dict[str, Any]) -> PhaseResult:
     now = shared_clock.now()
 
     def writes(_: HealingEvent) -> None:
@@ -191,7 +201,7 @@ def _applied(strategy: Strategy, baseline: dict[str, int]) -> PhaseResult:
         strategy.save(update_fields=["state", "applied_at"])
 
     notes = [_note("executed", f"'{strategy.title}' was carried out; now it has to prove itself.")]
-    result = {"appliedAt": now.isoformat(), "neighbours": baseline}
+    result = {"appliedAt": now.isoformat(), **before}
     return PhaseResult(Phase.VERIFYING, notes, writes=writes, result=result)
 
 

@@ -6,14 +6,17 @@ and available. What cannot be known is never taken as good.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from healing.actions.base import CannotPlan
 from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses
 from healing.faults import SignalSource
-from healing.metacognition import metrics, node_health, object_health, prevention
+from healing.metacognition import metrics, newcomers, node_health, object_health, prevention
 from healing.models import ActionRun, ActionState, HealingEvent
 from healing.policies.spec import ActionName, PolicySpec
 from healing.ports import Ports
@@ -29,6 +32,7 @@ _QUIET_PROBE = timedelta(seconds=60)
 _AT_ONCE = timedelta(seconds=2)
 #: Only what they demand of others can do harm: once they are gone, nothing is left to heal.
 _HARMLESS_WHEN_GONE = frozenset({"PodDisruptionBudget", "ResourceQuota", "LimitRange", "NetworkPolicy", "Node"})
+IsNew = Callable[[Object], bool]
 _STUCK = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"})
 
 
@@ -116,8 +120,10 @@ def examine(
     timeout_seconds: float,
     others: tuple[ObjectRef, ...] = (),
     applied_at: datetime | None = None,
+    youngest_before: Mapping[str, Any] = MappingProxyType({}),
 ) -> Health:
-    """Look at the target and at ``others`` that a strategy touched. Nothing may have crashed after ``since``.
+    """Look at the target and at ``others`` that a strategy touched. Nothing may have crashed after ``since``. What is
+    stuck and was not there before the strategy (``youngest_before``: see `newcomers`) is its doing.
 
     Never raises for a source that is away: that is ``unknown``.
     """
@@ -125,7 +131,17 @@ def examine(
     target = target_of(event)
     for ref in dict.fromkeys((target, *others)):
         try:
-            _examine_one(ref, event, ports, health, since=since, timeout_seconds=timeout_seconds, applied_at=applied_at)
+            is_new = functools.partial(_is_new, event, applied_at, youngest_before, ref)
+            _examine_one(
+                ref,
+                event,
+                ports,
+                health,
+                since=since,
+                timeout_seconds=timeout_seconds,
+                applied_at=applied_at,
+                is_new=is_new,
+            )
         except (NotFound, CannotPlan) as error:
             is_harmless = isinstance(error, NotFound) and ref.kind in _HARMLESS_WHEN_GONE
             (health.good if is_harmless else health.problems).append(f"{ref} is gone" if is_harmless else str(error))
@@ -149,11 +165,10 @@ def _examine_one(
     since: datetime,
     timeout_seconds: float,
     applied_at: datetime | None,
+    is_new: IsNew,
 ) -> None:
     if ref.kind in WORKLOAD_KINDS:
-        # What is there when the fault is seen is the fault itself, however young.
-        new_since = max(applied_at - _AT_ONCE, event.detected_at) if applied_at is not None else None
-        _workload(ref, ports, health, since=since, timeout_seconds=timeout_seconds, new_since=new_since)
+        _workload(ref, ports, health, since=since, timeout_seconds=timeout_seconds, is_new=is_new)
         return
     if ref.kind == "Node":
         is_treated = applied_at is not None or is_cordoned_by(event)
@@ -167,6 +182,18 @@ def _examine_one(
         health.unknown.append(f"nobody knows when a {ref.kind} is well")
 
 
+def _is_new(
+    event: HealingEvent, applied_at: datetime | None, before: Mapping[str, Any], ref: ObjectRef, pod: Object
+) -> bool:
+    if applied_at is None:
+        return False
+    known = newcomers.is_newcomer(pod, ref, before)
+    if known is not None:
+        return known
+    # What is there when the fault is seen is the fault itself, however young.
+    return _time(pod["metadata"].get("creationTimestamp")) > max(applied_at - _AT_ONCE, event.detected_at)
+
+
 def _workload(
     ref: ObjectRef,
     ports: Ports,
@@ -174,7 +201,7 @@ def _workload(
     *,
     since: datetime,
     timeout_seconds: float,
-    new_since: datetime | None,
+    is_new: IsNew,
 ) -> None:
     workload = Workload.read(ports.cluster, ref, timeout_seconds=timeout_seconds)
     if workload.desired == 0:
@@ -191,15 +218,14 @@ def _workload(
         )
     pods = workload.pods(ports.cluster, timeout_seconds=timeout_seconds)
     for pod in pods:
-        _pod(pod, health, since, new_since)
+        _pod(pod, health, since, is_new=is_new(pod))
     if workload.is_complete:
         health.good.append(f"{workload.available} of {workload.desired} replicas of {ref.name} updated and available")
 
 
-def _pod(pod: Object, health: Health, since: datetime, new_since: datetime | None) -> None:
+def _pod(pod: Object, health: Health, since: datetime, *, is_new: bool) -> None:
     name = pod["metadata"]["name"]
     once = {s["name"] for s in (pod.get("status") or {}).get("initContainerStatuses") or ()}
-    is_new = new_since is not None and _time(pod["metadata"].get("creationTimestamp")) > new_since
     for status in container_statuses(pod):
         reason = (status.get("state") or {}).get("waiting", {}).get("reason", "")
         if reason in _STUCK:

@@ -11,7 +11,7 @@ from healing.actions import guardrails
 from healing.actions.reading import WORKLOAD_KINDS
 from healing.actions.runner import Runner
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import by_person, health, ownership, waits
+from healing.metacognition import by_person, health, overruled, waits
 from healing.metacognition.undoing import failed
 from healing.models import ActorKind, HealingEvent, PhaseRun, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
@@ -38,10 +38,10 @@ def verify(context: PhaseContext) -> PhaseResult:
             Phase.LEARNING, outcome=Outcome.ESCALATED, outcome_reason="There is no applied strategy to verify."
         )
     policy, _ = guardrails.current_policy(event)
-    overruled = ownership.overruled(context, strategy)
-    if overruled is not None:
-        overruled.result |= waits.of_verification(strategy.applied_at, None, now)
-        return overruled
+    put_back = overruled.found(context, strategy)
+    if put_back is not None:
+        put_back.result |= waits.of_verification(strategy.applied_at, None, now)
+        return put_back
     before = waits.memory(event)
     found = _examine(context, strategy, now, before)
     runner = Runner(context.ports.cluster, context.deadline, context.check_still_mine)
@@ -72,17 +72,23 @@ def _examine(context: PhaseContext, strategy: Strategy, now: datetime, before: d
         timeout_seconds=context.deadline.remaining_seconds(at_most=_CALL_SECONDS),
         others=tuple(ref for ref in targets if ref.kind in WORKLOAD_KINDS | {"Service"}),
         applied_at=strategy.applied_at,
+        youngest_before=_before_it_was_done(event).get("youngestPods", {}) if strategy.steps else {},
     )
     if any(step["action"] in _FELT_BY_OTHERS for step in strategy.steps):
         _neighbours(context, strategy, found)
     return found
 
 
+def _before_it_was_done(event: HealingEvent) -> dict[str, Any]:
+    """What `healing.metacognition.execution` saw and kept."""
+    run = PhaseRun.objects.filter(event=event, phase=Phase.HEALING).order_by("-number").first()
+    return run.result if run else {}
+
+
 def _neighbours(context: PhaseContext, strategy: Strategy, found: health.Health) -> None:
     """Whoever served before the strategy must serve now; not those that have a fault of their own."""
     event = context.event
-    run = PhaseRun.objects.filter(event=event, phase=Phase.HEALING).order_by("-number").first()
-    before: dict[str, int] = (run.result if run else {}).get("neighbours", {})
+    before: dict[str, int] = _before_it_was_done(event).get("neighbours", {})
     if not any(before.values()):
         return
     now = health.neighbours(context.ports, event.target_namespace, timeout_seconds=_CALL_SECONDS)

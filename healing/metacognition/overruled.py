@@ -14,7 +14,7 @@ _CALL_SECONDS = 1.5
 _SHOWN_CHANGES = 4
 
 
-def overruled(context: PhaseContext, strategy: Strategy) -> PhaseResult | None:
+def found(context: PhaseContext, strategy: Strategy) -> PhaseResult | None:
     """The end of a healing whose change Argo CD or Flux has put back; None: it stands, or nobody owns its object.
 
     Raises `healing.ports.errors` or `TryLater`."""
