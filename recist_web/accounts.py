@@ -68,8 +68,12 @@ class PasswordChangedView(auth_views.PasswordChangeDoneView):
 
 def too_many_tries(request: HttpRequest) -> bool:
     """Count one more try of the request's address."""
-    address = hashlib.sha256(request.META.get("REMOTE_ADDR", "").encode()).hexdigest()[:32]
-    return limits.count(f"login.{address}", TRIES_WINDOW_SECONDS) > TRIES_OF_AN_ADDRESS
+    return limits.count(tries_of(request.META.get("REMOTE_ADDR", "")), TRIES_WINDOW_SECONDS) > TRIES_OF_AN_ADDRESS
+
+
+def tries_of(address: str) -> str:
+    """What the tries of an address are counted under (`limits.count`)."""
+    return f"login.{hashlib.sha256(address.encode()).hexdigest()[:32]}"
 
 
 def locked_out(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -28,8 +28,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from healing.cluster.source_access import SourceAccess
 from recist_web import source_settings
-from recist_web.environment import CLUSTER_NAME_PATTERN, Environment, HttpUrlOrOff, Problem, comma_separated, namespace
+from recist_web.environment import CLUSTER_NAME_PATTERN, Environment, Problem
 from recist_web.source_settings import AccessEntry
+from recist_web.variable_types import HttpUrlOrOff, comma_separated, namespace
 
 VARIABLE = "CLUSTERS_FILE"
 _HINT = f"Correct the file or unset {VARIABLE}; see docs/configuration.md."

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from healing.cluster.source_access import SourceAccess
-from recist_web.environment import Environment, Problem, headers_of
+from recist_web.environment import Environment, Problem
+from recist_web.variable_types import headers_of
 
 #: What may be said of each of them, by variables: PROMETHEUS_TOKEN_FILE and so on.
 SOURCES = ("PROMETHEUS", "LOKI")

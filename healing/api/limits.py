@@ -20,14 +20,18 @@ _MINUTE = 60
 
 def count(key: str, window_seconds: int, *, add: int = 1) -> int:
     """Add to a counter that starts anew every window; what it stands at."""
-    window = int(time.time() // window_seconds)
-    name = f"limit.{key}.{window}"
+    name = counter(key, window_seconds)
     try:
         cache.add(name, 0, timeout=window_seconds * 2)
         return int(cache.incr(name, add)) if add else int(cache.get(name, 0))
     except (RedisError, OSError, ValueError) as error:  # ValueError: it expired between the two calls
         log.warning("limits are not counted", error=str(error))
         return 0
+
+
+def counter(key: str, window_seconds: int) -> str:
+    """The name of this window's counter in the cache."""
+    return f"limit.{key}.{int(time.time() // window_seconds)}"
 
 
 class PerPerson(BaseThrottle):

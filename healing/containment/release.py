@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from healing import shared_clock
 from healing.actions.reading import unfit
 from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
-from healing.containment import temporary
+from healing.containment import expiry
 from healing.deadline import Deadline
 from healing.lifecycle import Outcome
 from healing.models import ActionRun, ActionState, HealingEvent, Isolation
@@ -76,7 +76,7 @@ def clusters_to_release(now: datetime | None = None) -> set[str]:
     now = now or shared_clock.now()
     found = set(_expired(now).values_list("event__cluster", flat=True).distinct())
     found.update(_left_behind(now).values_list("event__cluster", flat=True).distinct())
-    ended = temporary.lasting().filter(expires_at__lte=now)
+    ended = expiry.lasting().filter(expires_at__lte=now)
     return found.union(ended.values_list("event__cluster", flat=True).distinct())
 
 
@@ -103,8 +103,8 @@ def release_due(
     left = _left_behind(now).filter(event__cluster=cluster).select_related("event")
     for row in left.order_by("pk")[:_BATCH]:
         done += _upkeep(get_ports, add_note, row, "the event is over")
-    if temporary.lasting().filter(event__cluster=cluster, expires_at__lte=now).exists():
-        done += temporary.end_due(cluster, get_ports(cluster).cluster, add_note, now)
+    if expiry.lasting().filter(event__cluster=cluster, expires_at__lte=now).exists():
+        done += expiry.end_due(cluster, get_ports(cluster).cluster, add_note, now)
     return done
 
 

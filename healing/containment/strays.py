@@ -19,7 +19,7 @@ from healing.actions import operations
 from healing.actions.isolate import POLICY_PREFIX, labelled_again, labels_taken
 from healing.actions.labels import QUARANTINE, QUARANTINED_UNTIL
 from healing.actions.reading import controller_of
-from healing.containment import temporary
+from healing.containment import expiry
 from healing.models import HealingEvent, Isolation, Policy
 from healing.phase import Note
 from healing.ports import Ports
@@ -57,7 +57,7 @@ def release_strays(
         for obj in found:
             if _is_stray(cluster, obj, kind, now):
                 done += _release(api, obj, kind, add_note)
-    return done + temporary.look(cluster, api, add_note, now)
+    return done + expiry.look(cluster, api, add_note, now)
 
 
 def _is_stray(cluster: str, obj: Object, kind: str, now: datetime) -> bool:

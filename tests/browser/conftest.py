@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from playwright.sync_api import expect
 
-from recist_web.accounts import TRIES_WINDOW_SECONDS
+from healing.api import limits
+from recist_web.accounts import TRIES_WINDOW_SECONDS, tries_of
 from tests.browser.web import Web
 from tests.dashboard import story
 from tests.parts.plugin import Parts
@@ -79,8 +79,7 @@ def person(chromium: Browser, web: Web, trouble: list[str], transactional_db: No
 
 def forget_tries() -> None:
     """All tests sign in from one address, which is let in only so often: each test begins as the first."""
-    address, window = hashlib.sha256(b"127.0.0.1").hexdigest()[:32], int(time.time() // TRIES_WINDOW_SECONDS)
-    cache.delete_many([f"limit.login.{address}.{number}" for number in (window, window + 1)])
+    cache.delete(limits.counter(tries_of("127.0.0.1"), TRIES_WINDOW_SECONDS))
 
 
 def live(page: Page) -> None:

@@ -59,13 +59,18 @@ def test_a_storm_and_a_freeze_are_said_on_every_page(person: Person, web: Web, t
     assert serious(page) == []
 
 
-@THEMES
-def test_the_map_is_walked_with_the_arrows(person: Person, web: Web, theme: str) -> None:
+def with_a_map(person: Person, theme: str) -> Page:
+    """A page of who sees everything; the watcher has seen a shop."""
     User.objects.create_superuser("alice", password="correct horse battery")
     now = datetime.now(UTC).isoformat()
     heartbeat.write(settings.CLUSTER_NAME, heartbeat.Heartbeat(now, "test", is_leader=True, synced=True))
     scenery.map_of_a_shop(settings.CLUSTER_NAME)
-    page = person("alice", color_scheme=theme, reduced_motion="reduce")
+    return person("alice", color_scheme=theme, reduced_motion="reduce")
+
+
+@THEMES
+def test_the_map_is_walked_with_the_arrows(person: Person, web: Web, theme: str) -> None:
+    page = with_a_map(person, theme)
     page.keyboard.press("g")
     page.keyboard.press("m")
     page.wait_for_url("**/map/")
@@ -84,11 +89,7 @@ def test_the_map_is_walked_with_the_arrows(person: Person, web: Web, theme: str)
 
 @THEMES
 def test_what_a_workload_reads_is_drawn_once_it_is_chosen(person: Person, web: Web, theme: str) -> None:
-    User.objects.create_superuser("alice", password="correct horse battery")
-    now = datetime.now(UTC).isoformat()
-    heartbeat.write(settings.CLUSTER_NAME, heartbeat.Heartbeat(now, "test", is_leader=True, synced=True))
-    scenery.map_of_a_shop(settings.CLUSTER_NAME)
-    page = person("alice", color_scheme=theme, reduced_motion="reduce")
+    page = with_a_map(person, theme)
     page.goto(f"{web.url}/map/?namespace=shop")
     lines = page.locator("path.read")
     expect(lines).to_have_count(6)
