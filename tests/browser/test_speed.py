@@ -185,6 +185,6 @@ def test_a_thousand_events_and_hundreds_of_changes_a_second_stay_smooth(
     ((changed, seconds),) = done
     says(
         f"{EVENTS} rows, {changed / seconds:.0f} changes/s for {seconds:.0f} s: longest task {longest * 1000:.0f} ms "
-        f"of work, {max(tasks, default=0.0) * 1000:.0f} ms on the wall's clock with {crowding():.1f} processes a processor"
+        f"of work, {max(tasks, default=0.0) * 1000:.0f} ms on the wall's clock, {crowding():.1f} processes a processor"
     )
     assert longest < LONG_TASK_SECONDS
