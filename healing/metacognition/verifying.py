@@ -10,7 +10,7 @@ from healing import shared_clock
 from healing.actions import guardrails
 from healing.actions.reading import WORKLOAD_KINDS
 from healing.actions.runner import Runner
-from healing.lifecycle import Outcome, Phase
+from healing.lifecycle import Outcome, Phase, Status
 from healing.metacognition import by_person, health, overruled, waits
 from healing.metacognition.undoing import failed
 from healing.models import ActorKind, HealingEvent, PhaseRun, Strategy, StrategyState
@@ -18,7 +18,9 @@ from healing.phase import Note, PhaseContext, PhaseResult
 from healing.policies.spec import ActionName
 from healing.ports.cluster import ObjectRef
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 1.0, 5.0
+#: So many looks a second leave room for the rest of the work, also where a hundred faults are verified at once.
+_LOOKS_A_SECOND = 10
 _CALL_SECONDS = 1.5
 #: A crash this short before a look counts against it.
 _RECENT = timedelta(seconds=5)
@@ -149,7 +151,7 @@ def _look_again(
     elif well_since is None and _is_news(found, before, now):
         notes.append(_note("not-well-yet", f"Not yet: {'; '.join(found.all)}.", {"failing": found.all}))
         said_at = now.isoformat()
-    seconds = _POLL_SECONDS
+    seconds = _poll_seconds()
     if well_since is not None:
         seconds = max(0.2, min(seconds, (well_since + stable - now).total_seconds()))
     result = PhaseResult.wait(seconds, notes)
@@ -161,6 +163,12 @@ def _look_again(
         "looks": int(before.get("looks", 0)) + 1,
     }
     return result
+
+
+def _poll_seconds() -> float:
+    # Those that are over are many; the index is by status.
+    verified = HealingEvent.objects.filter(status__in=(Status.QUEUED, Status.RUNNING), phase=Phase.VERIFYING).count()
+    return min(_LONGEST_POLL_SECONDS, max(_POLL_SECONDS, verified / _LOOKS_A_SECOND))
 
 
 def _is_news(found: health.Health, before: dict[str, Any], now: datetime) -> bool:
