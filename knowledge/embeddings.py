@@ -125,7 +125,7 @@ class ProviderEmbedder:
             litellm = _litellm()
             answer = litellm.embedding(
                 model=self._model,
-                input=[text[:MAX_CHARACTERS] or " " for text in texts],
+                input=[_prepared(text) for text in texts],
                 api_key=self._api_key or None,
                 api_base=self._base_url or None,
                 timeout=self._timeout_seconds,
