@@ -5,6 +5,7 @@ The program needs more memory than it is given; the diagnosis is told to be a le
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -97,8 +98,27 @@ def argued(event: HealingEvent) -> set[str]:
 
 def rounds(event: HealingEvent) -> int:
     """How often something was done to the cluster and then had to prove itself, which is what a healing's time goes
-    into. Seconds of two healings are not compared: a machine with other work lends each its own."""
+    into."""
     return event.timeline.filter(kind="executed").count()
+
+
+def seconds(event: HealingEvent) -> float:
+    """From detected to healed."""
+    assert event.healed_at is not None
+    return (event.healed_at - event.detected_at).total_seconds()
+
+
+def seconds_in_vain(event: HealingEvent) -> float:
+    """What went into strategies that failed: from their first change of the cluster until they were given up."""
+    lost, since = 0.0, None
+    for entry in event.timeline.all():
+        if entry.kind == "applied" and since is None:
+            since = entry.at
+        elif entry.kind == "strategy-failed" and since is not None:
+            lost, since = lost + (entry.at - since).total_seconds(), None
+        elif entry.kind == "verified":
+            since = None
+    return lost
 
 
 def timed(told: Story) -> str:
@@ -107,18 +127,22 @@ def timed(told: Story) -> str:
 
 @pytest.mark.timeout(240)
 def test_the_second_time_it_is_healed_with_fewer_candidates_and_faster(
-    live: Live, ns: Namespace, qdrant: Index
+    live: Live, ns: Namespace, qdrant: Index, says: Callable[[str], None]
 ) -> None:
     ref = out_of_memory(ns)
     first = heal(live, ref)
     assert first.event.outcome == Outcome.HEALED, first.told
     assert tried(first.event) == ["restart", "raise-memory"], first.told
     candidates = argued(first.event)
-    index_pending()
-    yesterday(first.event)
-    remove(ns, ref)
+    in_vain = seconds_in_vain(first.event)
 
-    second = heal(live, out_of_memory(ns))
+    def once_more(last: Story) -> Story:
+        index_pending()
+        yesterday(last.event)
+        remove(ns, ref)
+        return heal(live, out_of_memory(ns))
+
+    second = once_more(first)
     assert second.event.outcome == Outcome.HEALED, second.told
     assert tried(second.event) == ["raise-memory"], second.told
     assert argued(second.event) < candidates
@@ -133,6 +157,21 @@ def test_the_second_time_it_is_healed_with_fewer_candidates_and_faster(
     note = second.event.timeline.get(kind="candidates")
     assert [d["key"] for d in note.data["dropped"] if d["reason"].startswith("memory:")] == ["restart"]
     assert Use.objects.filter(event_ref=second.event.name, entry__event_ref=first.event.name).exists()
+
+    # It is faster by what the first one did in vain: most of that, so that a start with cold caches is not what counts.
+    assert seconds_in_vain(second.event) == 0.0 < in_vain, timed(first)
+    slow = seconds(first.event)
+    took = [seconds(second.event)]
+    while slow - took[-1] < in_vain / 2 and len(took) < 3:
+        # A machine with other work may take seconds from one healing; memory is there for the next one too.
+        second = once_more(second)
+        assert (tried(second.event), rounds(second.event)) == (["raise-memory"], 1), second.told
+        took.append(seconds(second.event))
+    says(
+        f"memory: first healed in {slow:.1f} s, {in_vain:.1f} s of it in vain; then in "
+        + ", ".join(f"{s:.1f} s" for s in took)
+    )
+    assert slow - min(took) >= in_vain / 2, f"{timed(first)}\n---\n{timed(second)}"
 
 
 @pytest.mark.timeout(240)
