@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from healing.sandbox.api.cluster import ApiServer
 from healing.sandbox.api.gateway_api import GROUP as GATEWAY_GROUP, install_gateway_api
+from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.apps import AppRuntime, cluster_dns
 from healing.sandbox.faults import FaultInjector
 from healing.sandbox.ports import Object
@@ -44,13 +45,15 @@ def build(
     cluster: ApiServer | None = None,
     clock: Callable[[], float] = time.time,
     settings: Settings | None = None,
+    kubernetes: KubernetesVersion | None = None,
     hold: bool = False,
 ) -> Sandbox:
     """``clock`` gives seconds since the epoch to all parts (to ``cluster`` too, unless one is given).
 
+    ``kubernetes``: the version that the cluster is of, unless ``cluster`` is given.
     ``hold``: the scenario's timeline waits for ``runner.go()``.
     """
-    api = cluster or ApiServer(clock=clock)
+    api = cluster or ApiServer(clock=clock, kubernetes=kubernetes)
     runtime = AppRuntime(clock=clock)
     nodes = scenario.nodes if scenario else 3
     world = World(api, runtime, nodes=nodes, clock=clock, settings=settings, control_plane=True)

@@ -57,6 +57,10 @@ Listener = Callable[[EventType, Object, Object | None], None]
 class Cluster(Protocol):
     """The API server's semantics without HTTP. ``resource`` is ``pods`` or ``deployments.apps`` (plural.group)."""
 
+    @property
+    def git_version(self) -> str:
+        """``v1.36.2``: what the API server, and with it every other part of the cluster, is."""
+
     def get(self, resource: str, namespace: str | None, name: str) -> Object | None: ...
 
     def list(

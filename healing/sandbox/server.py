@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import uvloop
 import yaml
 
 from healing.sandbox.api.http.app import ApiApp
+from healing.sandbox.api.versions import NEWEST_MINOR, OLDEST_MINOR, KubernetesVersion
 from healing.sandbox.compose import Sandbox, build
 from healing.sandbox.memory import collect_seldom
 from healing.sandbox.scenarios import BUNDLED, EVALUATION, Scenario, ScenarioError, bundled, load_scenario
@@ -46,6 +47,7 @@ class SandboxOptions:
     kubeconfig: Path | None = None
     data_dir: Path = DEFAULT_DATA_DIR
     json_line: bool = False
+    kubernetes: KubernetesVersion = field(default_factory=KubernetesVersion)
 
     @property
     def kubeconfig_path(self) -> Path:
@@ -145,7 +147,7 @@ async def serve(
     options: SandboxOptions, announce: Callable[[Address], None], *, sandbox: Sandbox | None = None
 ) -> None:
     """Run until SIGINT, SIGTERM or cancellation. ``announce`` is called once the API answers."""
-    world = sandbox or build(_load(options))
+    world = sandbox or build(_load(options), kubernetes=options.kubernetes)
     app = ApiApp(world.cluster, extra=world.signals.routes())
     listener = listen(options.host, options.port)
     try:
@@ -221,7 +223,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_DATA_DIR,
         help="directory of the sandbox's files (default: %(default)s)",
     )
+    parser.add_argument(
+        "--kubernetes-version",
+        type=_kubernetes,
+        default=KubernetesVersion(),
+        metavar="1.N",
+        help=f"the Kubernetes it is: 1.{OLDEST_MINOR} to 1.{NEWEST_MINOR} (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="also print the addresses as one line of JSON")
+
+
+def _kubernetes(text: str) -> KubernetesVersion:
+    """For argparse."""
+    try:
+        return KubernetesVersion.of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def options_from(arguments: dict[str, Any]) -> SandboxOptions:
@@ -233,6 +250,7 @@ def options_from(arguments: dict[str, Any]) -> SandboxOptions:
         kubeconfig=arguments["kubeconfig"],
         data_dir=arguments["data_dir"],
         json_line=arguments["json"],
+        kubernetes=arguments["kubernetes_version"],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from healing.sandbox.api.cluster import ApiServer
+from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.ports import EventType, Object, User
 from healing.sandbox.world import NodeSpec, Settings, World
 from tests.sandbox_world.programs import ScriptedRuntime
@@ -28,10 +29,17 @@ class Change:
 class Lab:
     """``cluster`` is the real API server; ``history`` holds each change with seconds since the start."""
 
-    def __init__(self, nodes: Sequence[NodeSpec] | int, settings: Settings, *, control_plane: bool = False) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[NodeSpec] | int,
+        settings: Settings,
+        *,
+        control_plane: bool = False,
+        kubernetes: KubernetesVersion | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = lambda: EPOCH + loop.time()
-        self.cluster = ApiServer(clock=self.clock)
+        self.cluster = ApiServer(clock=self.clock, kubernetes=kubernetes)
         self.runtime = ScriptedRuntime()
         self.world = World(
             self.cluster, self.runtime, nodes=nodes, clock=self.clock, settings=settings, control_plane=control_plane
@@ -133,10 +141,14 @@ class Lab:
 
 @contextlib.asynccontextmanager
 async def lab(
-    nodes: Sequence[NodeSpec] | int = 1, settings: Settings | None = None, *, control_plane: bool = False
+    nodes: Sequence[NodeSpec] | int = 1,
+    settings: Settings | None = None,
+    *,
+    control_plane: bool = False,
+    kubernetes: KubernetesVersion | None = None,
 ) -> AsyncIterator[Lab]:
     """A running world with the namespace `NAMESPACE`, its nodes ready."""
-    made = Lab(nodes, settings or Settings(), control_plane=control_plane)
+    made = Lab(nodes, settings or Settings(), control_plane=control_plane, kubernetes=kubernetes)
     task = asyncio.create_task(made.world.run())
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     made.cluster.create("namespaces", None, body, user=PERSON)

@@ -1,8 +1,9 @@
-"""The table of built-in resources, as a Kubernetes 1.36 serves them."""
+"""The table of built-in resources, as a Kubernetes 1.36 serves them; `versions` says which came later than others."""
 
 from __future__ import annotations
 
 from healing.sandbox.api.registry import ALL_VERBS, Registry, ResourceType, Subresource
+from healing.sandbox.api.versions import KubernetesVersion
 
 _RW = ("get", "patch", "update")
 _CREATE = ("create",)
@@ -107,13 +108,14 @@ def _split(text: str) -> tuple[str, ...]:
     return () if text == "-" else tuple(text.split(","))
 
 
-def _resource(group: str, version: str, line: str) -> ResourceType:
+def _resource(group: str, version: str, line: str, kubernetes: KubernetesVersion) -> ResourceType:
     plural, kind, scope, short, categories, flags, version_hash = line.split()
     subresources = list(_EXTRA.get(plural, ()) if not group else ())
     if "s" in flags:
         subresources.append(Subresource("status", _RW, kind))
     if "r" in flags:
         subresources.append(_SCALE)
+    served = (item for item in subresources if kubernetes.serves(f"{plural}/{item.name}"))
     stored = "x" not in flags
     storage = _SHARED_STORAGE.get((group, plural), f"{plural}.{group}" if group else plural)
     verbs = ALL_VERBS if stored else _CREATE
@@ -126,21 +128,22 @@ def _resource(group: str, version: str, line: str) -> ResourceType:
         namespaced=scope == "n",
         short_names=_split(short),
         categories=_split(categories),
-        subresources=tuple(sorted(subresources, key=lambda item: item.name)),
+        subresources=tuple(sorted(served, key=lambda item: item.name)),
         verbs=_NAMESPACE_VERBS if plural == "namespaces" else verbs,
         model=_MODELS.get((group, kind)) or _MODELS.get((f"{group}/{version}", kind)) or f"V1{kind}",
         storage=storage if stored else "",
         list_kind=f"{kind}List",
-        has_generation="g" in flags,
+        has_generation="g" in flags and (plural != "pods" or kubernetes.has("generation of pods")),
         storage_version_hash="" if version_hash == "-" else version_hash,
     )
 
 
-def register_builtin(registry: Registry) -> None:
-    """Add every built-in resource to ``registry``."""
+def register_builtin(registry: Registry, kubernetes: KubernetesVersion) -> None:
+    """Add every built-in resource that this version serves to ``registry``."""
     group = version = ""
     for line in _TABLE.strip().splitlines():
         if not line.startswith(" "):
             group, _, version = line.strip().rpartition("/")
             continue
-        registry.add(_resource(group, version, line))
+        if kubernetes.serves(f"{line.split()[0]}.{version}.{group}"):
+            registry.add(_resource(group, version, line, kubernetes))

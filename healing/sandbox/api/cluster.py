@@ -18,9 +18,11 @@ from healing.sandbox.api.eviction import evict
 from healing.sandbox.api.garbage import GarbageCollector, StorageProtection, sweep_events
 from healing.sandbox.api.meta import clone, labels_of
 from healing.sandbox.api.namespaces import NamespaceController
+from healing.sandbox.api.older import Pruner
 from healing.sandbox.api.patches.apply import apply_configuration
 from healing.sandbox.api.registry import Registry, ResourceType
 from healing.sandbox.api.store import Store
+from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.api.webhooks import WebhookCall
 from healing.sandbox.api.writes import Options, Writes
 from healing.sandbox.ports import Listener, LogSource, Object, User
@@ -32,15 +34,26 @@ SYSTEM = User("system:apiserver", ("system:masters",), field_manager="kube-apise
 class ApiServer:
     """Objects and their rules. Every method is synchronous: it never yields to the event loop."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.time, log_source: LogSource | None = None) -> None:
-        """``clock`` gives seconds since the epoch; ``log_source`` may be set later, before logs are asked for."""
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        log_source: LogSource | None = None,
+        kubernetes: KubernetesVersion | None = None,
+    ) -> None:
+        """``clock`` gives seconds since the epoch; ``log_source`` may be set later, before logs are asked for.
+
+        ``kubernetes``: the version it speaks as; that of the recordings, unless one is given.
+        """
         self.clock = clock
+        self.kubernetes = kubernetes or KubernetesVersion()
+        self.pruner = Pruner(self.kubernetes)
         self.log_source = log_source
         #: how webhooks whose Service has endpoints are called; None: they admit everything
         self.webhook_call: WebhookCall | None = None
         self.store = Store()
         self.registry = Registry()
-        register_builtin(self.registry)
+        register_builtin(self.registry, self.kubernetes)
         self.admission = Admission(self)
         self.writes = Writes(self)
         self.deletes = Deletes(self)
@@ -53,6 +66,10 @@ class ApiServer:
     async def run(self) -> None:
         """The server's own housekeeping; returns when cancelled."""
         await sweep_events(self)
+
+    @property
+    def git_version(self) -> str:
+        return self.kubernetes.git_version
 
     # -- resources ------------------------------------------------------------------------------------------------
 

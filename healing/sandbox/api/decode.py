@@ -76,7 +76,9 @@ def _go_json_error(error: orjson.JSONDecodeError) -> str:
 class Decoder:
     """Turns parsed JSON into an object of a type: drops nulls, collects unknown fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: frozenset[tuple[str, str]] = frozenset()) -> None:
+        """``later``: (type, field) that this version of the API does not have yet."""
+        self._later = later
         #: paths such as ``spec.replicass``, in the order found
         self.unknown: list[str] = []
 
@@ -102,7 +104,7 @@ class Decoder:
         for key, item in value.items():
             child = fields.get(key)
             here = f"{path}.{key}" if path else key
-            if child is None:
+            if child is None or (kind.model, key) in self._later:
                 self.unknown.append(here)
                 continue
             if item is None:

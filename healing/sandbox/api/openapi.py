@@ -10,6 +10,7 @@ import orjson
 
 from healing.sandbox.api.registry import Registry, ResourceType
 from healing.sandbox.api.schema import Type, describe, model_type, required_fields
+from healing.sandbox.api.versions import Field, KubernetesVersion
 from healing.sandbox.ports import Object
 
 _SCALARS: dict[str, Object] = {
@@ -48,7 +49,8 @@ def definition_name(model: str, group: str, version: str) -> str:
 class _Schemas:
     """Schemas of the models a document needs, each once."""
 
-    def __init__(self, prefix: str, group: str, version: str) -> None:
+    def __init__(self, prefix: str, group: str, version: str, later: frozenset[Field]) -> None:
+        self._later = later
         self._prefix = prefix
         self._group = group
         self._version = version
@@ -77,6 +79,8 @@ class _Schemas:
             return {"description": describe(model), "type": "object", "x-kubernetes-preserve-unknown-fields": True}
         properties = {}
         for name, child in kind.fields.items():
+            if (model, name) in self._later:
+                continue
             schema = self._schema(child, name)
             text = describe(model, name)
             if "$ref" in schema:
@@ -203,8 +207,10 @@ def custom_schema(resource: ResourceType, *, meta_ref: str) -> Object:
 class OpenApi:
     """Documents in v3 (one a group version) and v2 (one for all), cached until the registry changes."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, kubernetes: KubernetesVersion) -> None:
         self._registry = registry
+        self._later = kubernetes.unknown_fields
+        self._info = {"title": "Kubernetes", "version": kubernetes.git_version}
         self._cache: dict[str, tuple[int, bytes]] = {}
 
     def index(self) -> bytes:
@@ -240,7 +246,7 @@ class OpenApi:
     def _document(
         self, resources: list[ResourceType], prefix: str, group: str, version: str
     ) -> tuple[Object, dict[str, str]]:
-        schemas = _Schemas(prefix, group, version)
+        schemas = _Schemas(prefix, group, version, self._later)
         references = {}
         for resource in resources:
             if resource.custom is not None:
@@ -262,7 +268,7 @@ class OpenApi:
         schemas, references = self._document(resources, "#/components/schemas/", group, version)
         return {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.2"},
+            "info": self._info,
             "paths": _paths(resources, references, v3=True),
             "components": {"schemas": schemas},
         }
@@ -278,7 +284,7 @@ class OpenApi:
                 paths.update(_paths(resources, references, v3=False))
         return {
             "swagger": "2.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.2"},
+            "info": self._info,
             "paths": paths,
             "definitions": definitions,
         }

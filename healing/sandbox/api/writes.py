@@ -66,6 +66,7 @@ class Writes:
             rules.default(obj)
         if custom:
             custom.prepare_create(obj)
+        self._server.pruner.prune(resource, obj)
         if not options.keep_managed:
             # Before admission: what the cluster adds is nobody's.
             metadata.pop("managedFields", None)
@@ -75,6 +76,7 @@ class Writes:
             metadata["name"] = self._free_name(resource, namespace, metadata["generateName"])
         if rules.prepare_create:
             rules.prepare_create(obj)
+        self._server.pruner.relabel(resource, obj)
         self._server.prepare_create(resource, obj)
         causes = check_metadata(resource, obj, rules.name_format)
         if rules.check:
@@ -150,6 +152,7 @@ class Writes:
                 rules.prepare_update(new, old)
         if custom:
             custom.prepare_update(new, old, subresource)
+        self._server.pruner.prune(resource, new)
         if _same_content(new, old) and _same_managers(new, old):
             return old
         if subresource != "status":

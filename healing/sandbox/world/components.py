@@ -17,7 +17,6 @@ from healing.sandbox.world.context import Context, format_micro_time, format_tim
 from healing.sandbox.world.kubelet.backoff import BackOff
 
 NAMESPACE = "kube-system"
-VERSION = "v1.36.2"
 #: that can be stopped
 COMPONENTS = ("scheduler", "controller-manager", "kube-proxy")
 LEASE_SECONDS = 15
@@ -188,7 +187,7 @@ class SystemPods:
         return stored is not None and pods.is_ready(stored)
 
     def _create(self, pod: _StaticPod) -> None:
-        image = _IMAGES.get(pod.component, f"registry.k8s.io/{pod.container}:{VERSION}")
+        image = _IMAGES.get(pod.component, f"registry.k8s.io/{pod.container}:{self._context.cluster.git_version}")
         node = self._context.cluster.get("nodes", None, pod.node) or {"metadata": {"uid": ""}}
         digest = hashlib.md5(pod.name.encode(), usedforsecurity=False).hexdigest()
         body: Object = {
@@ -257,7 +256,7 @@ class SystemPods:
             if not pod.back_off.seconds:
                 state = {"terminated": ended}
         address = self._addresses[pod.node]
-        image = _IMAGES.get(pod.component, f"registry.k8s.io/{pod.container}:{VERSION}")
+        image = _IMAGES.get(pod.component, f"registry.k8s.io/{pod.container}:{self._context.cluster.git_version}")
         return {
             "phase": "Running", "conditions": entries, "hostIP": address, "hostIPs": [{"ip": address}],
             "podIP": address, "podIPs": [{"ip": address}], "qosClass": "BestEffort",

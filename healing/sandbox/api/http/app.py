@@ -63,8 +63,8 @@ class ApiApp:
         self._objects = Objects(server)
         self._subresources = Subresources(server, self._objects, self.authenticator)
         self._reviews = Reviews(server, self.authorizer, self.authenticator)
-        self._discovery = discovery.Discovery(server.registry)
-        self._openapi = OpenApi(server.registry)
+        self._discovery = discovery.Discovery(server.registry, server.kubernetes)
+        self._openapi = OpenApi(server.registry, server.kubernetes)
         routes: list[BaseRoute] = [
             *extra,
             *Execution(server, self.authenticator, self.authorizer).routes(),
@@ -116,7 +116,7 @@ class ApiApp:
             return self._openapi_v3(clean)
         fixed: dict[str, Callable[[], Response]] = {
             "/": lambda: JsonResponse(discovery.root_paths(self.server.registry)),
-            "/version": lambda: JsonResponse(discovery.VERSION),
+            "/version": lambda: JsonResponse(discovery.version_document(self.server.kubernetes)),
             "/openapi/v2": lambda: JsonResponse(self._openapi.v2()),
             "/openapi/v3": lambda: JsonResponse(self._openapi.index()),
         }

@@ -13,6 +13,7 @@ from healing.sandbox.api.decode import DecodeError, Decoder, decode_metadata, pa
 from healing.sandbox.api.http.request import MEDIA_TYPES, options_error
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.schema import model_type
+from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.ports import ApiError, Object
 
 _SHOWN_BYTES = 30
@@ -96,8 +97,9 @@ def check_kind(resource: ResourceType, data: Object) -> None:
 class BodyReader:
     """Turns a parsed body into what is stored; collects warnings about unknown fields."""
 
-    def __init__(self, resource: ResourceType, validation: str) -> None:
+    def __init__(self, resource: ResourceType, validation: str, kubernetes: KubernetesVersion) -> None:
         self._resource = resource
+        self._later = kubernetes.unknown_fields
         self._validation = validation
         self.warnings: list[str] = []
 
@@ -146,7 +148,7 @@ class BodyReader:
         resource = self._resource
         if resource.custom is not None:
             return self._decode_custom(data)
-        decoder = Decoder()
+        decoder = Decoder(self._later)
         typed = decoder.decode(data, model_type(resource.model))
         unknown = [f'unknown field "{path}"' for path in decoder.unknown]
         return store_form(resource, typed), unknown

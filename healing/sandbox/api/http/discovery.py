@@ -11,24 +11,32 @@ from starlette.responses import Response
 
 from healing.sandbox.api.http.respond import JsonResponse
 from healing.sandbox.api.registry import Registry, ResourceType
+from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.ports import Object
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
-VERSION: Object = {
-    "major": "1",
-    "minor": "36",
-    "emulationMajor": "1",
-    "emulationMinor": "36",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.2",
-    "gitCommit": "0000000000000000000000000000000000000000",
-    "gitTreeState": "clean",
-    "buildDate": "2026-01-01T00:00:00Z",
-    "goVersion": "go1.26.6",
-    "compiler": "gc",
-    "platform": "linux/amd64",
-}
+
+
+def version_document(kubernetes: KubernetesVersion) -> Object:
+    """``/version``."""
+    document: Object = {"major": "1", "minor": str(kubernetes.minor)}
+    if kubernetes.has("emulation version"):
+        document |= {
+            "emulationMajor": "1",
+            "emulationMinor": str(kubernetes.minor),
+            "minCompatibilityMajor": "1",
+            "minCompatibilityMinor": str(kubernetes.minor - 1),
+        }
+    return {
+        **document,
+        "gitVersion": kubernetes.git_version,
+        "gitCommit": "0000000000000000000000000000000000000000",
+        "gitTreeState": "clean",
+        "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": kubernetes.go_version,
+        "compiler": "gc",
+        "platform": "linux/amd64",
+    }
 
 
 def _subresource_names(resource: ResourceType) -> list[Object]:
@@ -150,11 +158,12 @@ def aggregated(registry: Registry, version: str, *, core: bool) -> Object:
     }
 
 
-def _wanted_aggregation(accept: str) -> str:
+def _wanted_aggregation(accept: str, served: tuple[str, ...]) -> str:
+    """The first version of the aggregated form that is asked for and ``served``; empty: the plain documents."""
     for part in accept.split(","):
         pieces = [piece.strip() for piece in part.split(";")]
         if "as=APIGroupDiscoveryList" in pieces and "g=apidiscovery.k8s.io" in pieces:
-            for version in ("v2", "v2beta1"):
+            for version in served:
                 if f"v={version}" in pieces:
                     return version
         elif pieces[0] in ("application/json", "*/*"):
@@ -165,12 +174,14 @@ def _wanted_aggregation(accept: str) -> str:
 class Discovery:
     """Answers below /api and /apis that name no resource; documents are cached until the registry changes."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, kubernetes: KubernetesVersion) -> None:
         self._registry = registry
+        forms = ("v2", "v2beta1")
+        self._aggregations = tuple(name for name in forms if kubernetes.has(f"apidiscovery.k8s.io/{name}"))
         self._cache: dict[tuple[str, str], tuple[int, bytes, str]] = {}
 
     def root(self, request: Request, *, core: bool) -> Response:
-        version = _wanted_aggregation(request.headers.get("accept", ""))
+        version = _wanted_aggregation(request.headers.get("accept", ""), self._aggregations)
         if not version:
             host = request.headers.get("host", "")
             return JsonResponse(core_versions(host) if core else group_list(self._registry))

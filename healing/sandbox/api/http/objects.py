@@ -73,6 +73,10 @@ class Objects:
             keep_managed=keep_managed,
         )
 
+    def _reader(self, call: Call, options_kind: str) -> BodyReader:
+        validation = field_validation(call.query.get("fieldValidation"), options_kind)
+        return BodyReader(call.resource, validation, self._server.kubernetes)
+
     def _stored_type(self, resource: ResourceType) -> ResourceType:
         """The type objects are stored as, whatever version is asked for."""
         return self._server.registry.by_storage(resource.storage) or resource
@@ -101,7 +105,7 @@ class Objects:
 
     def create(self, call: Call) -> Response:
         options = self._options(call, "CreateOptions")
-        reader = BodyReader(call.resource, field_validation(call.query.get("fieldValidation"), "CreateOptions"))
+        reader = self._reader(call, "CreateOptions")
         data = read_body(call.resource, call.body, call.content_type)
         obj = reader.of_create(data)
         namespace = self._namespace(call, obj)
@@ -123,7 +127,7 @@ class Objects:
 
     def replace(self, call: Call, subresource: str = "") -> Response:
         options = self._options(call, "UpdateOptions")
-        reader = BodyReader(call.resource, field_validation(call.query.get("fieldValidation"), "UpdateOptions"))
+        reader = self._reader(call, "UpdateOptions")
         obj = reader.of_create(read_body(call.resource, call.body, call.content_type))
         self._namespace(call, obj)
         metadata = obj.setdefault("metadata", {})
@@ -162,7 +166,7 @@ class Objects:
         if media == STRATEGIC_PATCH and call.resource.custom is not None:
             raise unsupported_media(_CUSTOM_PATCHES)
         options = self._options(call, "PatchOptions")
-        reader = BodyReader(call.resource, field_validation(call.query.get("fieldValidation"), "PatchOptions"))
+        reader = self._reader(call, "PatchOptions")
         self.find(call)
         try:
             patch = parse_json(call.body)
@@ -202,7 +206,7 @@ class Objects:
             cause = errors.required("fieldManager", "is required for apply patch")
             raise options_error("PatchOptions", [cause])
         options = self._options(call, "PatchOptions", keep_managed=True)
-        reader = BodyReader(call.resource, field_validation(call.query.get("fieldValidation"), "PatchOptions"))
+        reader = self._reader(call, "PatchOptions")
         applied = self._applied(call, reader)
         force = call.query.get("force") == "true"
         stored = self._stored_type(call.resource)

@@ -20,6 +20,7 @@ from healing.sandbox.api.http.request import Accept, Target, flag, integer, opti
 from healing.sandbox.api.registry import ResourceType
 from healing.sandbox.api.store import Change
 from healing.sandbox.api.tables import partial_metadata, table
+from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.ports import ApiError, Object
 
 BOOKMARK_SECONDS = 60.0
@@ -150,7 +151,8 @@ class Watcher:
         for obj in self._server.store.table(self._resource.storage).objects(self._selection.namespace):
             if self._selection.matches(obj):
                 self._put("ADDED", obj, None)
-        self.bookmark(initial_events_end=True)
+        if self._server.kubernetes.has("WatchList"):
+            self.bookmark(initial_events_end=True)
 
     def bookmark(self, *, initial_events_end: bool = False) -> None:
         if not self._bookmarks:
@@ -226,7 +228,7 @@ def watch_objects(
     selection = selection_of(resource, target, query)
     if target.name:
         selection = selection_of(resource, target, QueryParams(fieldSelector=f"metadata.name={target.name}"))
-    _check_options(query)
+    _check_options(query, server.kubernetes)
     version = resource_version(query)
     timeout = integer(query, "timeoutSeconds")
     watcher = Watcher(
@@ -239,10 +241,10 @@ def watch_objects(
         timeout_seconds=float(timeout) if timeout else random.uniform(*_DEFAULT_TIMEOUT_SECONDS),
     )
     store_table = server.store.table(resource.storage)
-    wants_initial = flag(query, "sendInitialEvents")
+    wants_initial = flag(query, "sendInitialEvents") and server.kubernetes.has("WatchList")
     if not version:
         watcher.after_version = server.store.version
-        if wants_initial or query.get("sendInitialEvents") is None:
+        if wants_initial or query.get("sendInitialEvents") is None or not server.kubernetes.has("WatchList"):
             watcher.initial()
     elif wants_initial:
         watcher.after_version = server.store.version
@@ -264,12 +266,23 @@ def watch_objects(
     return StreamingResponse(watcher.stream(), media_type="application/json")
 
 
-def _check_options(query: QueryParams) -> None:
+def _check_options(query: QueryParams, kubernetes: KubernetesVersion) -> None:
     match = query.get("resourceVersionMatch")
+    if not kubernetes.has("sendInitialEvents"):
+        if match:
+            why = "resourceVersionMatch is forbidden for watch"
+            raise options_error("ListOptions", [errors.forbidden_field("resourceVersionMatch", why)])
+        return
     initial = query.get("sendInitialEvents")
+    causes = []
     if initial is not None and match != "NotOlderThan":
         why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise options_error("ListOptions", [errors.forbidden_field("resourceVersionMatch", why)])
+        causes.append(errors.forbidden_field("resourceVersionMatch", why))
+    if initial is not None and not kubernetes.has("WatchList"):
+        why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        causes.append(errors.forbidden_field("sendInitialEvents", why))
     if initial is None and match:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        raise options_error("ListOptions", [errors.forbidden_field("resourceVersionMatch", why)])
+        causes.append(errors.forbidden_field("resourceVersionMatch", why))
+    if causes:
+        raise options_error("ListOptions", causes)

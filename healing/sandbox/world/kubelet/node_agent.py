@@ -265,7 +265,7 @@ class NodeAgent:
                 "machineID": "0" * 32, "systemUUID": "00000000-0000-0000-0000-000000000000",
                 "bootID": "00000000-0000-0000-0000-000000000001", "kernelVersion": "6.1.0-amd64",
                 "osImage": "Debian GNU/Linux 12 (bookworm)", "containerRuntimeVersion": "containerd://1.7.27",
-                "kubeletVersion": "v1.36.2", "kubeProxyVersion": "", "operatingSystem": "linux",
+                "kubeletVersion": self.context.cluster.git_version, "kubeProxyVersion": "", "operatingSystem": "linux",
                 "architecture": "amd64",
             },
             "images": [{"names": [name], "sizeBytes": size} for name, size in sorted(self.images.items())],
