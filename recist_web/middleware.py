@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from healing.api import errors
 from recist_web.health import livez, readyz
@@ -31,6 +34,28 @@ class Probes:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         view = PROBES.get(request.path)
         return view(request) if view else self.get_response(request)
+
+
+class Language(LocaleMiddleware):
+    """Pages come in the language that the browser asks for, of those there are (`LANGUAGES`).
+
+    The API always answers in English: programs read it, and the words are part of its answers.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Before the view."""
+        if _is_api(request):
+            translation.activate(settings.LANGUAGE_CODE)
+            return
+        super().process_request(request)
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Say which language it is, and what it depends on."""
+        return response if _is_api(request) else super().process_response(request, response)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
 
 
 class AdminContentSecurityPolicy:

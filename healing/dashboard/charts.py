@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from healing.dashboard import words
 from healing.dashboard.evidence import EvidenceView
 from healing.models import ActionRun, HealingEvent
@@ -81,10 +83,10 @@ Points = list[tuple[float, float]]
 
 def charts(event: HealingEvent, evidence: Iterable[EvidenceView], actions: Sequence[ActionRun]) -> list[Chart]:
     """A chart for each metric evidence that has at least two points."""
-    moments = [("fault", "fault seen", event.detected_at)]
+    moments = [("fault", _("fault seen"), event.detected_at)]
     moments += [("action", words.action_words(a.action), a.applied_at) for a in actions if a.applied_at is not None]
     if event.healed_at is not None:
-        moments.append(("recovery", "healed", event.healed_at))
+        moments.append(("recovery", _("healed"), event.healed_at))
     found = []
     for item in evidence:
         series = _series(item.data)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,10 +19,12 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils import translation
 
 from healing.access import Capability, Grants
 from healing.dashboard import feed, regions
 from healing.dashboard.live import board, hub as hubs
+from healing.dashboard.live.language import language_of
 from healing.event_filters import BadFilter, EventFilter
 from healing.models import HealingEvent
 
@@ -52,6 +55,7 @@ class PageConsumer(AsyncWebsocketConsumer):
         self.hub = hubs.hub()
         self.hub.enter(self)
         session = self.scope.get("session")
+        self.language = language_of(self.scope)
         self.session_key: str = (session.session_key if session is not None else None) or ""
         await self.accept()
         person = await self.hub.in_thread(self._person)
@@ -105,9 +109,10 @@ class SharedConsumer(PageConsumer):
 
     async def open(self, grants: Grants) -> int | None:
         try:
-            self.key = self.board_key(grants, QueryDict(self.scope["query_string"].decode("latin-1")))
+            key = self.board_key(grants, QueryDict(self.scope["query_string"].decode("latin-1")))
         except BadFilter:
             return BAD_REQUEST
+        self.key = replace(key, language=self.language)
         self.shown = board.Shown()
         self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
         self._sending = False
@@ -137,7 +142,7 @@ class SharedConsumer(PageConsumer):
         self._outbox.put_nowait(None)
 
     def move(self, grants: Grants) -> None:
-        self.key = board.Key(grants, self.key.filters, self.key.cap)
+        self.key = replace(self.key, grants=grants)
         self.hub.serve(self.key, self)
 
     async def _send_all(self) -> None:
@@ -220,12 +225,13 @@ class EventConsumer(PageConsumer):
         user = User.objects.filter(pk=person[0]).first() if person else None
         if user is None:
             return None
-        update = regions.update(self.name, user, self.seq, self.etags)
+        with translation.override(self.language):
+            update = regions.update(self.name, user, self.seq, self.etags)
         person = self._person()
         if person is None or not self._seen(person[1]).exists():
             return None
         self.seq, self.etags = update.seq, update.etags
-        around = self.hub.frame_regions(person[1])
+        around = self.hub.frame_regions(person[1], self.language)
         html = [region.html for region in around if self.frame_etags.get(region.element_id) != region.etag]
         self.frame_etags = {region.element_id: region.etag for region in around}
         return "\n".join(filter(None, [update.html, *html]))

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from healing.dashboard import words
 from healing.dashboard.plans import ArgumentView, StrategyView
 from healing.models import StrategyState
@@ -120,16 +122,21 @@ def _tipped(ordered: list[StrategyView], first: StrategyView | None) -> list[str
     said = []
     best = max(first.arguments, key=lambda a: a.weight, default=None)
     if best is not None and best.weight >= _FELT:
-        said.append(f"For “{first.row.title}”: {_clause(best.text)} ({best.weight:+.2f}).")
+        said.append(_("For “%(title)s”: %(text)s (%(weight)s).") % _quoted(first, best))
     second = next((s for s in ordered if s is not first and s.row.state != StrategyState.REFUSED), None)
     if second is None:
         return said
     worst = min(second.arguments, key=lambda a: a.weight, default=None)
     if worst is not None and worst.weight <= -_FELT:
-        said.append(f"Against “{second.row.title}”: {_clause(worst.text)} ({worst.weight:+.2f}).")
+        said.append(_("Against “%(title)s”: %(text)s (%(weight)s).") % _quoted(second, worst))
     if second.row.score < first.row.score:
-        said.append(f"In the end it was worth {first.row.score:.2f} against {second.row.score:.2f}.")
+        text = _("In the end it was worth %(first)s against %(second)s.")
+        said.append(text % {"first": f"{first.row.score:.2f}", "second": f"{second.row.score:.2f}"})
     return said
+
+
+def _quoted(strategy: StrategyView, argument: ArgumentView) -> dict[str, str]:
+    return {"title": strategy.row.title, "text": _clause(argument.text), "weight": f"{argument.weight:+.2f}"}
 
 
 def _memory(ordered: list[StrategyView], first: StrategyView | None) -> list[str]:
@@ -138,7 +145,7 @@ def _memory(ordered: list[StrategyView], first: StrategyView | None) -> list[str
     if not any(abs(weight) >= _FELT for weight in moved.values()):
         return []
     said = [
-        f"“{s.row.title}”: {_clause(a.text)}."
+        _("“%(title)s”: %(text)s.") % _quoted(s, a)
         for s in ordered
         for a in s.arguments
         if a.topic in MEMORY_TOPICS and abs(a.weight) >= _FELT
@@ -148,13 +155,14 @@ def _memory(ordered: list[StrategyView], first: StrategyView | None) -> list[str
         return said
     without = {id(s): _chance(_log_odds(s.row.confidence) - moved[id(s)]) for s in able}
     best = max(able, key=lambda s: without[id(s)])
-    mine, then = words.percent(first.row.confidence), words.percent(without[id(first)])
+    then = words.percent(without[id(first)])
     if best is first:
-        said.append(f"It did not decide: without it “{first.row.title}” would still be likeliest, {then} not {mine}.")
+        text = _("It did not decide: without it “%(title)s” would still be likeliest, %(then)s not %(now)s.")
+        values = {"title": first.row.title, "then": then, "now": words.percent(first.row.confidence)}
     else:
-        theirs = words.percent(without[id(best)])
-        said.append(f"It decided: without it “{best.row.title}” would be likeliest ({theirs}, {then} for this one).")
-    return said
+        text = _("It decided: without it “%(title)s” would be likeliest (%(theirs)s, %(then)s for this one).")
+        values = {"title": best.row.title, "theirs": words.percent(without[id(best)]), "then": then}
+    return [*said, text % values]
 
 
 def _clause(text: str) -> str:

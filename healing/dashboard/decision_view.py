@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _, ngettext
 
 from healing.access import Capability, grants_of
 from healing.access.roles import refusal
@@ -22,7 +23,7 @@ _HOLD_CHOICES_MINUTES = (10, 30, 60, 120)
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """Empty reasons mean: this person may."""
+    """Empty reasons mean: this person may. ``has_approved``: this reader's own yes is among the votes."""
 
     why_not_decide: str
     why_not_approve: str
@@ -35,6 +36,7 @@ class DecisionView:
     takeover: Takeover | None = None
     may_end_takeover: bool = False
     can_be_taken: bool = False
+    has_approved: bool = False
 
     @property
     def progress(self) -> str:
@@ -42,16 +44,15 @@ class DecisionView:
         if self.required <= 1:
             return ""
         missing = self.required - len(self.votes)
-        wait = "waiting for a second person" if self.required == 2 and missing == 1 else f"{missing} more are needed"
-        return f"{len(self.votes)} of {self.required}, {wait}"
-
-    @property
-    def has_approved(self) -> bool:
-        """Whether this reader's own yes is among the votes."""
-        return self.why_not_approve.startswith(_APPROVED_ALREADY)
-
-
-_APPROVED_ALREADY = "You have approved this already"
+        values = {"given": len(self.votes), "required": self.required, "count": missing}
+        if self.required == 2 and missing == 1:
+            return _("%(given)s of %(required)s, waiting for a second person") % values
+        text = ngettext(
+            "%(given)s of %(required)s, %(count)s more are needed",
+            "%(given)s of %(required)s, %(count)s more are needed",
+            missing,
+        )
+        return text % values
 
 
 def decision_view(event: HealingEvent, approvals: Sequence[Approval], user: User, now: datetime) -> DecisionView:
@@ -71,14 +72,15 @@ def decision_view(event: HealingEvent, approvals: Sequence[Approval], user: User
         return DecisionView(
             decide, decide, operate, takeover=takeover, may_end_takeover=mine, can_be_taken=takeable and not operate
         )
-    policy, _ = guardrails.current_policy(event)
+    policy, _found = guardrails.current_policy(event)
     approval.event = event
     decide = permissions.why_not_decide(user, event, policy)
     approve = permissions.why_not_approve(user, approval, policy)
     votes = permissions.counted_votes(approval, policy)
     required = max(approval.required, policy.approval.required_approvals.of(Risk(approval.risk)))
-    if not approve and any(vote.user_id == user.pk for vote in votes):
-        approve = f"{_APPROVED_ALREADY}; somebody else has to as well."
+    has_approved = not approve and any(vote.user_id == user.pk for vote in votes)
+    if has_approved:
+        approve = _("You have approved this already; somebody else has to as well.")
     held = approval.is_held(now)
     left = MAX_HELD_SECONDS - approval.held_seconds
     return DecisionView(
@@ -92,4 +94,5 @@ def decision_view(event: HealingEvent, approvals: Sequence[Approval], user: User
         hold_minutes=[m for m in _HOLD_CHOICES_MINUTES if MIN_SECONDS <= m * 60 <= left],
         takeover=takeover,
         can_be_taken=takeable and not operate,
+        has_approved=has_approved,
     )

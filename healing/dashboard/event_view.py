@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from healing.access import Capability, grants_of
 from healing.approvals import undo as undoing
@@ -215,7 +216,8 @@ class EventView:
             for d in dropped
             if str(d.get("reason", "")).startswith("memory: ")
         ]
-        return [f"“{words.humanize(key)}” was not argued about: {reason}." for key, reason in dict.fromkeys(said)]
+        text = _("“%(title)s” was not argued about: %(reason)s.")
+        return [text % {"title": words.humanize(key), "reason": reason} for key, reason in dict.fromkeys(said)]
 
     @cached_property
     def findings(self) -> list[FindingView]:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
 from healing.dashboard import links, words
 
 #: What makes a log line worth looking at when the diagnosis did not say which ones it used.
@@ -21,14 +24,14 @@ _FOLD_ABOVE_LINES = 14
 _CONTEXT_LINES = 2
 
 #: Kinds in the order in which somebody who was just woken up reads them, with the title of their group.
-_GROUPS: Mapping[str, str] = {
-    "log": "Logs",
-    "event": "Events of the cluster",
-    "status": "State",
-    "change": "What changed",
-    "metric": "Metrics",
-    "spec": "Specs",
-    "alert": "Alerts",
+_GROUPS: Mapping[str, Promise] = {
+    "log": gettext_lazy("Logs"),
+    "event": gettext_lazy("Events of the cluster"),
+    "status": gettext_lazy("State"),
+    "change": gettext_lazy("What changed"),
+    "metric": gettext_lazy("Metrics"),
+    "spec": gettext_lazy("Specs"),
+    "alert": gettext_lazy("Alerts"),
 }
 
 
@@ -99,7 +102,7 @@ def groups_of(items: Iterable[EvidenceView]) -> list[EvidenceGroup]:
     for item in items:
         kept.setdefault(item.kind, []).append(item)
     return [
-        EvidenceGroup(kind, _GROUPS.get(kind) or words.capitalize(words.humanize(kind)), found)
+        EvidenceGroup(kind, str(_GROUPS.get(kind) or words.capitalize(words.humanize(kind))), found)
         for kind, found in kept.items()
         if found
     ]

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import pgettext_lazy
+
 from healing.dashboard import words
 
 NODE_WIDTH = 232
@@ -27,21 +30,21 @@ _MAX_LAYERS_SIDEWAYS = 3
 #: Room for the arrow's tip between a line's end and its node.
 _TIP = 6
 
-_KINDS: Mapping[str, str] = {
-    "symptom": "symptom",
-    "error": "error",
-    "warning": "warning",
-    "metric": "metric",
-    "event": "event",
-    "change": "change",
-    "rootCause": "root cause",
+_KINDS: Mapping[str, Promise] = {
+    "symptom": pgettext_lazy("node of a graph", "symptom"),
+    "error": pgettext_lazy("node of a graph", "error"),
+    "warning": pgettext_lazy("node of a graph", "warning"),
+    "metric": pgettext_lazy("node of a graph", "metric"),
+    "event": pgettext_lazy("node of a graph", "event"),
+    "change": pgettext_lazy("node of a graph", "change"),
+    "rootCause": pgettext_lazy("node of a graph", "root cause"),
 }
-_EDGES: Mapping[str, str] = {
-    "causes": "causes",
-    "precedes": "comes before",
-    "correlates": "goes along with",
-    "triggers": "triggers",
-    "dependsOn": "is needed by",
+_EDGES: Mapping[str, Promise] = {
+    "causes": pgettext_lazy("between two nodes of a graph", "causes"),
+    "precedes": pgettext_lazy("between two nodes of a graph", "comes before"),
+    "correlates": pgettext_lazy("between two nodes of a graph", "goes along with"),
+    "triggers": pgettext_lazy("between two nodes of a graph", "triggers"),
+    "dependsOn": pgettext_lazy("between two nodes of a graph", "is needed by"),
 }
 
 
@@ -217,7 +220,7 @@ def _node(name: str, raw: Mapping[str, Any], x: int, y: int) -> Node:
     return Node(
         id=name,
         kind=kind if kind in _KINDS else "event",
-        kind_words=_KINDS.get(kind, kind),
+        kind_words=str(_KINDS.get(kind, kind)),
         label=str(raw.get("label", "")),
         object=words.reference_words(raw.get("object")),
         lines=_wrap(str(raw.get("label", ""))),
@@ -243,7 +246,7 @@ def _edge_sideways(source: Node, target: Node, kind: str) -> Edge:
     x2, y2 = target.x - _TIP, target.y + target.height // 2
     bend = max(36, (x2 - x1) // 2)
     path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
-    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, x1 + 8, (y1 + y2) // 2 - 7)
+    return Edge(kind, str(_EDGES.get(kind, kind)), source.label, target.label, path, x1 + 8, (y1 + y2) // 2 - 7)
 
 
 def _edge_downwards(source: Node, target: Node, kind: str) -> Edge:
@@ -253,7 +256,9 @@ def _edge_downwards(source: Node, target: Node, kind: str) -> Edge:
     x2, y2 = target.x + NODE_WIDTH // 2, target.y - _TIP
     bend = max(16, (y2 - y1) // 2)
     path = f"M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"
-    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, (x1 + x2) // 2 + 8, (y1 + y2) // 2 + 6)
+    return Edge(
+        kind, str(_EDGES.get(kind, kind)), source.label, target.label, path, (x1 + x2) // 2 + 8, (y1 + y2) // 2 + 6
+    )
 
 
 def _edge_around(source: Node, target: Node, kind: str) -> Edge:
@@ -262,4 +267,4 @@ def _edge_around(source: Node, target: Node, kind: str) -> Edge:
     x1, x2 = source.x + NODE_WIDTH, target.x + NODE_WIDTH + _TIP
     bend = max(x1, x2) + LAYER_GAP // 2
     path = f"M{x1} {y1}C{bend} {y1} {bend} {y2} {x2} {y2}"
-    return Edge(kind, _EDGES.get(kind, kind), source.label, target.label, path, max(x1, x2) + 8, (y1 + y2) // 2)
+    return Edge(kind, str(_EDGES.get(kind, kind)), source.label, target.label, path, max(x1, x2) + 8, (y1 + y2) // 2)

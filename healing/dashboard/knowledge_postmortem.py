@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _, ngettext, pgettext
 
 from healing.dashboard import words
 from healing.dashboard.event_view import EventView
-from healing.findings import Diagnosis
+from healing.findings import Diagnosis, Finding
 from healing.models import ActorKind, Approval
 from healing.redaction import redact
 from knowledge.models import Postmortem
@@ -35,21 +36,23 @@ def compute(view: EventView) -> str:
     event = view.event
     target = words.target_words(event.target_kind, event.target_namespace, event.target_name)
     parts = [
-        f"# Postmortem: {_plain(target)} {_plain(words.symptom_words(event.symptom))}",
-        f"Event `{event.name}`, {_at(event.detected_at)}, cluster `{event.cluster}`. Written by ReCiSt.",
-        "## Summary",
+        _("# Postmortem: %(target)s %(symptom)s")
+        % {"target": _plain(target), "symptom": _plain(words.symptom_words(event.symptom))},
+        _("Event `%(name)s`, %(at)s, cluster `%(cluster)s`. Written by ReCiSt.")
+        % {"name": event.name, "at": _at(event.detected_at), "cluster": event.cluster},
+        "## " + _("Summary"),
         " ".join(_plain(sentence) for sentence in view.story),
-        "## Impact",
+        "## " + _("Impact"),
         "\n".join(_impact(view)),
-        "## Timeline (UTC)",
+        "## " + _("Timeline (UTC)"),
         "\n".join(_timeline(view)),
-        "## Root cause",
+        "## " + _("Root cause"),
         "\n\n".join(_cause(view)),
-        "## What was done",
+        "## " + _("What was done"),
         "\n".join(_actions(view)),
-        "## What memory knew",
+        "## " + _("What memory knew"),
         "\n".join(_memory(view)),
-        "## Follow-ups",
+        "## " + _("Follow-ups"),
         "\n".join(_follow_ups(view)),
     ]
     return redact("\n\n".join(parts)) + "\n"
@@ -69,7 +72,7 @@ def _renderer() -> MarkdownIt:
 
 
 def _at(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else "unknown"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else _("unknown")
 
 
 def _plain(text: str) -> str:
@@ -82,76 +85,101 @@ def _plain(text: str) -> str:
 
 def _impact(view: EventView) -> Iterator[str]:
     event = view.event
-    yield f"- Seen as: {_plain(event.message or words.symptom_words(event.symptom))}"
-    yield f"- Severity: {event.severity}; seen {event.occurrences} time(s)"
+    seen_as = _plain(event.message or words.symptom_words(event.symptom))
+    yield _("- Seen as: %(what)s") % {"what": seen_as}
+    text = _("- Severity: %(severity)s; seen %(count)s time(s)")
+    yield text % {"severity": event.severity, "count": event.occurrences}
     if event.contained_at:
-        yield f"- Contained after {words.duration((event.contained_at - event.detected_at).total_seconds())}"
+        yield _("- Contained after %(took)s") % {"took": _since(event.detected_at, event.contained_at)}
     if event.healed_at:
-        yield f"- Well again after {words.duration((event.healed_at - event.detected_at).total_seconds())}"
+        yield _("- Well again after %(took)s") % {"took": _since(event.detected_at, event.healed_at)}
     elif event.finished_at:
-        took = words.duration((event.finished_at - event.detected_at).total_seconds())
-        yield f"- Ended as **{event.outcome}** after {took}"
+        text = _("- Ended as **%(outcome)s** after %(took)s")
+        took = _since(event.detected_at, event.finished_at)
+        yield text % {"outcome": words.humanize(event.outcome), "took": took}
     else:
-        yield "- Not over yet"
+        yield _("- Not over yet")
     if view.waited_seconds:
-        yield f"- Of that, {words.duration(view.waited_seconds)} were spent waiting for a person"
+        text = _("- Of that, %(waited)s were spent waiting for a person")
+        yield text % {"waited": words.duration(view.waited_seconds)}
     touched = sorted({words.reference_words(row.target) for row in view.actions if row.applied_at})
     if touched:
-        yield f"- Changed by the healing: {_plain(', '.join(touched))}"
+        yield _("- Changed by the healing: %(names)s") % {"names": _plain(", ".join(touched))}
+
+
+def _since(start: datetime, end: datetime) -> str:
+    return words.duration((end - start).total_seconds())
 
 
 def _timeline(view: EventView) -> Iterator[str]:
     told = [entry for entry in view.timeline if entry.kind not in _TALK]
-    yield "| when | who | what |"
+    columns = (pgettext("column", "when"), pgettext("column", "who"), pgettext("column", "what"))
+    yield f"| {' | '.join(columns)} |"
     yield "|---|---|---|"
     yield f"| {_at(view.event.detected_at)} | ReCiSt | {_plain(view.event.message or view.event.symptom)} |"
     for entry in told[:_MOST_LINES]:
         who = entry.actor or ActorKind(entry.actor_kind).label
         yield f"| {_at(entry.at)} | {_plain(who)} | {_plain(entry.message)} |"
     if len(told) > _MOST_LINES:
-        yield f"| | | {len(told) - _MOST_LINES} more entries are on the event's page |"
+        left = len(told) - _MOST_LINES
+        text = ngettext(
+            "%(count)s more entries are on the event's page", "%(count)s more entries are on the event's page", left
+        )
+        yield f"| | | {text % {'count': left}} |"
 
 
 def _cause(view: EventView) -> Iterator[str]:
     diagnosis = Diagnosis.from_json(view.event.diagnosis)
     best = diagnosis.best
     if best is None:
-        yield "No cause could be named."
+        yield _("No cause could be named.")
         return
-    yield f"**{best.cause}** of {_plain(str(best.object))} ({best.confidence:.0%} sure). {_plain(best.explanation)}"
+    yield _("**%(cause)s** of %(object)s (%(percent)s%% sure). %(explanation)s") % {
+        **_finding(best),
+        "explanation": _plain(best.explanation),
+    }
     proof = [e for e in diagnosis.evidence if e.id in best.evidence][:_MOST_EVIDENCE]
     if proof:
         yield "\n".join(f"- {_plain(e.title)}{f': {_plain(e.text.splitlines()[0])}' if e.text else ''}" for e in proof)
-    others = diagnosis.findings[1:4]
+    others = [_("%(cause)s of %(object)s (%(percent)s%%)") % _finding(found) for found in diagnosis.findings[1:4]]
     if others:
-        yield (
-            "Also considered: "
-            + "; ".join(f"{f.cause} of {_plain(str(f.object))} ({f.confidence:.0%})" for f in others)
-            + "."
-        )
+        yield _("Also considered: %(causes)s.") % {"causes": "; ".join(others)}
     if diagnosis.missing_sources:
-        yield f"Not seen: {_plain(', '.join(sorted(diagnosis.missing_sources)))}."
+        yield _("Not seen: %(sources)s.") % {"sources": _plain(", ".join(sorted(diagnosis.missing_sources)))}
+
+
+def _finding(found: Finding) -> dict[str, str]:
+    return {
+        "cause": found.cause,
+        "object": _plain(str(found.object)),
+        "percent": f"{found.confidence * 100:.0f}",
+    }
 
 
 def _actions(view: EventView) -> Iterator[str]:
     done = [row for row in view.actions if row.applied_at]
     if not done:
-        yield "Nothing was changed."
+        yield _("Nothing was changed.")
     for row in done:
         what = f"{words.action_words(row.action)} {_plain(words.reference_words(row.target))}"
         yield f"- {_at(row.applied_at)}: {what}: {row.state}"
     for strategy in view.strategies:
         if strategy.row.state in ("failed", "undone"):
-            yield f"- In vain: {_plain(strategy.row.title)}. {_plain(strategy.row.state_reason)}".rstrip()
+            values = {"title": _plain(strategy.row.title), "reason": _plain(strategy.row.state_reason)}
+            yield (_("- In vain: %(title)s. %(reason)s") % values).rstrip()
     for approval in Approval.objects.filter(event=view.event, decided_at__isnull=False).order_by("decided_at"):
-        who = getattr(approval, "decided_by_name", "") or "nobody"
+        values = {
+            "at": _at(approval.decided_at),
+            "decision": str(approval.get_state_display()),
+            "who": _plain(getattr(approval, "decided_by_name", "") or _("nobody")),
+        }
         comment = f": {_plain(approval.comment)}" if approval.comment else ""
-        yield f"- {_at(approval.decided_at)}: {approval.get_state_display()} by {_plain(who)}{comment}"
+        yield _("- %(at)s: %(decision)s by %(who)s") % values + comment
 
 
 def _memory(view: EventView) -> Iterator[str]:
     if not view.memories:
-        yield "Nothing like it was on record."
+        yield _("Nothing like it was on record.")
     for memory in view.memories:
         yield f"- {_plain(memory.title)}{f': {_plain(memory.lines[0].text)}' if memory.lines else ''}"
 
@@ -161,13 +189,15 @@ def _follow_ups(view: EventView) -> Iterator[str]:
     diagnosis = Diagnosis.from_json(event.diagnosis)
     best = diagnosis.best
     if event.outcome not in ("healed", "recovered"):
-        yield f"- [ ] Find out what heals it: {_plain(event.outcome_reason or 'ReCiSt could not')}"
+        why = event.outcome_reason or _("ReCiSt could not")
+        yield _("- [ ] Find out what heals it: %(why)s") % {"why": _plain(why)}
     if best is None or best.confidence < 0.75:
-        yield "- [ ] Confirm or correct the root cause (Knowledge, the entry of this event)"
+        yield _("- [ ] Confirm or correct the root cause (Knowledge, the entry of this event)")
     if best is not None and best.would_settle:
-        yield f"- [ ] Make visible what was missing: {_plain('; '.join(best.would_settle))}"
+        missing = _plain("; ".join(best.would_settle))
+        yield _("- [ ] Make visible what was missing: %(missing)s") % {"missing": missing}
     if any(row.applied_at for row in view.actions):
-        yield "- [ ] Bring what was changed in the cluster into the repository that it is deployed from"
+        yield _("- [ ] Bring what was changed in the cluster into the repository that it is deployed from")
     if view.memories and any(m.data.get("cause") == event.cause for m in view.memories if event.cause):
-        yield "- [ ] It has happened before: remove the cause for good"
-    yield "- [ ] Is there a test or an alarm that would have caught it earlier?"
+        yield _("- [ ] It has happened before: remove the cause for good")
+    yield _("- [ ] Is there a test or an alarm that would have caught it earlier?")

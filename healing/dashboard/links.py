@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 _TO_MILLISECONDS = 1000
 
@@ -27,16 +28,16 @@ def link_of(link: str, kind: str) -> Link | None:
     parts = urlsplit(link)
     query = parse_qs(parts.query)
     if "/loki/api/" in parts.path and (logql := query.get("query")):
-        source, expression, words = settings.GRAFANA_LOKI_DATASOURCE, logql[0], "open in Loki"
+        source, expression, words = settings.GRAFANA_LOKI_DATASOURCE, logql[0], _("open in Loki")
         span = (_milliseconds(query, "start"), _milliseconds(query, "end"))
     elif promql := query.get("g0.expr"):
-        source, expression, words = settings.GRAFANA_PROMETHEUS_DATASOURCE, promql[0], "open in Prometheus"
+        source, expression, words = settings.GRAFANA_PROMETHEUS_DATASOURCE, promql[0], _("open in Prometheus")
         span = ("", "")
     else:
-        return Link(link, "open")
+        return Link(link, _("open"))
     if not settings.GRAFANA_URL:
         return Link(link, words)
-    return Link(explore(settings.GRAFANA_URL, source, expression, *span), "open in Grafana")
+    return Link(explore(settings.GRAFANA_URL, source, expression, *span), _("open in Grafana"))
 
 
 def explore(base_url: str, datasource: str, expression: str, start: str = "", end: str = "") -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _, gettext_lazy
+
 from healing.models import LlmCall, LlmCallState
 
-_STATES: dict[str, str] = {
-    LlmCallState.ASKED: "is thinking",
-    LlmCallState.USED: "was heard",
-    LlmCallState.STRUCK: "gave no usable answer; the rules decided",
-    LlmCallState.FAILED: "did not answer; the rules decided",
-    LlmCallState.SKIPPED: "was not asked; the rules decided",
+_STATES: dict[str, Promise] = {
+    LlmCallState.ASKED: gettext_lazy("%(model)s is thinking"),
+    LlmCallState.USED: gettext_lazy("%(model)s was heard"),
+    LlmCallState.STRUCK: gettext_lazy("%(model)s gave no usable answer; the rules decided"),
+    LlmCallState.FAILED: gettext_lazy("%(model)s did not answer; the rules decided"),
+    LlmCallState.SKIPPED: gettext_lazy("%(model)s was not asked; the rules decided"),
 }
 
 
@@ -32,8 +35,15 @@ class ModelCallView:
         tokens = row.prompt_tokens + row.completion_tokens
         if not tokens:
             return ""
-        price = "price not known" if row.cost_usd is None else f"{row.cost_usd:.4f} USD"
-        return f"{row.prompt_tokens:,} + {row.completion_tokens:,} tokens, {price}, {row.seconds:.1f} s"
+        values = {
+            "asked": f"{row.prompt_tokens:,}",
+            "answered": f"{row.completion_tokens:,}",
+            "seconds": f"{row.seconds:.1f}",
+        }
+        if row.cost_usd is None:
+            return _("%(asked)s + %(answered)s tokens, price not known, %(seconds)s s") % values
+        text = _("%(asked)s + %(answered)s tokens, %(price)s USD, %(seconds)s s")
+        return text % {**values, "price": f"{row.cost_usd:.4f}"}
 
 
 def call_view(row: LlmCall) -> ModelCallView:
@@ -47,4 +57,4 @@ def call_view(row: LlmCall) -> ModelCallView:
             found = {}
         opinion = found if isinstance(found, dict) else {}
     writes = row.answer if row.state == LlmCallState.ASKED else ""
-    return ModelCallView(row, f"{row.model} {_STATES[row.state]}", opinion, writes)
+    return ModelCallView(row, str(_STATES[row.state]) % {"model": row.model}, opinion, writes)

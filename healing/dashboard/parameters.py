@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from healing.actions import registry
 from healing.approvals.errors import EditRefused
 
@@ -106,16 +108,16 @@ def _read(kind: str, text: str) -> Any:
         try:
             return float(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not a number") from None
+            raise ValueError(_("%(text)s is not a number") % {"text": repr(text)}) from None
     if kind == "pairs":
         pairs = {}
         for line in filter(None, map(str.strip, text.splitlines())):
             key, equals, value = line.partition("=")
             if not equals or not key.strip() or not value.strip():
-                raise ValueError(f"{line!r} is not name=value")
+                raise ValueError(_("%(text)s is not name=value") % {"text": repr(line)})
             pairs[key.strip()] = value.strip()
         return pairs
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("this is not JSON") from None
+        raise ValueError(_("this is not JSON")) from None

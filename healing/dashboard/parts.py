@@ -130,50 +130,81 @@ def _model() -> Part:
 
 def _watcher(beats: Beats) -> Part:
     """One sentence a cluster; of many, only those with trouble are spelled out, alike ones together."""
+    name = _("Watcher")
     if len(beats) == 1:
         (beat,) = beats.values()
         ok, says = _watching(beat)
-        return Part("Watcher", ok=ok, says=says)
+        return Part(name, ok=ok, says=says)
     troubled: dict[str, list[str]] = {}
     well = []
-    for name, beat in beats.items():
+    for cluster, beat in beats.items():
         ok, says = _watching(beat)
         if beat is not None and not beat.answers and not ok:
-            says = "does not answer."  # each in words of its own, with its address: the log has them
+            says = _("does not answer.")  # each in words of its own, with its address: the log has them
         if not ok:
-            troubled.setdefault(says, []).append(name)
+            troubled.setdefault(says, []).append(cluster)
         elif beat is not None:
             well.append(beat)
-    lags = [beat.lag_seconds for beat in well if beat.lag_seconds is not None]
-    lag = f", {words.duration(max(lags))} behind" if lags else ""
-    objects = words.count(sum(beat.objects for beat in well), "object")
     sentences = [
-        f"{', '.join(_some(names))}: {says.rstrip('.')}." for says, names in list(troubled.items())[:TROUBLES_SHOWN]
+        _("%(names)s: %(trouble)s.") % {"names": ", ".join(_some(names)), "trouble": says.rstrip(".")}
+        for says, names in list(troubled.items())[:TROUBLES_SHOWN]
     ]
     if len(troubled) > TROUBLES_SHOWN:
-        sentences.append(f"And other trouble with {sum(map(len, list(troubled.values())[TROUBLES_SHOWN:]))} more.")
-    sentences.append(f"Watching {objects} in {len(well)} of {len(beats)} clusters{lag}.")
-    return Part("Watcher", ok=not troubled, says=" ".join(sentences))
+        others = sum(map(len, list(troubled.values())[TROUBLES_SHOWN:]))
+        text = ngettext("And other trouble with %(count)s more.", "And other trouble with %(count)s more.", others)
+        sentences.append(text % {"count": others})
+    sentences.append(_seeing(well, of=len(beats)))
+    return Part(name, ok=not troubled, says=" ".join(sentences))
+
+
+def _seeing(well: list[heartbeat.Heartbeat], of: int) -> str:
+    """What is watched where nothing is wrong, of so many clusters."""
+    objects = sum(beat.objects for beat in well)
+    lags = [beat.lag_seconds for beat in well if beat.lag_seconds is not None]
+    values = {"count": objects, "well": len(well), "all": of}
+    if not lags:
+        text = ngettext(
+            "Watching %(count)s object in %(well)s of %(all)s clusters.",
+            "Watching %(count)s objects in %(well)s of %(all)s clusters.",
+            objects,
+        )
+        return text % values
+    text = ngettext(
+        "Watching %(count)s object in %(well)s of %(all)s clusters, %(lag)s behind.",
+        "Watching %(count)s objects in %(well)s of %(all)s clusters, %(lag)s behind.",
+        objects,
+    )
+    return text % {**values, "lag": words.duration(max(lags))}
 
 
 def _some(names: list[str]) -> list[str]:
-    return names if len(names) <= NAMES_SHOWN else [*names[:NAMES_SHOWN], f"{len(names) - NAMES_SHOWN} more"]
+    """The first ones by name, the others by their number."""
+    if len(names) <= NAMES_SHOWN:
+        return names
+    left = len(names) - NAMES_SHOWN
+    return [*names[:NAMES_SHOWN], ngettext("%(count)s more", "%(count)s more", left) % {"count": left}]
 
 
 def _watching(beat: heartbeat.Heartbeat | None) -> tuple[bool, str]:
     if beat is None:
-        return False, "No sign of life: new faults are not seen. Is manage.py watch running?"
+        return False, _("No sign of life: new faults are not seen. Is manage.py watch running?")
     if (age := beat.age()) > heartbeat.SILENT_AFTER:
         seconds = age.total_seconds()
         silent = words.duration(seconds - seconds % (10 if seconds < 60 else 60))
-        return False, f"Silent for {silent}: new faults are not seen. Is manage.py watch running?"
+        text = _("Silent for %(silent)s: new faults are not seen. Is manage.py watch running?")
+        return False, text % {"silent": silent}
     problems = {part: why for part, why in beat.problems.items() if part != "Prometheus"}  # has a line of its own
     if problems:
         return False, "; ".join(f"{part}: {why}" for part, why in problems.items())
     if not beat.synced:
-        return True, "Reading the cluster for the first time."
-    lag = f", {words.duration(beat.lag_seconds)} behind" if beat.lag_seconds is not None else ""
-    return True, f"Watching {words.count(beat.objects, 'object')}{lag}."
+        return True, _("Reading the cluster for the first time.")
+    values = {"count": beat.objects}
+    if beat.lag_seconds is None:
+        return True, ngettext("Watching %(count)s object.", "Watching %(count)s objects.", beat.objects) % values
+    text = ngettext(
+        "Watching %(count)s object, %(lag)s behind.", "Watching %(count)s objects, %(lag)s behind.", beat.objects
+    )
+    return True, text % {**values, "lag": words.duration(beat.lag_seconds)}
 
 
 def _workers() -> Part:
@@ -186,9 +217,12 @@ def _workers() -> Part:
         | Q(status=Status.QUEUED, next_attempt_at__lt=late)
     ).count()
     if stuck:
-        waits = ngettext("%(count)s event waits", "%(count)s events wait", stuck) % {"count": stuck}
-        says = _("%(waits)s for a worker that does not come. Are worker and beat running?") % {"waits": waits}
-        return Part(name, ok=False, says=says)
+        text = ngettext(
+            "%(count)s event waits for a worker that does not come. Are worker and beat running?",
+            "%(count)s events wait for a worker that does not come. Are worker and beat running?",
+            stuck,
+        )
+        return Part(name, ok=False, says=text % {"count": stuck})
     due = HealingEvent.objects.filter(status=Status.QUEUED, next_attempt_at__isnull=True)
     oldest = due.aggregate(oldest=Min("dispatched_at"))["oldest"]
     if oldest is None:
@@ -205,7 +239,10 @@ def _mirror() -> Part:
         mirrored_seq__lt=F("seq"), detected_at__lt=timezone.now() - LATE_AFTER, finished_at__isnull=True
     ).count()
     if behind:
-        count = ngettext("%(count)s open event", "%(count)s open events", behind) % {"count": behind}
-        says = _("%(count)s not yet written to the cluster as HealingEvent resources.") % {"count": count}
-        return Part(name, ok=False, says=says)
+        text = ngettext(
+            "%(count)s open event not yet written to the cluster as HealingEvent resources.",
+            "%(count)s open events not yet written to the cluster as HealingEvent resources.",
+            behind,
+        )
+        return Part(name, ok=False, says=text % {"count": behind})
     return Part(name, ok=True, says=_("kubectl get he shows the same as this page."))

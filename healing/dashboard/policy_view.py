@@ -6,16 +6,18 @@ import re
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _, gettext_lazy
 from pydantic import BaseModel
 
 from healing.dashboard import words
 from healing.policies.spec import PolicySpec
 
-_UNITS = {
+_UNITS: dict[str, str | Promise] = {
     "seconds": "s",
     "ms": "ms",
     "minutes": "min",
-    "days": "days",
+    "days": gettext_lazy("days"),
     "percent": "%",
 }
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -53,7 +55,7 @@ def groups_of(spec: PolicySpec) -> list[Group]:
             nested.append(Group(title_of(name), help_text, _values(value)))
         else:
             plain.append(_value(spec, name))
-    return [Group("Scope and thinking", "", plain), *nested]
+    return [Group(_("Scope and thinking"), "", plain), *nested]
 
 
 def title_of(name: str) -> str:
@@ -66,7 +68,7 @@ def title_of(name: str) -> str:
 
 def unit_of(name: str) -> str:
     """The unit in a field's name, or nothing."""
-    return _UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
+    return str(_UNITS.get(name.rsplit("_", 1)[-1], "")) if "_" in name else ""
 
 
 def _values(model: BaseModel) -> list[Value]:
@@ -94,19 +96,19 @@ def _value(model: BaseModel, name: str) -> Value:
 def _text(value: object, unit: str) -> str:
     match value:
         case None:
-            return "not set"
+            return _("not set")
         case bool():
-            return "yes" if value else "no"
+            return _("yes") if value else _("no")
         case Enum():
             return str(value.value)
         case BaseModel():
             plain = value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             return " ".join(_text(item, "") for item in plain.values())
         case list():
-            return ", ".join(_text(item, "") for item in value) or "none"
+            return ", ".join(_text(item, "") for item in value) or _("none")
         case dict():
-            return ", ".join(f"{key}={text}" for key, text in value.items()) or "any"
+            return ", ".join(f"{key}={text}" for key, text in value.items()) or _("any")
         case int() | float() | str():
-            return f"{value} {unit}".strip() if value != "" else "not set"
+            return f"{value} {unit}".strip() if value != "" else _("not set")
         case _:
             return str(value)

@@ -13,6 +13,7 @@ import httpx
 import structlog
 from django.conf import settings
 from django.core.cache import cache
+from django.utils.translation import gettext as _
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ AT_MOST = 20
 def read() -> dict[str, str]:
     """By address: empty where it answered, else why not. Addresses that nobody asked lately are missing."""
     try:
-        return dict(cache.get(_KEY) or {})
+        return {url: _words(found) for url, found in (cache.get(_KEY) or {}).items()}
     except Exception as error:  # noqa: BLE001 - whatever the cache's client raises
         log.debug("no probes", error=str(error))
         return {}
@@ -60,13 +61,28 @@ def addresses() -> Mapping[str, str]:
 
 
 def _ask(url: str) -> str:
+    """What is kept, for readers of any language: ``late:2``, ``away``, ``error:503``, or nothing where it answered."""
     started = time.monotonic()
     try:
         status = httpx.get(url, timeout=TIMEOUT_SECONDS, follow_redirects=False).status_code
     except httpx.TimeoutException:
-        return f"does not answer within {time.monotonic() - started:.0f} s"
+        return f"late:{time.monotonic() - started:.0f}"
     except httpx.HTTPError as error:
         log.debug("not reached", url=url, error=str(error))
-        return "cannot be reached: nothing answers at its address"
+        return "away"
     # Whatever stands before it may hide the address of readiness; then it answers all the same.
-    return f"answers with an error ({status})" if status >= httpx.codes.INTERNAL_SERVER_ERROR else ""
+    return f"error:{status}" if status >= httpx.codes.INTERNAL_SERVER_ERROR else ""
+
+
+def _words(found: str) -> str:
+    """What `_ask` found, to follow the name of what was asked."""
+    what, _colon, detail = found.partition(":")
+    match what:
+        case "late":
+            return _("does not answer within %(seconds)s s") % {"seconds": detail}
+        case "away":
+            return _("cannot be reached: nothing answers at its address")
+        case "error":
+            return _("answers with an error (%(status)s)") % {"status": detail}
+        case _:
+            return ""

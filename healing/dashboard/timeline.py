@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _, gettext_lazy
+
+from healing.dashboard import words
 from healing.lifecycle import WOUND_OF_PHASE, Phase
 from healing.models import ActorKind, TimelineEntry
 
 #: What the timeline can be narrowed to, with its words; the first is everything.
-SORTS = (("all", "Everything"), ("people", "People"), ("done", "Done to the cluster"), ("thinking", "Thinking"))
+SORTS = (
+    ("all", gettext_lazy("Everything")),
+    ("people", gettext_lazy("People")),
+    ("done", gettext_lazy("Done to the cluster")),
+    ("thinking", gettext_lazy("Thinking")),
+)
 _ACTING = frozenset({Phase.CONTAINING, Phase.HEALING, Phase.VERIFYING})
 _THINKING = frozenset({Phase.DIAGNOSING, Phase.PLANNING})
 
@@ -34,7 +42,7 @@ def entry_views(entries: Iterable[TimelineEntry], before: TimelineEntry | None =
 
 def _heading(entry: TimelineEntry) -> str:
     wound = WOUND_OF_PHASE.get(Phase(entry.phase))
-    return str(wound) if wound is not None else "End"
+    return words.wound_words(wound) if wound is not None else _("End")
 
 
 def _sort(entry: TimelineEntry) -> str:

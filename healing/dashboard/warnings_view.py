@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _, ngettext
 
 from healing.access import Capability, Grants
 from healing.dashboard.charts import quantity
@@ -97,17 +98,24 @@ def visible(grants: Grants) -> QuerySet[ProactiveWarning]:
 
 def show(row: ProactiveWarning) -> Shown:
     """Words and drawing of one warning."""
-    per, unit = (3600, "an hour") if row.kind != WarningKind.MEMORY else (60, "a minute")
     unit_of_values = "" if row.unit == "of quota" else row.unit
     return Shown(
         row=row,
         level=quantity(row.level, unit_of_values),
         limit=quantity(row.limit, unit_of_values),
-        rate=f"{quantity(row.slope_per_second * per, unit_of_values)} {unit}" if row.slope_per_second else "",
+        rate=_rate(row, unit_of_values),
         basis=_basis(row),
         outlook=_outlook(row),
         may_prepare=bool(row.proposal) and row.event_id is None,
     )
+
+
+def _rate(row: ProactiveWarning, unit: str) -> str:
+    if not row.slope_per_second:
+        return ""
+    if row.kind == WarningKind.MEMORY:
+        return _("%(quantity)s a minute") % {"quantity": quantity(row.slope_per_second * 60, unit)}
+    return _("%(quantity)s an hour") % {"quantity": quantity(row.slope_per_second * 3600, unit)}
 
 
 def _basis(row: ProactiveWarning) -> str:
@@ -115,12 +123,16 @@ def _basis(row: ProactiveWarning) -> str:
     samples, span = evidence.get("samples"), evidence.get("spanSeconds")
     parts = []
     if row.kind == WarningKind.RESTARTS:
-        parts.append(f"{samples} restarts so far")
+        seen = int(samples or 0)
+        parts.append(ngettext("%(count)s restart so far", "%(count)s restarts so far", seen) % {"count": seen})
     elif samples and span:
-        parts.append(f"{samples} samples over {float(span) / 60:.0f} minutes")
+        text = ngettext(
+            "%(count)s sample over %(minutes)s minutes", "%(count)s samples over %(minutes)s minutes", int(samples)
+        )
+        parts.append(text % {"count": samples, "minutes": f"{float(span) / 60:.0f}"})
     if row.kind != WarningKind.RESTARTS and (season := evidence.get("seasonSeconds")):
-        parts.append(f"a season of {float(season) / 60:.0f} minutes taken out")
-    parts.append(f"{row.confidence:.0%} sure")
+        parts.append(_("a season of %(minutes)s minutes taken out") % {"minutes": f"{float(season) / 60:.0f}"})
+    parts.append(_("%(percent)s%% sure") % {"percent": f"{row.confidence * 100:.0f}"})
     return ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _, ngettext
 
 from healing.dashboard import words
 from healing.dashboard.insight.drawing import STACK
@@ -25,16 +26,21 @@ def plain(value: float) -> str:
 def short_duration(seconds: float) -> str:
     """For an axis: ``90 s``, ``5 m``, ``2 h``."""
     if seconds < 120:
-        return f"{seconds:g} s"
-    return f"{seconds / 60:.3g} m" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+        return _("%(seconds)s s") % {"seconds": f"{seconds:g}"}
+    if seconds < 7200:
+        return _("%(minutes)s m") % {"minutes": f"{seconds / 60:.3g}"}
+    return _("%(hours)s h") % {"hours": f"{seconds / 3600:.3g}"}
 
 
 @register.filter
 def hours(value: float) -> str:
     """``45 minutes``, ``12.5 hours``, ``640 hours``."""
     if value < 1:
-        return words.count(round(value * 60), "minute")
-    return f"{value:.1f} hours" if value < 100 and value % 1 else words.count(round(value), "hour")
+        minutes = round(value * 60)
+        return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
+    if value < 100 and value % 1:
+        return _("%(count)s hours") % {"count": f"{value:.1f}"}
+    return ngettext("%(count)s hour", "%(count)s hours", round(value)) % {"count": round(value)}
 
 
 @register.simple_tag
@@ -42,9 +48,10 @@ def share(hits: int, n: int) -> SafeString:
     """A share in per cent with its number of cases; of too few cases only the cases."""
     if not n:
         return format_html('<span class="muted">{}</span>', "\N{EN DASH}")
+    cases = _("%(hits)s of %(all)s") % {"hits": hits, "all": n}
     if n < LEAST_CASES:
-        return format_html('<span class="share">{} of {}</span>', hits, n)
-    return format_html('<span class="share" title="{} of {}">{}</span>', hits, n, words.percent(hits / n))
+        return format_html('<span class="share">{}</span>', cases)
+    return format_html('<span class="share" title="{}">{}</span>', cases, words.percent(hits / n))
 
 
 @register.filter

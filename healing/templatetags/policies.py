@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -13,4 +14,4 @@ register = template.Library()
 @register.filter
 def as_json(value: Any) -> str:
     """A field's value as it is written in the resource; what is not set says so."""
-    return "not set" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return _("not set") if value is None else json.dumps(value, ensure_ascii=False, default=str)

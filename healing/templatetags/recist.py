@@ -10,6 +10,7 @@ from django import template
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from healing.clocks import WoundClock
 from healing.dashboard import words
@@ -22,6 +23,7 @@ register.filter("symptom", words.symptom_words)
 register.filter("action", words.action_words)
 register.filter("capitalize", words.capitalize)
 register.filter("reference", words.reference_words)
+register.filter("wound", words.wound_words)
 
 # 24 x 24, drawn with the current colour as line.
 _ICONS: Mapping[str, str] = {
@@ -123,11 +125,12 @@ def when(value: datetime | str | None, style: str = "datetime") -> SafeString:
 def countdown(until: datetime) -> SafeString:
     """The time left, counting down once the script has run."""
     until = until.astimezone(UTC)
+    text = _("until %(moment)s UTC")
     return format_html(
-        '<time class="countdown" datetime="{}" data-style="countdown" title="until {} UTC">until {} UTC</time>',
+        '<time class="countdown" datetime="{}" data-style="countdown" title="{}">{}</time>',
         until.isoformat(timespec="milliseconds"),
-        f"{until:%Y-%m-%d %H:%M:%S}",
-        f"{until:%H:%M}",
+        text % {"moment": f"{until:%Y-%m-%d %H:%M:%S}"},
+        text % {"moment": f"{until:%H:%M}"},
     )
 
 

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from urllib.parse import urlencode
 
+from django.utils.translation import gettext as _
+
 #: The choices beside a range of one's own. "Today" is the day in UTC.
 DAYS = (1, 7, 30, 90)
 DEFAULT_DAYS = 30
@@ -41,7 +43,7 @@ class Scope:
         ``minutes``. Raises `BadScope`."""
         cluster, namespace = values.get("cluster", "").strip(), values.get("namespace", "").strip()
         if "\0" in cluster + namespace or max(len(cluster), len(namespace)) > MAX_NAME_LENGTH:
-            raise BadScope(f"A name has {MAX_NAME_LENGTH} characters at most, and no NUL.")
+            raise BadScope(_("A name has %(most)s characters at most, and no NUL.") % {"most": MAX_NAME_LENGTH})
         minutes = _number(values.get("minutes", ""), "minutes", MINUTES_PER_FIX, MOST_MINUTES)
         today = now.astimezone(UTC).date()
         first, last = values.get("from", "").strip(), values.get("to", "").strip()
@@ -49,9 +51,9 @@ class Scope:
             begin = _day(first, "from") if first else _day(last, "to")
             until = _day(last, "to") if last else today
             if until < begin:
-                raise BadScope("The first day lies after the last one.")
+                raise BadScope(_("The first day lies after the last one."))
             if (until - begin).days >= MOST_DAYS:
-                raise BadScope(f"At most {MOST_DAYS} days can be counted at once.")
+                raise BadScope(_("At most %(most)s days can be counted at once.") % {"most": MOST_DAYS})
             days = 0
         else:
             days = _number(values.get("days", ""), "days", DEFAULT_DAYS, MOST_DAYS)
@@ -98,7 +100,7 @@ def _number(text: str, name: str, default: int, most: int) -> int:
     if not text.strip():
         return default
     if not (text.strip().isascii() and text.strip().isdigit()) or not 1 <= int(text[:9]) <= most:
-        raise BadScope(f"'{name}' is a whole number from 1 to {most}.")
+        raise BadScope(_("'%(name)s' is a whole number from 1 to %(most)s.") % {"name": name, "most": most})
     return int(text)
 
 
@@ -106,9 +108,9 @@ def _day(text: str, name: str) -> date:
     try:
         found = date.fromisoformat(text)
     except ValueError:
-        raise BadScope(f"'{name}' is a day like 2031-05-04.") from None
+        raise BadScope(_("'%(name)s' is a day like 2031-05-04.") % {"name": name}) from None
     if not 2000 <= found.year <= 9000:
-        raise BadScope(f"'{name}' is a day from the year 2000 on.")
+        raise BadScope(_("'%(name)s' is a day from the year 2000 on.") % {"name": name})
     return found
 
 

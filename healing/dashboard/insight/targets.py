@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from django.utils.translation import gettext as _, ngettext
+
 from healing.dashboard import words
 from healing.dashboard.insight.numbers import Numbers
 from healing.dashboard.insight.percentiles import Spread
@@ -32,44 +34,61 @@ class Target:
 def targets(numbers: Numbers) -> list[Target]:
     """All promises."""
     tally = numbers.all
-    of = f"of {words.count(tally.fell_to_us, 'fault')} that had to be healed"
-    found = [
-        _share("healed", "Healed", HEALED_TARGET, tally.healed, tally.fell_to_us, of),
-        _share("alone", "Healed without anybody", ALONE_TARGET, tally.alone, tally.fell_to_us, of),
+    of = ngettext(
+        "of %(count)s fault that had to be healed", "of %(count)s faults that had to be healed", tally.fell_to_us
+    ) % {"count": tally.fell_to_us}
+    return [
+        _share("healed", _("Healed"), HEALED_TARGET, tally.healed, tally.fell_to_us, of),
+        _share("alone", _("Healed without anybody"), ALONE_TARGET, tally.alone, tally.fell_to_us, of),
+        _healing_time(tally.total),
+        _safety(numbers),
     ]
-    found.append(_healing_time(tally.total))
-    ended = tally.events
-    what = f"{words.count(numbers.undone, 'fix', 'fixes')} put back because they did not help"
-    found.append(
-        Target(
-            "unsafe",
-            "Changes that could not be taken back",
-            "none",
-            str(numbers.undo_failed) if ended else "",
-            f"{what}, in {words.count(ended, 'event')}" if ended else "nothing has ended yet",
-            "missed" if numbers.undo_failed else "met" if ended else "open",
-        )
+
+
+def _safety(numbers: Numbers) -> Target:
+    ended = numbers.all.events
+    basis = _("nothing has ended yet")
+    if ended:
+        fixes = ngettext(
+            "%(count)s fix put back because they did not help",
+            "%(count)s fixes put back because they did not help",
+            numbers.undone,
+        ) % {"count": numbers.undone}
+        basis = ngettext("%(fixes)s, in %(count)s event", "%(fixes)s, in %(count)s events", ended) % {
+            "fixes": fixes,
+            "count": ended,
+        }
+    return Target(
+        "unsafe",
+        _("Changes that could not be taken back"),
+        _("none"),
+        str(numbers.undo_failed) if ended else "",
+        basis,
+        "missed" if numbers.undo_failed else "met" if ended else "open",
     )
-    return found
 
 
 def _healing_time(total: Spread) -> Target:
     """The median is compared; the 95th percentile stands beside it where there are enough cases."""
-    basis = "nothing was healed yet"
+    basis = _("nothing was healed yet")
     state: State = "open"
     if total.p50 is not None:
-        slow = f", 95 % in {words.duration(total.p95)}" if total.has_p95 else ""
-        basis = f"median of {total.n}{slow}; without people"
+        basis = (
+            _("median of %(count)s, 95 %% in %(slow)s; without people")
+            if total.has_p95
+            else _("median of %(count)s; without people")
+        ) % {"count": total.n, "slow": words.duration(total.p95)}
         if total.n >= LEAST_CASES:
             state = "met" if total.p50 <= TOTAL_BUDGET_SECONDS else "missed"
-    promise = f"under {TOTAL_BUDGET_SECONDS:.0f} s"
-    return Target("total", "Detected to healed", promise, words.duration(total.p50), basis, state)
+    promise = _("under %(seconds)s s") % {"seconds": f"{TOTAL_BUDGET_SECONDS:.0f}"}
+    return Target("total", _("Detected to healed"), promise, words.duration(total.p50), basis, state)
 
 
 def _share(key: str, name: str, target: float, hits: int, n: int, of: str) -> Target:
-    promise = f"over {target * 100:.0f} %"
+    promise = _("over %(number)s %%") % {"number": f"{target * 100:.0f}"}
     if not n:
-        return Target(key, name, promise, "", "no case yet", "open")
+        return Target(key, name, promise, "", _("no case yet"), "open")
     if n < LEAST_CASES:
-        return Target(key, name, promise, f"{hits} of {n}", "too few cases to say", "open")
+        few = _("%(hits)s of %(all)s") % {"hits": hits, "all": n}
+        return Target(key, name, promise, few, _("too few cases to say"), "open")
     return Target(key, name, promise, words.percent(hits / n), of, "met" if hits / n > target else "missed")

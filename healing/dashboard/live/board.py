@@ -10,6 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from django.conf import settings
+from django.utils import translation
+
 from healing.access import Grants
 from healing.dashboard import feed, frame
 from healing.event_filters import EventFilter
@@ -17,11 +20,13 @@ from healing.event_filters import EventFilter
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is shown to whom. ``filters`` None: only the frame. ``cap``: rows of the live section."""
+    """What is shown to whom. ``filters`` None: only the frame. ``cap``: rows of the live section. ``language``: one of
+    `LANGUAGES`."""
 
     grants: Grants
     filters: EventFilter | None = None
     cap: int = feed.ROWS_SHOWN
+    language: str = settings.LANGUAGE_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,10 @@ class Board:
 
     def look(self, groups: Sequence[Alike], regions: Sequence[frame.FrameRegion]) -> list[Alike]:
         """What each group lacks. Queries; all that is sent is read here."""
-        if self._content is not None:
-            self._content.read()
-        return [self._difference(group, regions) for group in groups]
+        with translation.override(self.key.language):
+            if self._content is not None:
+                self._content.read()
+            return [self._difference(group, regions) for group in groups]
 
     def deal(self, groups: Sequence[Alike], standing: Mapping[str, tuple[int, Grants]], asked: Collection[str]) -> None:
         """Give everybody what they lack who may still see it. ``asked``: the sessions that ``standing`` was asked for;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, InterfaceError, connections
+from django.utils import translation
 
 from healing.access import Grants
 from healing.dashboard import feed, frame, probes
@@ -55,10 +57,10 @@ class Hub:
         self.standing = Standing()
         self._boards: dict[board.Key, board.Board] = {}
         self._rounds = Rounds(self)
-        self._rows = feed.RowStore()
+        self._rows: dict[str, feed.RowStore] = defaultdict(feed.RowStore)  # by language
         self._listeners: set[Listener] = set()
         self._guests: set[object] = set()
-        self._frames: dict[Grants, tuple[float, list[frame.FrameRegion]]] = {}
+        self._frames: dict[tuple[Grants, str], tuple[float, list[frame.FrameRegion]]] = {}
         self._rung_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = asyncio.Event()
@@ -91,7 +93,7 @@ class Hub:
     def serve(self, key: board.Key, member: board.Member) -> None:
         """Serve a page that has joined by another board."""
         if key not in self._boards:
-            self._boards[key] = board.Board(key, self._rows)
+            self._boards[key] = board.Board(key, self._rows[key.language])
         self._boards[key].add(member)
         self._rounds.wake()
 
@@ -125,15 +127,17 @@ class Hub:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
-    def frame_regions(self, grants: Grants) -> list[frame.FrameRegion]:
-        """What surrounds the pages of who has these grants. Queries, at most every `FRAME_SECONDS` unless it rang."""
-        read_at, regions = self._frames.get(grants, (0.0, []))
+    def frame_regions(self, grants: Grants, language: str) -> list[frame.FrameRegion]:
+        """What surrounds the pages of who has these grants and reads this language. Queries, at most every
+        `FRAME_SECONDS` unless it rang."""
+        read_at, regions = self._frames.get((grants, language), (0.0, []))
         now = time.monotonic()
         if not regions or now - read_at > FRAME_SECONDS or read_at < self._rung_at:
-            regions = frame.surroundings(grants).render(oob=True)
+            with translation.override(language):
+                regions = frame.surroundings(grants).render(oob=True)
             if len(self._frames) > 200:
                 self._frames.clear()
-            self._frames[grants] = (now, regions)
+            self._frames[grants, language] = (now, regions)
         return regions
 
     def ring(self, event_name: str) -> None:

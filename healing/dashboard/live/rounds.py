@@ -73,4 +73,4 @@ class Rounds:
             board.deal(groups, standing, keys)
 
     def _look(self, board: Board, groups: list[Alike]) -> list[Alike]:
-        return board.look(groups, self._hub.frame_regions(board.key.grants))
+        return board.look(groups, self._hub.frame_regions(board.key.grants, board.key.language))

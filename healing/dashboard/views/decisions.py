@@ -11,6 +11,7 @@ from http import HTTPStatus
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _, ngettext
 from django.views.decorators.http import require_POST
 
 from healing.access import Capability, grants_of
@@ -38,8 +39,13 @@ def approve(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
             approval_id, by=request.user, digest=digest, comment=comment, actor=Actor.of_request(request)
         )
         if approval.state == ApprovalState.OPEN:
-            return f"Your approval counts. {approval.required} different people are needed: nothing runs before that."
-        return "Approved. ReCiSt is carrying it out."
+            text = ngettext(
+                "Your approval counts. %(count)s different people are needed: nothing runs before that.",
+                "Your approval counts. %(count)s different people are needed: nothing runs before that.",
+                approval.required,
+            )
+            return text % {"count": approval.required}
+        return _("Approved. ReCiSt is carrying it out.")
 
     return _decide(request, name, approval_id, decide)
 
@@ -51,7 +57,7 @@ def reject(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
 
     def decide(comment: str) -> str:
         service.reject(approval_id, by=request.user, comment=comment, actor=Actor.of_request(request))
-        return "Rejected. Nothing is done to the workload."
+        return _("Rejected. Nothing is done to the workload.")
 
     return _decide(request, name, approval_id, decide)
 
@@ -72,8 +78,8 @@ def override(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
             actor=Actor.of_request(request),
         )
         if decided.state == ApprovalState.OPEN:
-            return "Your choice is proposed. Somebody else has to approve it before it runs."
-        return "Your choice is being carried out."
+            return _("Your choice is proposed. Somebody else has to approve it before it runs.")
+        return _("Your choice is being carried out.")
 
     return _decide(request, name, approval_id, decide)
 
@@ -87,7 +93,7 @@ def edit(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
         strategy_id, digest = _choice(request)
         strategy = Strategy.objects.filter(pk=strategy_id, event__name=name).first()
         if strategy is None:
-            raise DecisionError("That strategy is not one of the options of this event.")
+            raise DecisionError(_("That strategy is not one of the options of this event."))
         service.edit(
             approval_id,
             by=request.user,
@@ -97,7 +103,7 @@ def edit(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
             comment=comment,
             actor=Actor.of_request(request),
         )
-        return "Your parameters are planned anew against the cluster. The new plan will stand here to be approved."
+        return _("Your parameters are planned anew against the cluster. The new plan will stand here to be approved.")
 
     return _decide(request, name, approval_id, decide)
 
@@ -110,7 +116,7 @@ def hold(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
     def decide(comment: str) -> str:
         minutes = request.POST.get("minutes", "")
         if not minutes.isascii() or not minutes.isdigit() or len(minutes) > 4:
-            raise DecisionError("Choose for how long.")
+            raise DecisionError(_("Choose for how long."))
         holds.hold(
             approval_id,
             by=request.user,
@@ -118,7 +124,12 @@ def hold(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
             reason=comment,
             actor=Actor.of_request(request),
         )
-        return f"Held for {minutes} minutes. Nothing runs and nothing expires meanwhile."
+        text = ngettext(
+            "Held for %(count)s minute. Nothing runs and nothing expires meanwhile.",
+            "Held for %(count)s minutes. Nothing runs and nothing expires meanwhile.",
+            int(minutes),
+        )
+        return text % {"count": minutes}
 
     return _decide(request, name, approval_id, decide)
 
@@ -130,7 +141,7 @@ def end_hold(request: PageRequest, name: str, approval_id: int) -> HttpResponse:
 
     def decide(comment: str) -> str:
         holds.end_hold(approval_id, by=request.user, actor=Actor.of_request(request))
-        return "The hold is over. The clock goes on."
+        return _("The hold is over. The clock goes on.")
 
     return _decide(request, name, approval_id, decide)
 
@@ -143,7 +154,7 @@ def take_over(request: PageRequest, name: str) -> HttpResponse:
 
     def act(comment: str) -> str:
         takeover.take_over(event.pk, by=request.user, reason=comment, actor=Actor.of_request(request))
-        return "It is in your hands: ReCiSt changes nothing more here until you say so."
+        return _("It is in your hands: ReCiSt changes nothing more here until you say so.")
 
     return _act(request, name, act)
 
@@ -156,7 +167,7 @@ def give_back(request: PageRequest, name: str) -> HttpResponse:
 
     def act(comment: str) -> str:
         takeover.give_back(event.pk, by=request.user, reason=comment, actor=Actor.of_request(request))
-        return "Given back: ReCiSt goes on with it."
+        return _("Given back: ReCiSt goes on with it.")
 
     return _act(request, name, act)
 
@@ -169,7 +180,7 @@ def fixed(request: PageRequest, name: str) -> HttpResponse:
 
     def act(comment: str) -> str:
         takeover.fixed(event.pk, by=request.user, what=comment, actor=Actor.of_request(request))
-        return "Thank you. ReCiSt looks whether it is well."
+        return _("Thank you. ReCiSt looks whether it is well.")
 
     return _act(request, name, act)
 
@@ -184,15 +195,15 @@ def undo_action(request: PageRequest, name: str, action_id: int) -> HttpResponse
 
     def act(comment: str) -> str:
         undo.ask(action_id, by=request.user, reason=comment, actor=Actor.of_request(request))
-        return "It is being taken back. The timeline says how it ends."
+        return _("It is being taken back. The timeline says how it ends.")
 
     return _act(request, name, act, field=f"why-{action_id}")
 
 
 def _choice(request: PageRequest) -> tuple[int, str]:
-    strategy, _, digest = request.POST.get("choice", "").partition(":")
+    strategy, _colon, digest = request.POST.get("choice", "").partition(":")
     if not strategy.isascii() or not strategy.isdigit() or len(strategy) > 18:
-        raise DecisionError("Choose one of the alternatives.")
+        raise DecisionError(_("Choose one of the alternatives."))
     return int(strategy), digest
 
 
@@ -213,7 +224,8 @@ def _decide(request: PageRequest, name: str, approval_id: int, decide: Callable[
 def _act(request: PageRequest, name: str, act: Callable[[str], str], field: str = "comment") -> HttpResponse:
     comment = " ".join(request.POST.get(field, "").replace("\0", "").split())
     if len(comment) > MAX_COMMENT_LENGTH:
-        text = f"A comment can have {MAX_COMMENT_LENGTH} characters at most; yours has {len(comment)}."
+        text = _("A comment can have %(most)s characters at most; yours has %(length)s.")
+        text %= {"most": MAX_COMMENT_LENGTH, "length": len(comment)}
         return event_page(request, name, alert=text, status=HTTPStatus.UNPROCESSABLE_ENTITY, draft=comment)
     try:
         done = act(comment)
@@ -222,7 +234,7 @@ def _act(request: PageRequest, name: str, act: Callable[[str], str], field: str 
     except _CONFLICTS as error:
         return event_page(request, name, alert=str(error), status=HTTPStatus.CONFLICT, draft=comment)
     except WrongPhase:
-        text = "The event has moved on, so there is nothing to decide any more. This is how it stands now."
+        text = _("The event has moved on, so there is nothing to decide any more. This is how it stands now.")
         return event_page(request, name, alert=text, status=HTTPStatus.CONFLICT)
     except DecisionError as error:
         return event_page(request, name, alert=str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY, draft=comment)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -66,17 +67,17 @@ def _entry_page(
 @require_POST
 def teach(request: PageRequest, ref: str) -> HttpResponse:
     """Right or wrong, about the root cause or the fix. The button's value is ``<about>:<right|wrong>``."""
-    about, _, verdict = request.POST.get("verdict", "").partition(":")
+    about, _colon, verdict = request.POST.get("verdict", "").partition(":")
     corrected, note = request.POST.get("corrected_cause", ""), request.POST.get("note", "")
 
     def do() -> HttpResponse:
         if verdict not in ("right", "wrong"):
-            raise teaching.Refused("Say whether it is right or wrong.")
+            raise teaching.Refused(_("Say whether it is right or wrong."))
         is_right = verdict == "right"
         correction = corrected if about == "cause" and not is_right else ""
         actor = Actor.of_request(request)
         teaching.judge(request.user, actor, ref, about=about, is_right=is_right, corrected_cause=correction, note=note)
-        messages.success(request, "Thank you. It counts from the next healing on.")
+        messages.success(request, _("Thank you. It counts from the next healing on."))
         return redirect("dashboard:knowledge-entry", ref=ref)
 
     draft = {"corrected_cause": corrected, "note": note}
@@ -95,7 +96,7 @@ def new_note(request: PageRequest) -> HttpResponse:
 
     def do() -> HttpResponse:
         note = teaching.write_note(request.user, Actor.of_request(request), **fields)
-        messages.success(request, "Saved. ReCiSt recalls it when a fault is like it.")
+        messages.success(request, _("Saved. ReCiSt recalls it when a fault is like it."))
         return redirect("dashboard:knowledge-entry", ref=note.ref)
 
     return _answer(request, do, lambda alert, status: _note_form(request, fields, alert=alert, status=status))
@@ -117,7 +118,7 @@ def edit_note(request: PageRequest, ref: str) -> HttpResponse:
     def do() -> HttpResponse:
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else -1
         teaching.edit_note(request.user, Actor.of_request(request), ref, version=number, **fields)
-        messages.success(request, "Saved.")
+        messages.success(request, _("Saved."))
         return redirect("dashboard:knowledge-entry", ref=ref)
 
     return _answer(
@@ -132,7 +133,7 @@ def remove_note(request: PageRequest, ref: str) -> HttpResponse:
 
     def do() -> HttpResponse:
         teaching.remove_note(request.user, Actor.of_request(request), ref)
-        messages.success(request, "Removed. Its text stays on the audit trail.")
+        messages.success(request, _("Removed. Its text stays on the audit trail."))
         return redirect("dashboard:knowledge")
 
     return _answer(request, do, lambda alert, status: _entry_page(request, ref, alert=alert, status=status))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import JsonResponse
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -37,7 +37,11 @@ def search(request: PageRequest) -> JsonResponse:
     items = [
         {
             "group": _("Events"),
-            "title": f"{event.target_namespace}/{event.target_name} {words.symptom_words(event.symptom)}".lstrip("/"),
+            "title": _("%(target)s %(symptom)s")
+            % {
+                "target": f"{event.target_namespace}/{event.target_name}".lstrip("/"),
+                "symptom": words.symptom_words(event.symptom),
+            },
             "hint": words.humanize(event.outcome or event.phase),
             "url": reverse("dashboard:event", args=[event.name]),
         }
@@ -53,7 +57,7 @@ def search(request: PageRequest) -> JsonResponse:
             {
                 "group": _("Workloads"),
                 "title": f"{namespace}/{name}" if namespace else name,
-                "hint": words.count(count, "event"),
+                "hint": ngettext("%(count)s event", "%(count)s events", count) % {"count": count},
                 "url": f"{reverse('dashboard:history')}?{query}",
             }
         )

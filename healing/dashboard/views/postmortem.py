@@ -7,6 +7,7 @@ from http import HTTPStatus
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -35,7 +36,7 @@ def postmortem(request: PageRequest, name: str) -> HttpResponse:
 def download(request: PageRequest, name: str) -> HttpResponse:
     """The Markdown as a file."""
     view = _load(request, name)
-    text, _, _ = knowledge_postmortem.current(view)
+    text, _version, _row = knowledge_postmortem.current(view)
     response = HttpResponse(text, content_type="text/markdown; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="postmortem-{view.event.name}.md"'
     return response
@@ -62,7 +63,7 @@ def _save(request: PageRequest, view: EventView) -> HttpResponse:
         return _page(request, view, edit=True, draft=text, alert=str(error), status=HTTPStatus.UNPROCESSABLE_ENTITY)
     except teaching.Changed as error:
         return _page(request, view, edit=True, draft=text, alert=str(error), status=HTTPStatus.CONFLICT)
-    messages.success(request, "Saved.")
+    messages.success(request, _("Saved."))
     return redirect("dashboard:postmortem", name=view.event.name)
 
 

@@ -10,6 +10,7 @@ from django.contrib.messages import success
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -33,7 +34,7 @@ def token_list(request: PageRequest) -> HttpResponse:
         return _page(request)
     days = request.POST.get("days", "")
     if days not in map(str, DAYS):
-        return _page(request, error="Choose how long the token holds.", status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        return _page(request, error=_("Choose how long the token holds."), status=HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         row, text = tokens.create(
             request.user,
@@ -55,7 +56,8 @@ def revoke(request: PageRequest, token_id: int) -> HttpResponse:
     if token is None or (token.owner_id != request.user.pk and why_not(request.user, Capability.ADMIN)):
         raise Http404("You have no such token.")
     if tokens.revoke(token, actor=Actor.of_request(request)):
-        success(request, f"The token {token.name} is revoked: nothing can be done with it any more.")
+        text = _("The token %(name)s is revoked: nothing can be done with it any more.")
+        success(request, text % {"name": token.name})
     return redirect("dashboard:tokens")
 
 

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -52,13 +53,13 @@ def dismiss(request: PageRequest, warning_id: int) -> HttpResponse:
         return refused(request, refusal)
     reason = " ".join(request.POST.get("reason", "").replace("\0", "").split())[:MAX_REASON_LENGTH]
     if not reason:
-        alert = "Say why nothing is to be done: whoever comes next will want to know."
+        alert = _("Say why nothing is to be done: whoever comes next will want to know.")
         return _page(request, alert=alert, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         acting.dismiss(row.pk, actor=Actor.of_request(request), reason=reason, now=timezone.now())
     except acting.CannotPrepare as error:
         return _page(request, alert=str(error), status=HTTPStatus.CONFLICT)
-    messages.success(request, "Dismissed. If it goes on, the warning comes back in six hours.")
+    messages.success(request, _("Dismissed. If it goes on, the warning comes back in six hours."))
     return redirect("dashboard:warnings")
 
 
