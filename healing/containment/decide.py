@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from healing.actions import revisions
+from healing.actions import revisions, siblings
 from healing.actions.base import CannotPlan
 from healing.actions.ownership import allowed, budgets_of
 from healing.actions.reading import WORKLOAD_KINDS, Workload, condition, container_statuses, controller_of, is_ready
-from healing.containment import neighbours
 from healing.containment.network import Enforcement, Network, network_of
 from healing.faults import Severity, SignalSource
 from healing.models import HealingEvent
@@ -170,7 +169,7 @@ def _traffic(
     least_free = policy.containment.neighbor_capacity_threshold
     room = ""
     if least_free is not None:
-        answer = neighbours.ask(
+        answer = siblings.ask(
             ports.metrics, workload.ref.namespace, others, least_free, timeout_seconds=timeout_seconds
         )
         if not answer.has_room:

@@ -17,6 +17,7 @@ from healing.metacognition.experience import Experience
 from healing.models import HealingEvent
 from healing.policies.spec import PolicySpec
 from healing.ports.cluster import ObjectRef
+from healing.ports.metrics import Metrics
 
 _CALL_SECONDS = 2.5
 #: What a finding is called that knows the symptom only.
@@ -36,6 +37,7 @@ class Case:
     now: datetime
     #: revisions that our own history calls bad, by workload
     bad_revisions: dict[tuple[str, str, str], tuple[int, ...]] = field(default_factory=dict)
+    metrics: Metrics | None = None
 
     @property
     def seconds(self) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from healing.actions import siblings
 from healing.actions.base import CannotPlan
-from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses, failing_reasons
+from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses, failing_reasons, is_ready
 from healing.metacognition.agents import Agent, Argument
 from healing.metacognition.case import Case
 from healing.ports.cluster import Object, ObjectRef
@@ -20,6 +21,8 @@ _OVERLOAD = frozenset({"TrafficSpike", "CPULimitTooLow", "AutoscalerAtMaximum"})
 _PILES_UP = frozenset({"MemoryLeak"})
 #: A finding below this is only a suspicion.
 _LIKELY = 0.3
+#: What cold pods need more than warm ones, as a part of what all can do.
+_COLD = 0.1
 #: So often, the kubelet has tried it already.
 _IN_VAIN = 2
 
@@ -30,7 +33,8 @@ def doubts(case: Case, agent: Agent) -> list[Argument]:
     if agent.candidate.key not in FRESH_START:
         return []
     refs = list(dict.fromkeys(plan.target for plan in agent.plans if plan.target.kind in WORKLOAD_KINDS))
-    return [*_overload(case, refs), *(argument for ref in refs for argument in _in_vain(case, ref))]
+    each = (argument for ref in refs for doubt in (_busy, _in_vain) for argument in doubt(case, ref))
+    return [*_overload(case, refs), *each]
 
 
 def _overload(case: Case, refs: list[ObjectRef]) -> Iterator[Argument]:
@@ -42,6 +46,32 @@ def _overload(case: Case, refs: list[ObjectRef]) -> Iterator[Argument]:
             text = f"It may have too much to do ({finding.cause}, {finding.confidence:.0%})"
             yield Argument("load", f"{text}: while pods of it start, fewer do the same work, and those are cold.", -1.2)
             return
+
+
+def _busy(case: Case, ref: ObjectRef) -> Iterator[Argument]:
+    """A fresh start on a guess, of what does its work and has little to spare, can turn slow into down."""
+    if case.is_cause_known:
+        return
+    try:
+        pods = Workload.read(case.cluster, ref, timeout_seconds=case.seconds).pods(
+            case.cluster, timeout_seconds=case.seconds
+        )
+    except (CannotPlan, SourceError):
+        return
+    serving = [pod for pod in pods if is_ready(pod)]
+    if not serving:
+        return
+    found = siblings.ask(
+        case.metrics,
+        ref.namespace,
+        serving,
+        min(1.0, 1 / len(serving) + _COLD),
+        timeout_seconds=case.seconds,
+        resources=("cpu",),
+    )
+    if found.has_room is False:
+        text = f"Nobody knows the cause, and while one of its pods starts the others do its work: {found.text}."
+        yield Argument("load", text, -1.2)
 
 
 def _in_vain(case: Case, ref: ObjectRef) -> Iterator[Argument]:

@@ -56,6 +56,7 @@ def plan(context: PhaseContext) -> PhaseResult:
         deadline=context.deadline,
         now=now,
         bad_revisions=bad_revisions(event),
+        metrics=context.ports.metrics,
     )
     candidates, dropped = candidates_for(case)
     context.report(_candidates_note(candidates, dropped))

@@ -17,9 +17,9 @@ from healing.models import ActionRun, ActionState, Isolation
 from healing.phase import Note
 from healing.ports import ObjectRef, Ports
 from healing.ports.cluster import Object
-from healing.ports.metrics import Sample
 from tests.actions.counting import Counting, Killed
 from tests.actions.live import Live, Namespace, until
+from tests.actions.numbers import LIMITS, Numbers
 from tests.containment.test_containment import answers_badly, contain, endpoints, of_kind
 
 pytestmark = pytest.mark.django_db
@@ -157,21 +157,6 @@ def test_where_nothing_is_enforced_a_pod_is_detached_whatever_the_mode(
     assert (isolation.mode, isolation.enforcement) == ("soft", "notEnforced")
     assert "Flannel" in isolation.network
     until(lambda: name_of(bad) not in endpoints(ns, service), "no traffic to it all the same")
-
-
-class Numbers:
-    """Prometheus' answer about use, the same fraction of what each container may use."""
-
-    def __init__(self, cores: float, memory_bytes: float, pods: list[Object]) -> None:
-        self._values = {"cpu": cores, "memory": memory_bytes}
-        self._names = [name_of(pod) for pod in pods]
-
-    def query(self, promql: str, **_: Any) -> list[Sample]:
-        value = self._values["cpu" if "cpu_usage" in promql else "memory"]
-        return [Sample({"pod": name, "container": "web"}, value, time.time()) for name in self._names]
-
-
-LIMITS = {"limits": {"cpu": "1", "memory": "128Mi"}, "requests": {"cpu": "10m", "memory": "16Mi"}}
 
 
 @pytest.mark.parametrize(

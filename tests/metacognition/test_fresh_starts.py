@@ -22,22 +22,24 @@ from healing.metacognition.strategies import STRATEGIES
 from healing.ports import ObjectRef
 from tests.actions import events
 from tests.actions.live import Live, Namespace, until
+from tests.actions.numbers import LIMITS, Numbers
 
 pytestmark = pytest.mark.django_db
 
 NEVER_READY = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1}
 
 
-def case(live: Live, ref: ObjectRef, *findings: Finding, subject: ObjectRef | None = None) -> Case:
+def case(live: Live, ref: ObjectRef, *findings: Finding, subject: ObjectRef | None = None, metrics: Any = None) -> Case:
     event = events.event(ref, "ReadinessProbeFailed", subject=subject)
     return Case(
         event=event,
         policy=event.policy_spec,
         diagnosis=Diagnosis(findings, ()),
         cluster=PlanningCluster(live.cluster),
-        experience=recall(event, findings[0].cause, timezone.now()),
+        experience=recall(event, findings[0].cause if findings else "", timezone.now()),
         deadline=Deadline.after(20),
         now=timezone.now(),
+        metrics=metrics,
     )
 
 
@@ -95,6 +97,26 @@ def test_what_has_too_much_to_do_has_no_less_of_it_meanwhile(
     ref = ns.rolled_out(ns.deployment())
     findings = [Finding("SlowDependency", ref, 0.8, ""), Finding("TrafficSpike", ref, confidence, "")]
     assert told(case(live, ref, *findings), ref) == expected
+
+
+@pytest.mark.parametrize(
+    ("cores", "replicas", "known", "expected"),
+    [
+        pytest.param(0.7, 3, False, [("load", True)], id="one of three goes, and 30% are free"),
+        pytest.param(0.4, 3, False, [], id="60% are free"),
+        pytest.param(0.7, 3, True, [], id="who knows the cause knows what a start is worth"),
+        pytest.param(0.3, 1, False, [("load", True)], id="nobody else does its work"),
+    ],
+)
+def test_no_start_on_a_guess_of_what_has_little_to_spare(
+    live: Live, ns: Namespace, *, cores: float, replicas: int, known: bool, expected: Any
+) -> None:
+    """It is slow, nothing more is known: fewer pods do the same work while one starts."""
+    ref = ns.rolled_out(ns.deployment(replicas=replicas, resources=LIMITS))
+    findings = [Finding("CPUHog", ref, 0.8, "")] if known else []
+    numbers = Numbers(cores, 2**20, ns.pods())
+    assert told(case(live, ref, *findings, metrics=numbers), ref) == expected
+    assert told(case(live, ref, *findings), ref) == [], "nobody can tell"
 
 
 def test_one_pod_is_not_replaced_where_none_of_its_siblings_is_ready(live: Live, ns: Namespace) -> None:

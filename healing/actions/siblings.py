@@ -1,4 +1,4 @@
-"""Whether the siblings of a pod could carry its load too: asked before it is isolated.
+"""Whether the siblings of a pod could carry its load too: asked before it is isolated, or started anew on a guess.
 
 Use is the metrics' (the queries of `healing.queries`), the room is what the containers are limited to, or ask for where
 they have no limit.
@@ -7,6 +7,7 @@ they have no limit.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from healing.actions import quantities
@@ -27,12 +28,18 @@ class Answer:
 
 
 def ask(
-    metrics: Metrics | None, namespace: str, siblings: list[Object], least_free: float, *, timeout_seconds: float
+    metrics: Metrics | None,
+    namespace: str,
+    siblings: list[Object],
+    least_free: float,
+    *,
+    timeout_seconds: float,
+    resources: Iterable[str] = tuple(_QUERIES),
 ) -> Answer:
-    """Whether the ready ``siblings`` together have this fraction of their CPU and memory free. Never raises."""
+    """Whether the ready ``siblings`` together have this fraction of their ``resources`` free. Never raises."""
     if metrics is None:
         return Answer(None, "no metrics source is configured")
-    room = {resource: _room(siblings, resource) for resource in _QUERIES}
+    room = {resource: _room(siblings, resource) for resource in resources}
     if not any(room.values()):
         return Answer(None, "their containers have neither limits nor requests to compare with")
     said = []
