@@ -37,11 +37,11 @@ def api(name: str) -> Iterator[Finding]:
         return
     minor, advice = versions.minor_of(version), versions.advice(version)
     if minor is not None and minor < versions.OLDEST_MINOR:
-        yield error(part, f"Kubernetes {version} is too old.", f"1.{versions.OLDEST_MINOR} or newer is needed.")
+        yield error(part, f"Kubernetes {version} is too old.", f"ReCiSt is made for {versions.MADE_FOR}.")
     elif advice:
         yield warning(part, advice, "Watch what it does there before you let it act unasked.")
     else:
-        yield ok(part, f"Kubernetes {version}")
+        yield ok(part, f"Kubernetes {version}, one of those that ReCiSt is made for ({versions.MADE_FOR})")
 
 
 def definitions(name: str) -> Iterator[Finding]:

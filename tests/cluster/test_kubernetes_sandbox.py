@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
-from healing.cluster import crds
+from healing.cluster import crds, transport
+from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.ports import errors
 from healing.ports.cluster import Object
-from tests.cluster.sandbox import eventually
+from tests.cluster.sandbox import RunningSandbox, eventually
+from tests.cluster.users import Admin
 
 
 def deployment(name: str, replicas: int = 2, image: str = "registry.example.com/shop/web:1.0") -> Object:
@@ -127,3 +132,48 @@ def test_permissions_and_versions(live: KubernetesCluster) -> None:
     assert live.can_i("delete", "Pod", "default")
     assert live.version().startswith("v1.")
     assert live.list("ClusterRole").resource_version
+
+
+def test_a_token_that_the_server_takes_no_more_is_told_and_a_new_one_in_the_file_goes_on(
+    sandbox: RunningSandbox,
+    live: KubernetesCluster,
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a ServiceAccount that is made anew: the tokens of the old one end at once, those of the new one are others."""
+    monkeypatch.setattr(transport, "_RELOAD_AT_MOST_EVERY_SECONDS", 0.3)
+    admin = Admin(sandbox, tmp_path)
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]
+    config = yaml.safe_load(admin.user("healer", (namespace,), rules).read_text())
+    token = tmp_path / "token"
+    token.write_text(config["users"][0]["user"].pop("token"))
+    config["users"][0]["user"]["tokenFile"] = str(token)
+    path = tmp_path / "by-file"
+    path.write_text(yaml.safe_dump(config))
+    cluster = KubernetesCluster(ClusterConfig(path))
+    version = cluster.list("ConfigMap", namespace).resource_version
+
+    live.delete("ServiceAccount", namespace, "healer")
+    with pytest.raises(errors.Unauthorized, match="Unauthorized"):
+        cluster.list("ConfigMap", namespace)
+    with pytest.raises(errors.Unauthorized):
+        next(iter(cluster.watch("ConfigMap", namespace, resource_version=version, timeout_seconds=5.0)))
+
+    admin.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "healer"}})
+    fresh = admin.post(f"/api/v1/namespaces/{namespace}/serviceaccounts/healer/token", {"spec": {}})
+    token.write_text(fresh["status"]["token"])
+    live.create("ConfigMap", namespace, {"metadata": {"name": "later"}})
+
+    def goes_on() -> bool:
+        try:
+            names = {item["metadata"]["name"] for item in cluster.list("ConfigMap", namespace).items}
+        except errors.Unauthorized:
+            return False  # the file is not read again for every call
+        return "later" in names
+
+    eventually(goes_on, 15)
+    watched = cluster.watch("ConfigMap", namespace, resource_version=version, timeout_seconds=5.0)
+    assert "later" in {event.object["metadata"]["name"] for event in itertools.islice(watched, 1)}
+    cluster.close()
+    admin.close()

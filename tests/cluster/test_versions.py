@@ -10,6 +10,7 @@ import pytest
 from healing.cluster import versions
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.ports import errors
+from healing.sandbox.api import versions as spoken
 from recist_web.management.commands.run import Command
 from tests.cluster.sandbox import RunningSandbox, running_sandbox
 from tests.cluster.server import Answer, Request, Server
@@ -40,6 +41,14 @@ _PLURALS = {"HorizontalPodAutoscaler": "horizontalpodautoscalers", "PodDisruptio
 def test_what_is_said_of_a_version(version: str, said: str) -> None:
     advice = versions.advice(version)
     assert (said in advice) if said else not advice
+
+
+def test_the_sandbox_can_be_each_of_those_we_are_made_for() -> None:
+    assert (spoken.OLDEST_MINOR, spoken.NEWEST_MINOR) == (versions.OLDEST_MINOR, versions.NEWEST_MINOR)
+    for minor in range(versions.OLDEST_MINOR, versions.NEWEST_MINOR + 1):
+        said = spoken.KubernetesVersion.of(f"1.{minor}").git_version
+        assert versions.minor_of(said) == minor
+        assert not versions.advice(said)
 
 
 def serving(**kinds: str) -> Any:

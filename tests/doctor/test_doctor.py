@@ -26,6 +26,7 @@ from recist_web.doctor.report import Finding, Level, in_lines, worst
 from recist_web.doctor.runner import Check
 from tests.actions.live import until
 from tests.cluster.sandbox import RunningSandbox, running_sandbox
+from tests.cluster.server import Answer, running
 from tests.cluster.users import Admin
 
 
@@ -91,6 +92,28 @@ def test_an_api_server_that_is_away(settings: Settings, tmp_path: Path, sandbox:
     one(sources.prometheus("away"), Level.ERROR, "Prometheus", "PROMETHEUS_URL")
     one(sources.loki("away"), Level.ERROR, "Loki", "LOKI_URL")
     one(clusters.enforcement("away"), Level.WARNING, "not known")
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "said"),
+    [
+        ("v1.25.16", Level.ERROR, "v1.25.16 is too old. ReCiSt is made for 1.26 to 1.37."),
+        ("v1.26.0", Level.OK, "v1.26.0, one of those that ReCiSt is made for (1.26 to 1.37)"),
+        ("v1.37.1-gke.7", Level.OK, "v1.37.1-gke.7, one of those"),
+        ("v1.38.0", Level.WARNING, "v1.38.0 is newer than what ReCiSt was tested with (1.26 to 1.37)"),
+        ("v9", Level.WARNING, "does not say a version that we know"),
+    ],
+)
+def test_a_version_is_named_with_what_we_think_of_it(
+    settings: Settings, tmp_path: Path, version: str, level: Level, said: str
+) -> None:
+    with running() as server:
+        server.answer(Answer(200, {"gitVersion": version}))
+        name = f"of-{version}"
+        use(settings, ClusterTarget(name, server.kubeconfig(tmp_path), None, None, None))
+        [found] = clusters.api(name)
+        get_ports(name).cluster.close()  # type: ignore[attr-defined]  # the real one has connections
+    assert (found.level, said in f"{found.message} {found.advice}") == (level, True), found
 
 
 def test_definitions_that_are_missing_or_old(cluster: str, sandbox: RunningSandbox) -> None:
