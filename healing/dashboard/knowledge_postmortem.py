@@ -36,14 +36,15 @@ def compute(view: EventView) -> str:
     event = view.event
     target = words.target_words(event.target_kind, event.target_namespace, event.target_name)
     parts = [
-        _("# Postmortem: %(target)s %(symptom)s")
+        "# "
+        + _("Postmortem: %(target)s %(symptom)s")
         % {"target": _plain(target), "symptom": _plain(words.symptom_words(event.symptom))},
         _("Event `%(name)s`, %(at)s, cluster `%(cluster)s`. Written by ReCiSt.")
         % {"name": event.name, "at": _at(event.detected_at), "cluster": event.cluster},
         "## " + _("Summary"),
         " ".join(_plain(sentence) for sentence in view.story),
         "## " + _("Impact"),
-        "\n".join(_impact(view)),
+        "\n".join(f"- {line}" for line in _impact(view)),
         "## " + _("Timeline (UTC)"),
         "\n".join(_timeline(view)),
         "## " + _("Root cause"),
@@ -53,7 +54,7 @@ def compute(view: EventView) -> str:
         "## " + _("What memory knew"),
         "\n".join(_memory(view)),
         "## " + _("Follow-ups"),
-        "\n".join(_follow_ups(view)),
+        "\n".join(f"- [ ] {line}" for line in _follow_ups(view)),
     ]
     return redact("\n\n".join(parts)) + "\n"
 
@@ -86,25 +87,25 @@ def _plain(text: str) -> str:
 def _impact(view: EventView) -> Iterator[str]:
     event = view.event
     seen_as = _plain(event.message or words.symptom_words(event.symptom))
-    yield _("- Seen as: %(what)s") % {"what": seen_as}
-    text = _("- Severity: %(severity)s; seen %(count)s time(s)")
+    yield _("Seen as: %(what)s") % {"what": seen_as}
+    text = _("Severity: %(severity)s; seen %(count)s time(s)")
     yield text % {"severity": event.severity, "count": event.occurrences}
     if event.contained_at:
-        yield _("- Contained after %(took)s") % {"took": _since(event.detected_at, event.contained_at)}
+        yield _("Contained after %(took)s") % {"took": _since(event.detected_at, event.contained_at)}
     if event.healed_at:
-        yield _("- Well again after %(took)s") % {"took": _since(event.detected_at, event.healed_at)}
+        yield _("Well again after %(took)s") % {"took": _since(event.detected_at, event.healed_at)}
     elif event.finished_at:
-        text = _("- Ended as **%(outcome)s** after %(took)s")
+        text = _("Ended as **%(outcome)s** after %(took)s")
         took = _since(event.detected_at, event.finished_at)
         yield text % {"outcome": words.humanize(event.outcome), "took": took}
     else:
-        yield _("- Not over yet")
+        yield _("Not over yet")
     if view.waited_seconds:
-        text = _("- Of that, %(waited)s were spent waiting for a person")
+        text = _("Of that, %(waited)s were spent waiting for a person")
         yield text % {"waited": words.duration(view.waited_seconds)}
     touched = sorted({words.reference_words(row.target) for row in view.actions if row.applied_at})
     if touched:
-        yield _("- Changed by the healing: %(names)s") % {"names": _plain(", ".join(touched))}
+        yield _("Changed by the healing: %(names)s") % {"names": _plain(", ".join(touched))}
 
 
 def _since(start: datetime, end: datetime) -> str:
@@ -166,7 +167,7 @@ def _actions(view: EventView) -> Iterator[str]:
     for strategy in view.strategies:
         if strategy.row.state in ("failed", "undone"):
             values = {"title": _plain(strategy.row.title), "reason": _plain(strategy.row.state_reason)}
-            yield (_("- In vain: %(title)s. %(reason)s") % values).rstrip()
+            yield "- " + (_("In vain: %(title)s. %(reason)s") % values).rstrip()
     for approval in Approval.objects.filter(event=view.event, decided_at__isnull=False).order_by("decided_at"):
         values = {
             "at": _at(approval.decided_at),
@@ -174,7 +175,7 @@ def _actions(view: EventView) -> Iterator[str]:
             "who": _plain(getattr(approval, "decided_by_name", "") or _("nobody")),
         }
         comment = f": {_plain(approval.comment)}" if approval.comment else ""
-        yield _("- %(at)s: %(decision)s by %(who)s") % values + comment
+        yield "- " + _("%(at)s: %(decision)s by %(who)s") % values + comment
 
 
 def _memory(view: EventView) -> Iterator[str]:
@@ -190,14 +191,14 @@ def _follow_ups(view: EventView) -> Iterator[str]:
     best = diagnosis.best
     if event.outcome not in ("healed", "recovered"):
         why = event.outcome_reason or _("ReCiSt could not")
-        yield _("- [ ] Find out what heals it: %(why)s") % {"why": _plain(why)}
+        yield _("Find out what heals it: %(why)s") % {"why": _plain(why)}
     if best is None or best.confidence < 0.75:
-        yield _("- [ ] Confirm or correct the root cause (Knowledge, the entry of this event)")
+        yield _("Confirm or correct the root cause (Knowledge, the entry of this event)")
     if best is not None and best.would_settle:
         missing = _plain("; ".join(best.would_settle))
-        yield _("- [ ] Make visible what was missing: %(missing)s") % {"missing": missing}
+        yield _("Make visible what was missing: %(missing)s") % {"missing": missing}
     if any(row.applied_at for row in view.actions):
-        yield _("- [ ] Bring what was changed in the cluster into the repository that it is deployed from")
+        yield _("Bring what was changed in the cluster into the repository that it is deployed from")
     if view.memories and any(m.data.get("cause") == event.cause for m in view.memories if event.cause):
-        yield _("- [ ] It has happened before: remove the cause for good")
-    yield _("- [ ] Is there a test or an alarm that would have caught it earlier?")
+        yield _("It has happened before: remove the cause for good")
+    yield _("Is there a test or an alarm that would have caught it earlier?")

@@ -69,11 +69,15 @@ def session_cookie(user: User) -> str:
 
 
 @asynccontextmanager
-async def socket(path: str, user: User | None, origin: str = "http://testserver") -> AsyncIterator[Page]:
+async def socket(
+    path: str, user: User | None, origin: str = "http://testserver", language: str = ""
+) -> AsyncIterator[Page]:
     """An open socket. Raises `Refused`."""
     headers = [(b"origin", origin.encode()), (b"host", b"testserver")]
     if user is not None:
         headers.append((b"cookie", (await sync_to_async(session_cookie)(user)).encode()))
+    if language:
+        headers.append((b"accept-language", language.encode()))
     path, _, query = path.partition("?")
     scope = {"type": "websocket", "path": path, "query_string": query.encode(), "headers": headers, "subprotocols": []}
     communicator = ApplicationCommunicator(application, scope)
