@@ -6,8 +6,9 @@ const map = () => document.getElementById("map");
 // Not while somebody types, nor in a tab nobody sees; the answer is empty as long as nothing has changed.
 function look() {
   const typing = document.activeElement?.id === "filter-text" && document.activeElement.value !== document.activeElement.defaultValue;
-  if (map() && !typing && document.visibilityState === "visible" && !document.querySelector(".htmx-request")) {
-    map().dispatchEvent(new CustomEvent("map:look", { bubbles: false }));
+  const search = document.activeElement?.matches?.(".around-form input");
+  if (map() && !typing && !search && document.visibilityState === "visible" && !document.querySelector(".htmx-request")) {
+    document.getElementById("map-look").dispatchEvent(new CustomEvent("map:look", { bubbles: false }));
   }
 }
 
@@ -35,6 +36,11 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
   const way = ARROWS[event.key];
   const here = event.target;
+  if (event.key === "f" && here.matches?.(".tile[data-tile] .row-link")) {
+    event.preventDefault();
+    location.assign(around(here));
+    return;
+  }
   if (!way) return;
   let to = null;
   if (here.matches?.(".tile .row-link")) to = neighbour(here, way);
@@ -43,6 +49,14 @@ function onKey(event) {
   event.preventDefault();
   to.focus();
   to.closest(".tile").scrollIntoView({ block: "nearest" });
+}
+
+// The map with what is around the workload that a link leads to: /map/CLUSTER/NAMESPACE/KIND/NAME/.
+function around(link) {
+  const [, base, cluster, namespace, kind, name] = new URL(link.href).pathname.match(/^(.*\/)([^/]+)\/([^/]+)\/([^/]+)\/([^/]+)\/$/);
+  const query = new URLSearchParams({ cluster: decodeURIComponent(cluster), namespace: decodeURIComponent(namespace) });
+  query.set("focus", `${decodeURIComponent(kind)}/${decodeURIComponent(name)}`);
+  return `${base}?${query}`;
 }
 
 let shown = null;
@@ -60,24 +74,68 @@ function reads(attribute, id) {
 
 const chosen = (element) => element?.closest?.(".tile[data-tile], .spot[data-spot]") ?? null;
 
+function mark(id, how, role) {
+  const tile = document.getElementById(id)?.closest(".tile");
+  if (!tile) return;
+  tile.classList.add(how);
+  tile.dataset.role = role;
+}
+
 function relate(one) {
   if (one === shown) return;
   shown = one;
   const config = one?.matches(".config");
   const id = one?.dataset.tile ?? one?.dataset.spot;
   reads(config ? "data-config" : "data-reader", config ? one.dataset.config : id);
+  for (const old of document.querySelectorAll(".call.is-near, .spot.is-chosen")) old.classList.remove("is-near", "is-chosen");
+  if (id) {
+    for (const line of document.querySelectorAll(`.call[data-from="${id}"], .call[data-to="${id}"]`)) line.classList.add("is-near");
+    document.querySelector(`.spot[data-spot="${id}"]`)?.classList.add("is-chosen");
+  }
   const tile = id ? document.getElementById(id)?.closest(".tile") : null;
-  for (const old of document.querySelectorAll(".is-callee, .is-caller, .is-dim")) old.classList.remove("is-callee", "is-caller", "is-dim");
+  for (const old of document.querySelectorAll(".is-callee, .is-caller")) old.classList.remove("is-callee", "is-caller");
   const calls = (tile?.dataset.calls ?? "").split(" ").filter(Boolean);
   const callers = (tile?.dataset.callers ?? "").split(" ").filter(Boolean);
-  for (const id of calls) document.getElementById(id)?.closest(".tile").classList.add("is-callee");
-  for (const id of callers) document.getElementById(id)?.closest(".tile").classList.add("is-caller");
+  for (const id of calls) mark(id, "is-callee", map().dataset.callee);
+  for (const id of callers) mark(id, "is-caller", map().dataset.caller);
 }
 
+// What the reader has scrolled to and opened is kept while the map is sent anew.
+let kept = null;
+
+function keep() {
+  kept = {
+    scrolls: [...document.querySelectorAll(".call-scroll")].map((one) => [one.id, one.scrollLeft]),
+    open: [...document.querySelectorAll("#map details[open]")].map((one) => one.id),
+    drawing: document.activeElement?.closest?.(".call-graph")?.id,
+  };
+}
+
+function bringBack() {
+  if (!kept) return;
+  for (const [id, left] of kept.scrolls) document.getElementById(id)?.scrollTo({ left, behavior: "instant" });
+  for (const id of kept.open) document.getElementById(id)?.setAttribute("open", "");
+  // A group that was opened is gone: who walks by keyboard goes on in the drawing it was in.
+  const drawing = kept.drawing && document.getElementById(kept.drawing);
+  if (drawing && document.activeElement === document.body) drawing.querySelector(".call-scroll").focus({ preventScroll: true });
+  kept = null;
+}
+
+// A wide drawing begins with what matters in it.
+function showCentre() {
+  for (const view of document.querySelectorAll(".call-scroll")) {
+    const centre = view.querySelector(".spot-centre rect");
+    if (centre) view.scrollLeft = centre.x.baseVal.value - (view.clientWidth - centre.width.baseVal.value) / 2;
+  }
+}
+
+showCentre();
+document.addEventListener("htmx:beforeSwap", keep);
 document.addEventListener("keydown", onKey);
 document.addEventListener("focusin", (event) => relate(chosen(event.target)));
 document.addEventListener("pointerover", (event) => relate(event.target.closest?.(".config") ?? chosen(event.target) ?? chosen(document.activeElement)));
 document.addEventListener("htmx:afterSettle", () => {
+  bringBack();
   shown = null;
   relate(document.querySelector(".config:hover") ?? chosen(document.activeElement));
 });

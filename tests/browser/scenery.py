@@ -9,17 +9,20 @@ from datetime import datetime, timedelta
 from healing.detection.surveying import Surveyor
 from healing.lifecycle import Outcome
 from healing.models import EventFigures, Involvement, ProactiveWarning, WarningKind, WarningState
+from healing.ports.cluster import Object
 from tests.dashboard import test_map as things
 
 #: Namespace, workload, replicas, which of them are ready, whom it calls.
 WORKLOADS = (
-    ("shop", "web", 6, 6, ("checkout", "catalogue", "search")),
-    ("shop", "checkout", 4, 4, ("payments.bank", "stock")),
+    ("shop", "web", 6, 6, ("checkout", "catalogue", "search", "recommender")),
+    ("shop", "checkout", 4, 4, ("payments.bank", "stock", "orders")),
     ("shop", "catalogue", 3, 3, ("stock",)),
     ("shop", "search", 3, 2, ()),
     ("shop", "payments", 3, 1, ()),
     ("shop", "stock", 2, 2, ()),
     ("shop", "mail", 1, 1, ()),
+    ("shop", "orders", 3, 0, ("stock",)),
+    ("shop", "recommender", 2, 1, ()),
     ("bank", "payments", 4, 4, ("ledger",)),
     ("bank", "ledger", 3, 3, ()),
     ("bank", "reports", 1, 1, ("ledger",)),
@@ -33,9 +36,17 @@ WORKLOADS = (
 READS = {"web": ("common", "web-texts"), "checkout": ("common",), "payments": ("common", "banks"), "mail": ("banks",)}
 
 
-def map_of_a_shop(cluster: str) -> None:
-    """What the watcher would tell the dashboard."""
-    objects = [things.node("node-a"), things.node("node-b"), things.node("node-c", cordoned=True)]
+#: Kinds of workloads in each area of a large namespace.
+PARTS = (
+    "gateway api rules slots sessions reserve worker cache db audit import export mailer planner report scorer sync"
+    " tracker views webhooks"
+).split()
+
+
+def map_of_a_shop(cluster: str, *, is_large: bool = False) -> None:
+    """What the watcher would tell the dashboard; with a namespace of 300 workloads and 3,000 pods beside it."""
+    objects = a_market() if is_large else []
+    objects += [things.node("node-a"), things.node("node-b"), things.node("node-c", cordoned=True)]
     for space, name, replicas, ready, calls in WORKLOADS:
         env = {f"{callee.partition('.')[0].upper()}_URL": f"http://{callee}:80" for callee in calls}
         made = things.deployment(space, name, replicas, env)
@@ -48,6 +59,48 @@ def map_of_a_shop(cluster: str) -> None:
             for number in range(replicas)
         ]
     Surveyor(cluster, things.world(*objects), threading.Event()).look()
+
+
+def a_market(workloads: int = 300, pods: int = 10, *, is_well: bool = False) -> list[Object]:
+    """One namespace as large companies have them: areas of about twenty workloads behind a gateway each, databases of
+    their own, and a few services that everybody calls. Some are wrong; one has an isolated pod."""
+    dice = random.Random(11)
+    areas = "basket billing catalog content delivery fraud identity loyalty media orders pricing returns search".split()
+    areas += ["stock", "support"]
+    shared = ("auth", "feature-flags", "events")
+    names = [
+        f"{areas[n % len(areas)]}-{PARTS[n // len(areas) % len(PARTS)]}" for n in range(workloads - len(shared) - 1)
+    ]
+    calls: dict[str, set[str]] = {name: set() for name in (*names, *shared)}
+    calls["edge"] = {name for name in names if name.endswith("-gateway")}
+    for name in names:
+        area, _, part = name.partition("-")
+        mine = [other for other in names if other.startswith(f"{area}-") and other != name]
+        if part == "gateway":
+            calls[name] |= set(dice.sample(mine, min(8, len(mine))))
+        elif dice.random() < 0.7:
+            calls[name].add(dice.choice(mine))
+        if dice.random() < 0.4:
+            calls[name].add(dice.choice(shared))
+        if dice.random() < 0.1:
+            calls[name].add(dice.choice(names))
+    bad = {"pricing-rules": 0, "delivery-slots": pods - 3, "identity-sessions": pods - 1}
+    objects: list[Object] = []
+    for name, callees in calls.items():
+        env = {f"{callee.upper()}_URL": f"http://{callee}:80" for callee in sorted(callees)}
+        ready = bad.get(name, pods) if not is_well else pods
+        objects += [things.deployment("market", name, pods, env), things.replicaset("market", name)]
+        objects.append(things.service("market", name))
+        for number in range(pods):
+            made = things.pod("market", name, number, ready=number < ready, node=f"node-{'abc'[number % 3]}")
+            if not is_well and name == "stock-reserve" and number == 0:
+                made["metadata"] |= {
+                    "labels": {"recist.io/quarantine": "he-x"},
+                    "annotations": {"recist.io/quarantined-from": f"Deployment/{name}"},
+                    "ownerReferences": [],
+                }
+            objects.append(made)
+    return objects
 
 
 def a_month(now: datetime, cluster: str, count: int = 600) -> None:

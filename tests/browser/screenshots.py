@@ -24,6 +24,10 @@ PAGES = (
     "declined",
     "history",
     "map",
+    "map-near",
+    "map-large",
+    "map-focus",
+    "workload",
     "insight",
     "warnings",
     "policies",
@@ -97,15 +101,15 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
     scenery.a_month(now, settings.CLUSTER_NAME)
     scenery.warnings(now, settings.CLUSTER_NAME)
 
-    def freshen() -> None:
+    def freshen(page: str) -> None:
         """Running events and the watcher stay as they are, however long taking pictures takes."""
-        now = datetime.now(UTC)
+        now, is_large = datetime.now(UTC), page in ("map-large", "map-focus")
         story.keep_running(told, now)
         beat = heartbeat.Heartbeat(
             now.isoformat(), "pictures", is_leader=True, lag_seconds=0.2, objects=143, synced=True
         )
         heartbeat.write(settings.CLUSTER_NAME, beat)
-        scenery.map_of_a_shop(settings.CLUSTER_NAME)
+        scenery.map_of_a_shop(settings.CLUSTER_NAME, is_large=is_large)
 
     pages = {
         "login": "/login/",
@@ -115,6 +119,10 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
         "declined": f"/events/{told['declined'].name}/",
         "history": "/history/",
         "map": "/map/",
+        "map-near": "/map/?namespace=shop",
+        "map-large": "/map/?namespace=market",
+        "map-focus": "/map/?namespace=market&focus=Deployment/stock-reserve",
+        "workload": f"/map/{settings.CLUSTER_NAME}/shop/Deployment/payments/",
         "insight": "/insight/",
         "warnings": "/warnings/",
         "policies": "/policies/",
@@ -137,7 +145,9 @@ def every(only: set[str]) -> list[Shot]:
     ]
 
 
-def take(directory: Path, url: str, pages: dict[str, str], shots: Sequence[Shot], freshen: Callable[[], None]) -> None:
+def take(
+    directory: Path, url: str, pages: dict[str, str], shots: Sequence[Shot], freshen: Callable[[str], None]
+) -> None:
     from playwright.sync_api import sync_playwright
 
     from tests.parts.chromium import chromium_path
@@ -162,7 +172,7 @@ def take(directory: Path, url: str, pages: dict[str, str], shots: Sequence[Shot]
                 page.click("button[type=submit]")
                 page.wait_for_load_state()
                 state = context.storage_state()
-            freshen()
+            freshen(shot.page)
             page.goto(url + pages[shot.page])
             page.wait_for_timeout(500)
             if shot.full:  # what is not on the screen is not drawn: make it all fit

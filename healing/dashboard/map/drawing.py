@@ -6,116 +6,221 @@ workload stands near those it has to do with."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _, ngettext
+
 from healing.dashboard.map import reading
+from healing.dashboard.map.choice import Choice, TileOf, Why, group_name, level_of_group
+from healing.dashboard.map.folding import Group, Side
 from healing.dashboard.map.reading import Reading
 from healing.dashboard.map.tiles import Level, Tile
 from healing.detection.inventory import Workload
 
-#: More are no drawing any more.
-MOST_NODES = 60
 NODE_WIDTH, NODE_HEIGHT = 168, 44
 LAYER_GAP, ROW_GAP, MARGIN, PILL_STEP_GAP = 72, 14, 6, 16
 _SWEEPS = 4
-_LABEL = 22
+_LABEL, _SUB_LABEL = 22, 21
 #: Who calls nobody and is not called stands in so many columns at least.
 _COLUMNS = 4
+#: A layer with more stands in several columns.
+_TALLEST = 14
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A workload in the drawing; ``tile`` is None for one of another namespace. ``x``, ``y``: its upper left corner."""
+    """A workload in the drawing. ``x``, ``y``: its upper left corner; ``is_away``: of another namespace."""
 
     workload: Workload
-    tile: Tile | None
+    tile: Tile
     x: int
     y: int
     label: str
     below: str
+    is_away: bool
+    is_centre: bool
 
     @property
-    def level(self) -> str:
-        return self.tile.level.word if self.tile else "away"
+    def level(self) -> Level:
+        return self.tile.level
 
     @property
     def tile_id(self) -> str:
-        return self.tile.id if self.tile else ""
+        return "" if self.is_away else self.tile.id
 
     @property
-    def middle(self) -> int:
-        return self.y + NODE_HEIGHT // 2
+    def name(self) -> str:
+        return self.workload.name
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """A group in the drawing. ``opens``: what opens it, in addresses; empty: there is no room for more of it."""
+
+    id: str
+    x: int
+    y: int
+    level: Level
+    label: str
+    below: str
+    #: what it is, and of what it consists, in a sentence and a list
+    name: str
+    members: Sequence[Workload]
+    opens: str
+    tile_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A call. ``is_ill``: what is called is."""
+    """A call. ``is_ill``: what is called is; ``is_many``: of or to a group; ``is_far``: of none of those that the
+    drawing is about; ``ends``: ids of the tiles of caller and callee."""
 
     path: str
     caller: str
     callee: str
     is_ill: bool
+    is_many: bool
+    is_far: bool
+    ends: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class CallGraph:
+    """``says`` what is drawn, where that is not everything; ``more_wrong``: so many could be begun with, too."""
+
     spots: Sequence[Spot]
+    crowds: Sequence[Crowd]
     lines: Sequence[Line]
     width: int
     height: int
     reading: Reading
+    says: str = ""
+    more_wrong: int = 0
+    is_whole: bool = True
+    is_focus: bool = False
     node_width: int = NODE_WIDTH
     node_height: int = NODE_HEIGHT
 
 
-def draw(cluster: str, found: Sequence[Tile], everything: Sequence[Workload], visible: set[int]) -> CallGraph | None:
-    """Of one namespace's workloads, with those of others that they call or are called by and with the ConfigMaps and
-    Secrets they read; None: there is nothing to draw, or too much."""
-    mine = {tile.workload.key: tile for tile in found}
-    place_of = {workload.key: place for place, workload in enumerate(everything)}
-    edges = set()
-    for tile in found:
-        here = place_of[tile.workload.key]
-        edges |= {(here, place) for place in tile.workload.calls if place in visible}
-        edges |= {(place, here) for place in tile.workload.callers if place in visible}
-    nodes = sorted({place for edge in edges for place in edge})
-    alone = sorted({place_of[key] for key, tile in mine.items() if tile.workload.reads} - set(nodes))
-    if not (nodes or alone) or len(nodes) + len(alone) > MOST_NODES:
-        return None
-    layers = _beside(order(_layers(nodes, edges), edges) if nodes else [], alone)
+def draw(
+    cluster: str,
+    found: Sequence[Tile],
+    everything: Sequence[Workload],
+    choice: Choice,
+    tile_of: TileOf,
+) -> CallGraph:
+    """What was chosen of one namespace's workloads (``found``), with those of others that they call or are called by
+    and with the ConfigMaps and Secrets they read."""
+    mine = {tile.workload.key for tile in found}
+    edges = choice.edges
+    layers = _wrapped(order(_layers(choice.nodes, set(edges)), set(edges)) if choice.nodes else [])
+    layers = _beside(layers, choice.alone)
     tallest = max(map(len, layers))
     height = tallest * (NODE_HEIGHT + ROW_GAP) - ROW_GAP + 2 * MARGIN
     spots: dict[int, Spot] = {}
+    crowds: dict[int, Crowd] = {}
     for index, layer in enumerate(layers):
         top = (height - len(layer) * (NODE_HEIGHT + ROW_GAP) + ROW_GAP) // 2
-        for row, place in enumerate(layer):
-            workload = everything[place]
-            own = mine.get(workload.key)
-            ready = f"{workload.ready}/{workload.desired} ready" if own else f"in {workload.namespace}"
-            spots[place] = Spot(
-                workload,
-                own,
-                MARGIN + index * (NODE_WIDTH + LAYER_GAP),
-                top + row * (NODE_HEIGHT + ROW_GAP),
-                workload.name if len(workload.name) <= _LABEL else f"{workload.name[: _LABEL - 1]}…",
-                ready,
-            )
+        for row, node in enumerate(layer):
+            x, y = MARGIN + index * (NODE_WIDTH + LAYER_GAP), top + row * (NODE_HEIGHT + ROW_GAP)
+            if node < 0:
+                group = choice.groups[-1 - node]
+                crowds[node] = _crowd(group, everything, tile_of, cluster, x, y)
+                continue
+            workload, tile = everything[node], tile_of(node)
+            is_away = workload.key not in mine
+            below = _below(tile, is_away=is_away)
+            is_centre = choice.why != Why.WHOLE and node in choice.centre
+            spots[node] = Spot(workload, tile, x, y, cut(workload.name, _LABEL), below, is_away, is_centre)
     width = len(layers) * (NODE_WIDTH + LAYER_GAP) - LAYER_GAP + 2 * MARGIN
-    lines = [_line(spots[caller], spots[callee]) for caller, callee in sorted(edges)]
+    ends: dict[int, Spot | Crowd] = {**spots, **crowds}
+    about = set(choice.centre)
+    lines = [
+        _line(ends[caller], ends[callee], is_far=bool(about) and not {caller, callee} & about)
+        for caller, callee in sorted(edges)
+    ]
+    drawn = [spot for spot in spots.values() if not spot.is_away]
+    told = found if choice.why == Why.WHOLE else [spot.tile for spot in drawn]
     read = reading.lay_out(
         cluster,
-        [(tile.id, tile.workload) for tile in found],
-        {s.tile_id: (s.x + NODE_WIDTH // 2, s.y + NODE_HEIGHT) for s in spots.values() if s.tile},
+        [(tile.id, tile.workload) for tile in told],
+        {spot.tile_id: (spot.x + NODE_WIDTH // 2, spot.y + NODE_HEIGHT) for spot in drawn},
         left=MARGIN,
         top=height,
-        columns=max(len(layers), min(_COLUMNS, len(nodes) + len(alone))),
+        columns=max(len(layers), min(_COLUMNS, len(choice.nodes) + len(choice.alone))),
         step=NODE_WIDTH + PILL_STEP_GAP,
         width=NODE_WIDTH,
     )
     width = max([width, *(pill.x + NODE_WIDTH + MARGIN for pill in read.pills)])
     height = max(height, reading.height_of(read) + MARGIN)
-    return CallGraph([spots[place] for layer in layers for place in layer], lines, width, height, read)
+    return CallGraph(
+        [spots[node] for layer in layers for node in layer if node in spots],
+        [crowds[node] for layer in layers for node in layer if node in crowds],
+        lines,
+        width,
+        height,
+        read,
+        choice.says(everything),
+        choice.more_wrong,
+        choice.why == Why.WHOLE,
+        choice.why == Why.FOCUS,
+    )
+
+
+def cut(text: str, most: int) -> str:
+    """What fits."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _below(tile: Tile, *, is_away: bool) -> str:
+    """The second line: where it is, or how many of its pods are ready."""
+    workload = tile.workload
+    if is_away:
+        return cut(_("in %(namespace)s") % {"namespace": workload.namespace}, _SUB_LABEL)
+    said = _("%(ready)s/%(desired)s ready") % {"ready": workload.ready, "desired": workload.desired}
+    if tile.isolated:
+        said += ", " + _("%(n)s isolated") % {"n": tile.isolated}
+    return said
+
+
+def _crowd(
+    group: Group,
+    everything: Sequence[Workload],
+    tile_of: TileOf,
+    cluster: str,
+    x: int,
+    y: int,
+) -> Crowd:
+    beside = everything[group.beside]
+    count = len(group.members)
+    level, ill = level_of_group(group, tile_of)
+    label = ngettext("%(n)s workload", "%(n)s workloads", count) % {"n": count}
+    if group.side == Side.CALLERS:
+        name = ngettext("%(n)s workload that calls %(name)s", "%(n)s workloads that call %(name)s", count)
+        below = _("call %(name)s") % {"name": beside.name}
+    else:
+        name = ngettext("%(n)s workload that %(name)s calls", "%(n)s workloads that %(name)s calls", count)
+        below = _("called by %(name)s") % {"name": beside.name}
+    name %= {"n": count, "name": beside.name}
+    if ill:
+        told = _("%(n)s ill") % {"n": ill}
+        label, name = f"{label}, {told}", f"{name}, {told}"
+    opens = group_name(beside, group.side)
+    members = sorted((everything[place] for place in group.members), key=lambda workload: workload.key[1:])
+    return Crowd(
+        f"g-{cluster}-{opens}", x, y, level, label, cut(below, _LABEL), name, members, opens if group.can_open else ""
+    )
+
+
+def _wrapped(layers: list[list[int]]) -> list[list[int]]:
+    """Tall layers in several columns, so that one sees across."""
+    found = []
+    for layer in layers:
+        columns = -(-len(layer) // _TALLEST)
+        rows = -(-len(layer) // columns)
+        found += [layer[start : start + rows] for start in range(0, len(layer), rows)]
+    return found
 
 
 def _beside(layers: list[list[int]], alone: Sequence[int]) -> list[list[int]]:
@@ -126,7 +231,7 @@ def _beside(layers: list[list[int]], alone: Sequence[int]) -> list[list[int]]:
     return columns
 
 
-def _layers(nodes: Sequence[int], edges: set[tuple[int, int]]) -> list[list[int]]:
+def _layers(nodes: Sequence[int], edges: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Longest paths from whoever is called by nobody; an edge back to somebody on the way does not count."""
     out: dict[int, list[int]] = defaultdict(list)
     into = {callee for _, callee in edges}
@@ -163,7 +268,7 @@ def _layers(nodes: Sequence[int], edges: set[tuple[int, int]]) -> list[list[int]
     return layers
 
 
-def order(layers: list[list[int]], edges: set[tuple[int, int]]) -> list[list[int]]:
+def order(layers: list[list[int]], edges: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Each layer by the mean place of its neighbours, forth and back a few times."""
     near: dict[int, list[int]] = defaultdict(list)
     for caller, callee in edges:
@@ -178,14 +283,15 @@ def order(layers: list[list[int]], edges: set[tuple[int, int]]) -> list[list[int
     return layers
 
 
-def _line(caller: Spot, callee: Spot) -> Line:
+def _line(caller: Spot | Crowd, callee: Spot | Crowd, *, is_far: bool) -> Line:
     start, end = caller.x + NODE_WIDTH, callee.x
+    out, into = caller.y + NODE_HEIGHT // 2, callee.y + NODE_HEIGHT // 2
     if end > start:
         bend = (end - start) // 2
-        path = f"M{start} {caller.middle}C{start + bend} {caller.middle} {end - bend} {callee.middle}"
-        path += f" {end} {callee.middle}"
+        path = f"M{start} {out}C{start + bend} {out} {end - bend} {into} {end} {into}"
     else:  # back, or within a layer: around below
         low = max(caller.y, callee.y) + NODE_HEIGHT + ROW_GAP // 2
-        path = f"M{start} {caller.middle}C{start + 40} {low} {end - 40} {low} {end} {callee.middle}"
-    is_ill = callee.tile is not None and callee.tile.level >= Level.ILL
-    return Line(path, caller.workload.name, callee.workload.name, is_ill)
+        path = f"M{start} {out}C{start + 40} {low} {end - 40} {low} {end} {into}"
+    is_many = isinstance(caller, Crowd) or isinstance(callee, Crowd)
+    is_ill = isinstance(callee, Spot) and callee.level >= Level.ILL
+    return Line(path, caller.name, callee.name, is_ill, is_many, is_far, (caller.tile_id, callee.tile_id))

@@ -5,39 +5,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import blake2b
 
 from django.conf import settings
 
 from healing.access import Capability, Grants
 from healing.dashboard.map import marks as marking, tiles
+from healing.dashboard.map.choice import TileOf, choose
 from healing.dashboard.map.drawing import CallGraph, draw
 from healing.dashboard.map.marks import Marks, OpenEvent
 from healing.dashboard.map.tiles import Level, Tile
+from healing.dashboard.map.wanted import Wanted
 from healing.detection import heartbeat, inventory
 from healing.detection.inventory import Inventory, Node
 
 #: A page has so many tiles; of larger clusters those that are well are drawn together, a square each.
 MOST_TILES = 400
 MOST_TILES_OF_ONE = 24
+#: A namespace with more shows from afar what is not well, and the rest together.
+MANY = 60
 SQUARE, SQUARE_GAP, SQUARES_A_ROW = 9, 2, 40
-MAX_TEXT_LENGTH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the address asks for. ``known``: the etag of what the page shows already."""
-
-    cluster: str = ""
-    namespace: str = ""
-    text: str = ""
-    known: str = ""
-
-    @property
-    def one(self) -> bool:
-        """One namespace from near."""
-        return bool(self.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +55,8 @@ class NamespaceView:
     calls: Sequence[str]
     callers: Sequence[str]
     graph: CallGraph | None = None
+    #: for who looks for one of them; only from near
+    all: Sequence[Tile] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +100,7 @@ def read(wanted: Wanted, grants: Grants) -> Picture | None:
         seen = inventory.read(name)
         found[name] = (seen, marking.read(name, grants), silence(seen, beats[name]))
     said = [(n, i.etag if i else "", m.signature(), s) for n, (i, m, s) in found.items()]
-    etag = blake2b(repr((said, wanted.namespace, wanted.text, grants)).encode(), digest_size=8).hexdigest()
+    etag = blake2b(repr((said, replace(wanted, known=""), grants)).encode(), digest_size=8).hexdigest()
     if etag == wanted.known:
         return None
     clusters = [_cluster(name, *parts, wanted, grants) for name, parts in found.items()]
@@ -159,17 +150,18 @@ def _cluster(
     }
     visible = {place for place, workload in enumerate(everything) if may[workload.namespace]}
     parts = [word.lower() for word in wanted.text.split()]
+    tile_of = cache(lambda place: tiles.make(name, everything[place], marks, everything, visible))
     grouped: dict[str, list[Tile]] = defaultdict(list)
     for place in sorted(visible):
         workload = everything[place]
         if wanted.namespace and workload.namespace != wanted.namespace:
             continue
-        tile = tiles.make(name, workload, marks, everything, visible)
+        tile = tile_of(place)
         if all(_matches(tile, part) for part in parts):
             grouped[workload.namespace].append(tile)
     total = sum(map(len, grouped.values()))
     views = [
-        _namespace(name, namespace, found, wanted, everything, visible, crowded=total > MOST_TILES)
+        _namespace(name, namespace, found, wanted, everything, visible, tile_of, crowded=total > MOST_TILES)
         for namespace, found in grouped.items()
     ]
     sees_nodes = grants.may(Capability.VIEW, cluster=name) and not wanted.one and not parts
@@ -212,13 +204,14 @@ def _namespace(
     wanted: Wanted,
     everything: Sequence[inventory.Workload],
     visible: set[int],
+    tile_of: TileOf,
     *,
     crowded: bool,
 ) -> NamespaceView:
     shown = sorted(found, key=lambda tile: (-tile.level, tile.workload.name, tile.workload.kind))
     together = None
     most = MOST_TILES if wanted.one else MOST_TILES_OF_ONE
-    if (crowded or wanted.one) and len(shown) > most:
+    if (crowded or wanted.one or len(shown) > MANY) and len(shown) > most:
         well = [tile for tile in shown if not tile.level]
         shown = [tile for tile in shown if tile.level][:MOST_TILES]
         together = _together(well) if well else None
@@ -238,8 +231,22 @@ def _namespace(
         desired=sum(tile.workload.desired for tile in found),
         calls=sorted(calls - {name}),
         callers=sorted(callers - {name}),
-        graph=draw(cluster, found, everything, visible) if wanted.one and not wanted.text else None,
+        all=sorted(found, key=lambda tile: tile.workload.key) if wanted.one else (),
+        graph=_graph(cluster, found, wanted, everything, visible, tile_of) if wanted.one and not wanted.text else None,
     )
+
+
+def _graph(
+    cluster: str,
+    found: Sequence[Tile],
+    wanted: Wanted,
+    everything: Sequence[inventory.Workload],
+    visible: set[int],
+    tile_of: TileOf,
+) -> CallGraph | None:
+    place_of = {everything[place].key: place for place in visible}
+    choice = choose(found, everything, visible, place_of, tile_of, wanted.focus, wanted.opened)
+    return draw(cluster, found, everything, choice, tile_of) if choice else None
 
 
 def _together(well: Sequence[Tile]) -> Together:

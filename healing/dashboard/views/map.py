@@ -12,10 +12,14 @@ from django.views.decorators.http import require_safe
 
 from healing.access import Capability, grants_of
 from healing.dashboard.map import picture, workload as one
+from healing.dashboard.map.wanted import MAX_TEXT_LENGTH, Wanted
 from healing.dashboard.requests import PageRequest, needs
 
 #: In addresses, of what belongs to no namespace.
 NO_NAMESPACE = "-"
+#: So many groups of a drawing are opened at most.
+MOST_OPENINGS = 40
+_VALUES = ("cluster", "namespace", "text", "focus")
 
 
 @never_cache
@@ -23,12 +27,14 @@ NO_NAMESPACE = "-"
 @require_safe
 def overview(request: PageRequest) -> HttpResponse:
     """All namespaces, or one from near; the page asks again every few seconds with the etag of what it shows."""
-    values = {name: request.GET.get(name, "").replace("\0", "").strip() for name in ("cluster", "namespace", "text")}
-    wanted = picture.Wanted(
+    values = {name: request.GET.get(name, "").replace("\0", "").strip() for name in _VALUES}
+    wanted = Wanted(
         values["cluster"],
         values["namespace"],
-        values["text"][: picture.MAX_TEXT_LENGTH],
+        values["text"][:MAX_TEXT_LENGTH],
         request.GET.get("etag", "") if request.htmx else "",
+        values["focus"],
+        tuple(name.replace("\0", "") for name in request.GET.getlist("open")[:MOST_OPENINGS] if name),
     )
     found = picture.read(wanted, grants_of(request.user))
     if found is None:
