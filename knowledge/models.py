@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 
 def new_ref() -> str:
@@ -13,8 +14,8 @@ def new_ref() -> str:
 
 
 class EntryKind(models.TextChoices):
-    EVENT = "event", "event"
-    NOTE = "note", "runbook note"  # written by a person, found by recall like an event
+    EVENT = "event", pgettext_lazy("kind of memory", "event")
+    NOTE = "note", pgettext_lazy("kind of memory", "runbook note")  # written by a person, found by recall like an event
 
 
 class Topic(models.Model):
@@ -160,7 +161,13 @@ class Lesson(models.Model):
     """What a person said about an entry. Append-only; the newest of each person on each question counts."""
 
     entry = models.ForeignKey(KnowledgeEntry, on_delete=models.CASCADE, related_name="lessons")
-    about = models.CharField(max_length=10, choices=[("cause", "root cause"), ("fix", "fix")])
+    about = models.CharField(
+        max_length=10,
+        choices=[
+            ("cause", pgettext_lazy("what a person judged", "root cause")),
+            ("fix", pgettext_lazy("what a person judged", "fix")),
+        ],
+    )
     is_right = models.BooleanField()
     corrected_cause = models.CharField(max_length=63, blank=True)
     note = models.TextField(blank=True)
@@ -199,7 +206,11 @@ class Notice(models.Model):
     key = models.CharField(max_length=200, unique=True)
     kind = models.CharField(
         max_length=20,
-        choices=[("new-kind", "new kind of fault"), ("fix-stopped", "fix stopped working"), ("conflict", "conflict")],
+        choices=[
+            ("new-kind", pgettext_lazy("kind of notice", "new kind of fault")),
+            ("fix-stopped", pgettext_lazy("kind of notice", "fix stopped working")),
+            ("conflict", pgettext_lazy("kind of notice", "conflict")),
+        ],
     )
     text = models.TextField()
     data = models.JSONField(default=dict, blank=True)

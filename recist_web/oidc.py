@@ -25,6 +25,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -45,7 +46,8 @@ def sign_in_link(following: str) -> tuple[str, str] | None:
     if not settings.OIDC_IS_SET:
         return None
     query = f"?{urlencode({'next': following})}" if following else ""
-    return f"Sign in with {settings.OIDC_NAME}", reverse("openid_connect_login", args=[PROVIDER_ID]) + query
+    says = _("Sign in with %(name)s") % {"name": settings.OIDC_NAME}
+    return says, reverse("openid_connect_login", args=[PROVIDER_ID]) + query
 
 
 class Provider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth has no types
@@ -124,11 +126,12 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         claims = sociallogin.account.extra_data.get("userinfo") or {}
         if settings.OIDC_ROLES and role_of(claims) is None:
             audit.record("login.refused", actor=_actor(request, claims), data={"groups": groups_of(claims)[:50]})
-            text = "You are in none of the groups that may sign in here. Ask an admin of your identity provider."
+            text = _("You are in none of the groups that may sign in here. Ask an admin of your identity provider.")
             raise ImmediateHttpResponse(_refused(request, text, HTTPStatus.FORBIDDEN))
         if sociallogin.is_existing:
             if not sociallogin.user.is_active:
-                raise ImmediateHttpResponse(_refused(request, "Your account is disabled here.", HTTPStatus.FORBIDDEN))
+                text = _("Your account is disabled here.")
+                raise ImmediateHttpResponse(_refused(request, text, HTTPStatus.FORBIDDEN))
             give_role(sociallogin.user, claims, request)
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
@@ -145,7 +148,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         extra_context: Any = None,
     ) -> None:
         log.warning("single sign-on failed", error=str(error), exception=str(exception)[:300])
-        text = "Signing in did not work. Try again; if it fails again, tell an admin: the log says why."
+        text = _("Signing in did not work. Try again; if it fails again, tell an admin: the log says why.")
         raise ImmediateHttpResponse(_refused(request, text, HTTPStatus.BAD_REQUEST))
 
 
@@ -216,6 +219,8 @@ def _answer(request: HttpRequest, provider_id: str, view: Any) -> HttpResponse:
         response: HttpResponse = view.adapter_view(Adapter(request, provider_id))(request)
     except (OSError, ValueError, KeyError) as error:  # requests' errors are OSErrors
         log.warning("the identity provider does not answer", error=str(error)[:300])
-        text = "The identity provider does not answer as it should. Try again in a minute, or sign in with a password."
+        text = _(
+            "The identity provider does not answer as it should. Try again in a minute, or sign in with a password."
+        )
         return _refused(request, text, HTTPStatus.BAD_GATEWAY)
     return response

@@ -120,7 +120,7 @@ def _timeline(view: EventView) -> Iterator[str]:
     yield f"| {_at(view.event.detected_at)} | ReCiSt | {_plain(view.event.message or view.event.symptom)} |"
     for entry in told[:_MOST_LINES]:
         who = entry.actor or ActorKind(entry.actor_kind).label
-        yield f"| {_at(entry.at)} | {_plain(who)} | {_plain(entry.message)} |"
+        yield f"| {_at(entry.at)} | {_plain(str(who))} | {_plain(entry.message)} |"
     if len(told) > _MOST_LINES:
         left = len(told) - _MOST_LINES
         text = ngettext(

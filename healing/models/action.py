@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 from healing.models.sealed import SealedJSONField
@@ -10,13 +11,13 @@ from healing.models.strategy import Strategy
 
 
 class ActionState(models.TextChoices):
-    PLANNED = "planned", "planned"  # written down, nothing sent yet
-    APPLYING = "applying", "applying"  # the request may have reached the cluster
-    APPLIED = "applied", "applied"
-    FAILED = "failed", "failed"  # surely not applied
-    UNDOING = "undoing", "undoing"
-    UNDONE = "undone", "undone"
-    UNDO_FAILED = "undoFailed", "undo failed"
+    PLANNED = "planned", pgettext_lazy("state of an action", "planned")  # written down, nothing sent yet
+    APPLYING = "applying", pgettext_lazy("state of an action", "applying")  # the request may have reached the cluster
+    APPLIED = "applied", pgettext_lazy("state of an action", "applied")
+    FAILED = "failed", pgettext_lazy("state of an action", "failed")  # surely not applied
+    UNDOING = "undoing", pgettext_lazy("state of an action", "undoing")
+    UNDONE = "undone", pgettext_lazy("state of an action", "undone")
+    UNDO_FAILED = "undoFailed", pgettext_lazy("state of an action", "undo failed")
 
 
 class ActionRun(models.Model):

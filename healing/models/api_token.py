@@ -7,16 +7,17 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import pgettext_lazy
 
 
 class Scope(models.TextChoices):
     """What a token may be used for; never more than its owner may."""
 
-    READ = "read", "read everything its owner may see"
-    OPERATE = "operate", "report faults, hold, take over, halt"
-    DECIDE = "decide", "approve, reject and override"
-    ADMIN = "admin", "change policies, roles and tokens"
-    WEBHOOKS = "webhooks", "deliver alerts of Alertmanager"
+    READ = "read", pgettext_lazy("what a token is for", "read everything its owner may see")
+    OPERATE = "operate", pgettext_lazy("what a token is for", "report faults, hold, take over, halt")
+    DECIDE = "decide", pgettext_lazy("what a token is for", "approve, reject and override")
+    ADMIN = "admin", pgettext_lazy("what a token is for", "change policies, roles and tokens")
+    WEBHOOKS = "webhooks", pgettext_lazy("what a token is for", "deliver alerts of Alertmanager")
 
 
 class ApiToken(models.Model):

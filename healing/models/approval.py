@@ -7,20 +7,24 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 from healing.models.strategy import Strategy
 
 
 class ApprovalState(models.TextChoices):
-    OPEN = "open", "open"
-    APPROVED = "approved", "approved"
-    REJECTED = "rejected", "rejected"
-    OVERRIDDEN = "overridden", "overridden"  # a person chose another strategy
-    EXPIRED = "expired", "expired"
-    STALE = "stale", "stale"  # the world changed: proposed anew
-    EDITED = "edited", "edited"  # a person changed the plan's parameters: planned anew
-    TAKEN = "taken", "taken over"  # a person does it by hand
+    OPEN = "open", pgettext_lazy("state of an approval", "open")
+    APPROVED = "approved", pgettext_lazy("state of an approval", "approved")
+    REJECTED = "rejected", pgettext_lazy("state of an approval", "rejected")
+    OVERRIDDEN = "overridden", pgettext_lazy("state of an approval", "overridden")  # a person chose another strategy
+    EXPIRED = "expired", pgettext_lazy("state of an approval", "expired")
+    STALE = "stale", pgettext_lazy("state of an approval", "stale")  # the world changed: proposed anew
+    EDITED = (
+        "edited",
+        pgettext_lazy("state of an approval", "edited"),
+    )  # a person changed the plan's parameters: planned anew
+    TAKEN = "taken", pgettext_lazy("state of an approval", "taken over")  # a person does it by hand
 
 
 class Approval(models.Model):

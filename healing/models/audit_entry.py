@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 
 class AppendOnly(Exception):
@@ -14,10 +15,10 @@ class AppendOnly(Exception):
 class AuditActorKind(models.TextChoices):
     """Who did it."""
 
-    PERSON = "person", "person"
-    TOKEN = "token", "API token"
+    PERSON = "person", pgettext_lazy("who did it", "person")
+    TOKEN = "token", pgettext_lazy("who did it", "API token")
     SYSTEM = "system", "ReCiSt"
-    RULE = "rule", "rule"
+    RULE = "rule", pgettext_lazy("who did it", "rule")
 
 
 class AuditEntries(models.QuerySet["AuditEntry"]):

@@ -7,6 +7,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import pgettext_lazy
 
 from healing.lifecycle import Outcome, Phase, Status, is_terminal
 from healing.policies.spec import PolicySpec
@@ -16,10 +17,10 @@ class ActorKind(models.TextChoices):
     """Who did what a timeline entry tells."""
 
     SYSTEM = "system", "ReCiSt"
-    RULE = "rule", "rule"
-    LLM = "llm", "language model"
-    PERSON = "person", "person"
-    CLUSTER = "cluster", "cluster"
+    RULE = "rule", pgettext_lazy("who did it", "rule")
+    LLM = "llm", pgettext_lazy("who did it", "language model")
+    PERSON = "person", pgettext_lazy("who did it", "person")
+    CLUSTER = "cluster", pgettext_lazy("who did it", "cluster")
 
 
 def new_event_name() -> str:
@@ -124,10 +125,10 @@ class HealingEvent(models.Model):
 
 
 class PhaseRunState(models.TextChoices):
-    RUNNING = "running", "running"
-    DONE = "done", "done"
-    LATE = "late", "over budget"
-    FAILED = "failed", "failed"
+    RUNNING = "running", pgettext_lazy("state of a run", "running")
+    DONE = "done", pgettext_lazy("state of a run", "done")
+    LATE = "late", pgettext_lazy("state of a run", "over budget")
+    FAILED = "failed", pgettext_lazy("state of a run", "failed")
 
 
 class PhaseRun(models.Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 
@@ -10,9 +11,9 @@ from healing.models.event import HealingEvent
 class Involvement(models.TextChoices):
     """What people had to do with it: the most of it that holds."""
 
-    HAND = "hand", "by hand"  # a person took it over
-    DECIDED = "decided", "decided by a person"
-    NONE = "none", "nobody"
+    HAND = "hand", pgettext_lazy("what people had to do with it", "by hand")  # a person took it over
+    DECIDED = "decided", pgettext_lazy("what people had to do with it", "decided by a person")
+    NONE = "none", pgettext_lazy("what people had to do with it", "nobody")
 
 
 class EventFigures(models.Model):

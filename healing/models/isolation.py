@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 
@@ -12,15 +13,15 @@ class Isolation(models.Model):
     """``policy_name`` is the NetworkPolicy that selects ``label`` on the pod; lifted by ``expires_at``."""
 
     class Mode(models.TextChoices):
-        SOFT = "soft", "no traffic to it"
-        HARD = "hard", "nothing but DNS"
+        SOFT = "soft", pgettext_lazy("how a pod is isolated", "no traffic to it")
+        HARD = "hard", pgettext_lazy("how a pod is isolated", "nothing but DNS")
 
     class Enforcement(models.TextChoices):
         """Whether the cluster's network gives effect to the NetworkPolicy."""
 
-        YES = "enforced", "NetworkPolicies are enforced"
-        NO = "notEnforced", "NetworkPolicies have no effect"
-        UNKNOWN = "unknown", "not known whether NetworkPolicies are enforced"
+        YES = "enforced", pgettext_lazy("whether isolation works", "NetworkPolicies are enforced")
+        NO = "notEnforced", pgettext_lazy("whether isolation works", "NetworkPolicies have no effect")
+        UNKNOWN = "unknown", pgettext_lazy("whether isolation works", "not known whether NetworkPolicies are enforced")
 
     event = models.ForeignKey(HealingEvent, on_delete=models.CASCADE, related_name="isolations")
     cluster = models.CharField(max_length=63)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 
 class LlmCallState(models.TextChoices):
-    ASKED = "asked", "waiting for the answer"
-    USED = "used", "answered"
-    STRUCK = "struck", "answer discarded"
-    FAILED = "failed", "no answer"
-    SKIPPED = "skipped", "not asked"
+    ASKED = "asked", pgettext_lazy("state of a question to a model", "waiting for the answer")
+    USED = "used", pgettext_lazy("state of a question to a model", "answered")
+    STRUCK = "struck", pgettext_lazy("state of a question to a model", "answer discarded")
+    FAILED = "failed", pgettext_lazy("state of a question to a model", "no answer")
+    SKIPPED = "skipped", pgettext_lazy("state of a question to a model", "not asked")
 
 
 class LlmCall(models.Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.models.approval import Approval
 from healing.models.event import HealingEvent
@@ -11,12 +12,12 @@ from healing.models.event import HealingEvent
 class DeliveryState(models.TextChoices):
     """How far a message has come."""
 
-    QUEUED = "queued", "waits to be sent"
-    SENDING = "sending", "being sent"
-    DELIVERED = "delivered", "delivered"
-    FAILED = "failed", "given up"
-    GROUPED = "grouped", "told in a summary"
-    SUPERSEDED = "superseded", "not needed any more"
+    QUEUED = "queued", pgettext_lazy("state of a message", "waits to be sent")
+    SENDING = "sending", pgettext_lazy("state of a message", "being sent")
+    DELIVERED = "delivered", pgettext_lazy("state of a message", "delivered")
+    FAILED = "failed", pgettext_lazy("state of a message", "given up")
+    GROUPED = "grouped", pgettext_lazy("state of a message", "told in a summary")
+    SUPERSEDED = "superseded", pgettext_lazy("state of a message", "not needed any more")
 
 
 class Notified(models.IntegerChoices):

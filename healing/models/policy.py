@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.policies.spec import PolicySpec
 
@@ -11,8 +12,8 @@ class Policy(models.Model):
     """One policy of one cluster. ``spec`` is camelCase JSON that `PolicySpec` accepts."""
 
     class Source(models.TextChoices):
-        CLUSTER = "cluster", "SelfHealingPolicy resource"
-        ADMIN = "admin", "made in this app"
+        CLUSTER = "cluster", pgettext_lazy("where a policy is from", "SelfHealingPolicy resource")
+        ADMIN = "admin", pgettext_lazy("where a policy is from", "made in this app")
 
     cluster = models.CharField(max_length=63, default="default")
     namespace = models.CharField(max_length=63, blank=True, help_text="Namespace of the resource.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.models.policy import Policy
 
@@ -11,15 +12,18 @@ class PolicyRevision(models.Model):
     """One state of a policy. Append-only; ``number`` has no gaps within a policy."""
 
     class Kind(models.TextChoices):
-        CREATED = "created", "created"
-        CHANGED = "changed", "changed"
-        REFUSED = "refused", "refused"  # the resource's spec is no good: the last good one stays in force
-        RESTORED = "restored", "restored"
-        DELETED = "deleted", "deleted"
+        CREATED = "created", pgettext_lazy("change of a policy", "created")
+        CHANGED = "changed", pgettext_lazy("change of a policy", "changed")
+        REFUSED = (
+            "refused",
+            pgettext_lazy("change of a policy", "refused"),
+        )  # the resource's spec is no good: the last good one stays in force
+        RESTORED = "restored", pgettext_lazy("change of a policy", "restored")
+        DELETED = "deleted", pgettext_lazy("change of a policy", "deleted")
 
     class Origin(models.TextChoices):
-        APP = "app", "here"
-        CLUSTER = "cluster", "in the cluster"
+        APP = "app", pgettext_lazy("where a policy was changed", "here")
+        CLUSTER = "cluster", pgettext_lazy("where a policy was changed", "in the cluster")
 
     policy = models.ForeignKey(Policy, null=True, on_delete=models.SET_NULL, related_name="revisions")
     cluster = models.CharField(max_length=63)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 
@@ -10,12 +11,12 @@ from healing.models.event import HealingEvent
 class AlertState(models.TextChoices):
     """What came of it."""
 
-    PENDING = "pending", "not looked at yet"
-    MATCHED = "matched", "belongs to an event"
-    UNMATCHED = "unmatched", "about nothing that is known here"
-    UNCOVERED = "uncovered", "no policy covers what it is about"
-    LEFT_ALONE = "left-alone", "no news: what it tells has been dealt with"
-    IGNORED = "ignored", "tells of no fault"
+    PENDING = "pending", pgettext_lazy("what became of an alert", "not looked at yet")
+    MATCHED = "matched", pgettext_lazy("what became of an alert", "belongs to an event")
+    UNMATCHED = "unmatched", pgettext_lazy("what became of an alert", "about nothing that is known here")
+    UNCOVERED = "uncovered", pgettext_lazy("what became of an alert", "no policy covers what it is about")
+    LEFT_ALONE = "left-alone", pgettext_lazy("what became of an alert", "no news: what it tells has been dealt with")
+    IGNORED = "ignored", pgettext_lazy("what became of an alert", "tells of no fault")
 
 
 class ReceivedAlert(models.Model):

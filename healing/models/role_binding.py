@@ -5,15 +5,16 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import pgettext_lazy
 
 
 class Role(models.TextChoices):
     """From little to much: who has one may do what the ones before it may."""
 
-    VIEWER = "viewer", "viewer"
-    OPERATOR = "operator", "operator"
-    APPROVER = "approver", "approver"
-    ADMIN = "admin", "admin"
+    VIEWER = "viewer", pgettext_lazy("role", "viewer")
+    OPERATOR = "operator", pgettext_lazy("role", "operator")
+    APPROVER = "approver", pgettext_lazy("role", "approver")
+    ADMIN = "admin", pgettext_lazy("role", "admin")
 
     @property
     def rank(self) -> int:

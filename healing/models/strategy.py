@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 from healing.models.sealed import SealedJSONField
 
 
 class StrategyState(models.TextChoices):
-    PROPOSED = "proposed", "proposed"
-    CHOSEN = "chosen", "chosen"
-    REFUSED = "refused", "refused"  # guardrail or dry run said no
-    APPLIED = "applied", "applied"
-    SUCCEEDED = "succeeded", "verified"
-    FAILED = "failed", "failed"
-    UNDONE = "undone", "undone"
+    PROPOSED = "proposed", pgettext_lazy("state of a strategy", "proposed")
+    CHOSEN = "chosen", pgettext_lazy("state of a strategy", "chosen")
+    REFUSED = "refused", pgettext_lazy("state of a strategy", "refused")  # guardrail or dry run said no
+    APPLIED = "applied", pgettext_lazy("state of a strategy", "applied")
+    SUCCEEDED = "succeeded", pgettext_lazy("state of a strategy", "verified")
+    FAILED = "failed", pgettext_lazy("state of a strategy", "failed")
+    UNDONE = "undone", pgettext_lazy("state of a strategy", "undone")
 
 
 class Strategy(models.Model):

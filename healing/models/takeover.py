@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 
@@ -12,9 +13,9 @@ from healing.models.event import HealingEvent
 class TakeoverEnd(models.TextChoices):
     """How it ended; empty: it has not."""
 
-    FIXED = "fixed", "fixed"  # verified after the person said so
-    RELEASED = "released", "given back"
-    OVER = "over", "over"  # the fault went away, or the event ended
+    FIXED = "fixed", pgettext_lazy("how a takeover ended", "fixed")  # verified after the person said so
+    RELEASED = "released", pgettext_lazy("how a takeover ended", "given back")
+    OVER = "over", pgettext_lazy("how a takeover ended", "over")  # the fault went away, or the event ended
 
 
 class Takeover(models.Model):

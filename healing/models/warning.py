@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import pgettext_lazy
 
 from healing.models.event import HealingEvent
 
@@ -11,25 +12,25 @@ from healing.models.event import HealingEvent
 class WarningKind(models.TextChoices):
     """What is running out."""
 
-    MEMORY = "MemoryTowardLimit", "memory toward its limit"
-    VOLUME = "VolumeTowardFull", "volume toward full"
-    QUOTA = "QuotaTowardFull", "quota toward full"
-    RESTARTS = "RestartsRecur", "restarts that come again"
-    ERROR_BUDGET = "ErrorBudgetBurning", "error budget burning"
-    CERTIFICATE = "CertificateExpiring", "certificate toward its end"
+    MEMORY = "MemoryTowardLimit", pgettext_lazy("kind of warning", "memory toward its limit")
+    VOLUME = "VolumeTowardFull", pgettext_lazy("kind of warning", "volume toward full")
+    QUOTA = "QuotaTowardFull", pgettext_lazy("kind of warning", "quota toward full")
+    RESTARTS = "RestartsRecur", pgettext_lazy("kind of warning", "restarts that come again")
+    ERROR_BUDGET = "ErrorBudgetBurning", pgettext_lazy("kind of warning", "error budget burning")
+    CERTIFICATE = "CertificateExpiring", pgettext_lazy("kind of warning", "certificate toward its end")
 
 
 class WarningState(models.TextChoices):
     #: seen once: shown when it is seen again
-    SUSPECTED = "suspected", "suspected"
-    OPEN = "open", "open"
+    SUSPECTED = "suspected", pgettext_lazy("state of a warning", "suspected")
+    OPEN = "open", pgettext_lazy("state of a warning", "open")
     #: the series turned, or was reset, before the limit
-    CLEARED = "cleared", "went away"
+    CLEARED = "cleared", pgettext_lazy("state of a warning", "went away")
     #: the limit was reached, or a fault came of it
-    CAME_TRUE = "cameTrue", "came true"
+    CAME_TRUE = "cameTrue", pgettext_lazy("state of a warning", "came true")
     #: a fix of ours was verified
-    PREVENTED = "prevented", "prevented"
-    DISMISSED = "dismissed", "dismissed by a person"
+    PREVENTED = "prevented", pgettext_lazy("state of a warning", "prevented")
+    DISMISSED = "dismissed", pgettext_lazy("state of a warning", "dismissed by a person")
 
 
 #: A warning of these is still looked after; one a place.

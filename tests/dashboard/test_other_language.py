@@ -30,7 +30,7 @@ from healing.models import HealingEvent, LlmCall, LlmCallState, ProactiveWarning
 from tests.dashboard import cases, story
 from tests.dashboard.english import Message, Source
 from tests.dashboard.socket import socket
-from tests.dashboard.test_translatable import MODULES
+from tests.dashboard.test_translatable import MODULES, PROJECT
 
 Told = dict[str, HealingEvent]
 
@@ -42,8 +42,9 @@ _LONG_ENOUGH = re.compile(r"(?:[^\W\d_]+\W+){3,}")
 
 
 def messages() -> set[Message]:
-    """All that the dashboard's Python says."""
-    return {message for path in MODULES for message in Source(path.read_text(encoding="utf-8")).messages()}
+    """All that the dashboard's Python says, and the names of choices."""
+    modules = [*MODULES, *(PROJECT / "healing/models").glob("*.py"), PROJECT / "knowledge/models.py"]
+    return {message for path in modules for message in Source(path.read_text(encoding="utf-8")).messages()}
 
 
 def catalogue(found: set[Message]) -> bytes:

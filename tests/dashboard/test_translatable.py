@@ -8,13 +8,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.db.models import Field
 from django.template.base import Lexer, TokenType
+from django.utils.functional import Promise
 
 from tests.dashboard.english import Source
 
-TEMPLATES = Path(settings.BASE_DIR) / "templates" / "dashboard"
-ALL = sorted(TEMPLATES.rglob("*.html"))
+TEMPLATES = Path(settings.BASE_DIR) / "templates"
+ALL = sorted(path for folder in ("dashboard", "registration") for path in (TEMPLATES / folder).rglob("*.html"))
 #: Templates that nobody has gone through yet: this may only get shorter.
 TO_DO: frozenset[str] = frozenset()
 #: Names and notations, the same in every language.
@@ -40,6 +43,8 @@ EXCEPTIONS = {
     'attachment; filename="postmortem-….md"': "a header of HTTP",
     "text/markdown; charset=utf-8": "a header of HTTP",
 }
+#: Fields whose choices are codes of healing.lifecycle, which `words.humanize` says.
+_CODES = frozenset({"phase", "status", "outcome"})
 _ATTRIBUTES = frozenset({"aria-label", "title", "placeholder", "alt", "data-title", "data-last"})
 _VERBATIM = frozenset({"code", "kbd", "pre", "samp", "script", "style"})
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -127,6 +132,19 @@ def test_no_module_has_english_that_cannot_be_translated(path: Path) -> None:
         return
     assert found == [], "Put it through gettext (or, where nobody reads it, into EXCEPTIONS with the reason)."
     assert list(source.unreadable()) == []
+
+
+def test_the_words_of_every_choice_are_lazy() -> None:
+    fields = [
+        field
+        for label in ("healing", "knowledge")
+        for model in apps.get_app_config(label).get_models()
+        for field in model._meta.get_fields()
+        if isinstance(field, Field) and field.choices and field.name not in _CODES
+    ]
+    assert len(fields) > 15
+    bare = [(str(field), says) for field in fields for _, says in field.flatchoices if not isinstance(says, Promise)]
+    assert [(field, says) for field, says in bare if not NAMES.fullmatch(says)] == []
 
 
 def test_the_exceptions_are_still_there() -> None:
