@@ -61,6 +61,9 @@ class Cluster(Protocol):
     def git_version(self) -> str:
         """``v1.36.2``: what the API server, and with it every other part of the cluster, is."""
 
+    def has(self, feature: str) -> bool:
+        """Whether a cluster of this version does that by default; `healing.sandbox.api.versions` names what."""
+
     def get(self, resource: str, namespace: str | None, name: str) -> Object | None: ...
 
     def list(

@@ -147,3 +147,41 @@ def test_jobs_end_and_find_their_pods_as_they_did_then(minor: int) -> None:
         assert good["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
     in_version(minor, scene)
+
+
+@pytest.mark.parametrize("minor", [30, 31])
+def test_a_job_that_failed_says_so_before_or_after_its_last_pod_has_stopped(minor: int) -> None:
+    async def scene(lab: Lab) -> None:
+        lab.runtime.programs["registry.local/slow:1"] = Program(stops_after_seconds=None)
+        pod = {
+            "containers": [{"name": "run", "image": "registry.local/slow:1"}],
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 20,
+        }
+        body = job("late", "registry.local/slow:1", activeDeadlineSeconds=5)
+        body["spec"]["template"]["spec"] = pod
+        lab.create("jobs.batch", body)
+        await lab.until(lambda: "Failed" in conditions(lab.get("jobs.batch", "late")))
+        running = [p for p in lab.cluster.list("pods", NAMESPACE) if p["status"]["phase"] == "Running"]
+        assert bool(running) == (minor < 31), "its pod still stops"
+
+    in_version(minor, scene)
+
+
+@pytest.mark.parametrize("minor", [31, 32])
+def test_why_an_image_is_not_pulled_stands_in_the_events_and_from_1_32_in_the_pod_too(minor: int) -> None:
+    async def scene(lab: Lab) -> None:
+        lab.deployment(image="registry.local/web:broken-tag")
+        waiting: list[Object] = []
+
+        def backs_off() -> bool:
+            found = [c["state"]["waiting"] for p in lab.pods() for c in p["status"].get("containerStatuses") or ()]
+            waiting[:] = [entry for entry in found if entry["reason"] == "ImagePullBackOff"]
+            return bool(waiting)
+
+        await lab.until(backs_off)
+        assert waiting[0]["message"].startswith('Back-off pulling image "registry.local/web:broken-tag"')
+        assert ("ErrImagePull: " in waiting[0]["message"]) == (minor >= 32)
+        assert any("failed to pull and unpack" in event["message"] for event in lab.events("Failed"))
+
+    in_version(minor, scene)

@@ -71,6 +71,9 @@ class ApiServer:
     def git_version(self) -> str:
         return self.kubernetes.git_version
 
+    def has(self, feature: str) -> bool:
+        return self.kubernetes.has(feature)
+
     # -- resources ------------------------------------------------------------------------------------------------
 
     def resource(self, storage: str) -> ResourceType:

@@ -32,6 +32,10 @@ FEATURES: Mapping[str, tuple[Span, ...]] = {
     # emulationMajor ... minCompatibilityMinor in /version
     "emulation version": ((33, NEWEST_MINOR),),
     "generation of pods": ((33, NEWEST_MINOR),),
+    # the waiting message of ImagePullBackOff says why; before, only the events of the pull do
+    "pull error in back-off": ((32, NEWEST_MINOR),),
+    # Complete and Failed come when the last pod has stopped; before, as soon as it is decided
+    "Jobs end after their pods": ((31, NEWEST_MINOR),),
 }
 
 #: resources and subresources that came later than their group: since when they are served by default

@@ -228,7 +228,8 @@ class JobController(Reconciler):
             done = _parse_indexes(final.get("completedIndexes", ""))
             done |= {int(p["metadata"]["annotations"][INDEX]) for p in count.succeeded}
             final["completedIndexes"] = ",".join(str(index) for index in sorted(done))
-        if goal is not None and not count.terminating:
+        waits = count.terminating and self.cluster.has("Jobs end after their pods")
+        if goal is not None and not waits:
             self._finish(job, final, verdict)
         elif goal is not None:
             self.queue.add_after(key, BATCH_SECONDS)

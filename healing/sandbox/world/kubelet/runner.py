@@ -105,7 +105,9 @@ class Runner:
         if container.pull_failed_at and now < container.image_back_off.ends(container.pull_failed_at):
             self._event(container, "Normal", "BackOff", f'Back-off pulling image "{image}"')
             self._event(container, "Warning", "Failed", "Error: ImagePullBackOff")
-            text = f'Back-off pulling image "{image}": ErrImagePull: {container.pull_error}'
+            text = f'Back-off pulling image "{image}"'
+            if self._context.cluster.has("pull error in back-off"):
+                text += f": ErrImagePull: {container.pull_error}"
             container.wait("ImagePullBackOff", text)
             self._retry_later(container, now)
             return False
