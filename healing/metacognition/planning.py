@@ -11,7 +11,7 @@ from healing.actions import guardrails
 from healing.actions.planning_cluster import PlanningCluster
 from healing.findings import Diagnosis
 from healing.lifecycle import Outcome, Phase
-from healing.metacognition import by_person, critique, health, shared
+from healing.metacognition import by_person, critique, health, shared, watching
 from healing.metacognition.agents import Agent, deliberate
 from healing.metacognition.candidates import Candidate, Dropped, candidates_for
 from healing.metacognition.case import Case
@@ -45,6 +45,9 @@ def plan(context: PhaseContext) -> PhaseResult:
     if _was_treated_in_vain(event, now):
         message = "What was done about the cause has not helped, so it may be another one: diagnosed anew."
         return PhaseResult(Phase.DIAGNOSING, [_note("diagnose-anew", message)])
+    looked_again = watching.again(event)
+    if looked_again is not None:
+        return looked_again
     diagnosis = Diagnosis.from_json(event.diagnosis)
     cause = diagnosis.best.cause if diagnosis.best else event.cause
     case = Case(
@@ -75,7 +78,7 @@ def plan(context: PhaseContext) -> PhaseResult:
         on_turn(max(agent.turns for agent in objected), objected)
     decision = decide(case, agents, policy, first_before_critique=first)
     if decision.chosen is None:
-        return _nothing_to_do(decision, agents, dropped, policy)
+        return watching.instead(case, now) or _nothing_to_do(decision, agents, dropped, policy)
     return _proceed(event, policy, agents, decision)
 
 

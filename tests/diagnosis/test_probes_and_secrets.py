@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.diagnosis.asked import all_of, best, named
-from tests.diagnosis.world import World, ago, container, waiting
+from tests.diagnosis.world import World, ago, container, crashed, waiting
 
 MI = 2**20
 
@@ -44,6 +44,34 @@ def test_readiness_probes(message: str, cause: str, field: str) -> None:
     found = best(world)
     assert named(found) == (cause, "Deployment", "search")
     assert found.facts.get("field", "") == field
+
+
+@pytest.mark.parametrize(
+    ("threshold", "code", "ended", "cause", "field"),
+    [
+        pytest.param(1, 0, 5, "LivenessProbeMisconfigured", "timing", id="killed for one slow answer, and ends well"),
+        pytest.param(1, 3, 4, "LivenessProbeMisconfigured", "timing", id="killed, and ends with a code of its own"),
+        pytest.param(1, 137, 5, "LivenessProbeMisconfigured", "timing", id="killed hard"),
+        pytest.param(3, 0, 5, "ApplicationNotReady", None, id="three answers missing in a row: it may hang"),
+        pytest.param(1, 3, 300, "ApplicationCrash", None, id="that end was another one"),
+    ],
+)
+def test_a_liveness_probe_that_kills_whoever_is_busy(
+    threshold: int, code: int, ended: float, cause: str, field: str | None
+) -> None:
+    world = World()
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 3, "failureThreshold": threshold}
+    failing = crashed(code, "Completed" if code == 0 else "Error", lived=60, ended=ended)
+    spec = {"terminationGracePeriodSeconds": 5}
+    world.deployment("pdf", [container(livenessProbe=probe)], failing=failing, replicas=2)
+    late = 'Get "http://10.0.0.9:8080/healthz": context deadline exceeded (Client.Timeout exceeded)'
+    for pod in world.pods("pdf"):
+        pod["spec"].update(spec)
+        world.event(pod, "Unhealthy", f"Liveness probe failed: {late}", count=4)
+        world.event(pod, "Killing", "Container app failed liveness probe, will be restarted", kind="Normal", count=4)
+    found = best(world)
+    assert named(found) == (cause, "Deployment", "pdf")
+    assert found.facts.get("field") == field
 
 
 def test_a_probe_that_failed_while_starting_is_no_fault() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -14,6 +15,9 @@ from healing.ports.cluster import ObjectRef
 
 #: What goes wrong so soon after a rollout was brought by it.
 SOON = timedelta(minutes=10)
+#: Times of events and of containers are whole seconds of different writers.
+_SLACK = timedelta(seconds=2)
+_PROBE_FAILED = re.compile(r"failed (?:liveness|startup) probe", re.IGNORECASE)
 
 
 def status_evidence(container: Container) -> Evidence:
@@ -102,3 +106,17 @@ def _first_failure(scene: Scene, container: Container) -> datetime | None:
     if container.finished_at is not None:
         times.append(container.finished_at)
     return min(times, default=None)
+
+
+def is_killed_by_probe(scene: Scene, container: Container) -> bool:
+    """Whether the kubelet ended its last run for a probe, and the program did not end by itself."""
+    told = [e for e in scene.snapshot.events(container.pod, "Killing", "Unhealthy") if _PROBE_FAILED.search(e.message)]
+    if container.exit_code in (137, 143, None):
+        return bool(told)
+    # A program that is told to end may end well, or with a code of its own: then it has to be that very end.
+    ended = container.finished_at
+    grace = timedelta(seconds=r.number(container.pod, "spec", "terminationGracePeriodSeconds", default=30))
+    return ended is not None and any(
+        event.reason == "Killing" and event.last is not None and -_SLACK <= ended - event.last <= grace + _SLACK
+        for event in told
+    )

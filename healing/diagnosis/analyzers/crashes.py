@@ -10,6 +10,7 @@ from typing import Any
 from healing.diagnosis import reading as r
 from healing.diagnosis.analyzers.common import (
     change_evidence,
+    is_killed_by_probe,
     only_image,
     rollout_blame,
     settings_changed,
@@ -33,7 +34,6 @@ _NO_EXECUTABLE = re.compile(
 _COMMAND = re.compile(r"exec: \"(?P<command>[^\"]+)\"")
 _NOT_EXECUTABLE = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _MOUNT = re.compile(r"error mounting|not a directory|mountpoint|are you trying to mount a directory", re.IGNORECASE)
-_LIVENESS = re.compile(r"failed (?:liveness|startup) probe", re.IGNORECASE)
 #: causes a program's log proves by itself, with how surely it does
 _FROM_LOG = {
     "MissingEnvironmentVariable": 0.86,
@@ -59,7 +59,7 @@ def analyze(scene: Scene) -> Iterator[Hypothesis]:
         names = dict.fromkeys(c.name for c in troubled)
         for name in names:
             mine = [c for c in troubled if c.name == name]
-            if all(c.was_oom_killed for c in mine) or _killed_by_probe(scene, mine):
+            if all(c.was_oom_killed for c in mine) or all(is_killed_by_probe(scene, c) for c in mine):
                 continue  # analyzers of memory and of probes know more
             yield from _judge(scene, workload, mine)
     yield from _hanging(scene)
@@ -84,15 +84,6 @@ def _hanging(scene: Scene) -> Iterator[Hypothesis]:
             target = workload_ref(scene, workload)
             yield Hypothesis("InitContainerFailed", target, 0.74, words, proof, facts, affected=scene.around(workload))
             break
-
-
-def _killed_by_probe(scene: Scene, containers: list[Container]) -> bool:
-    """The kubelet ended it, not the program itself."""
-    return all(
-        c.exit_code in (137, 143, None)
-        and any(_LIVENESS.search(e.message) for e in scene.snapshot.events(c.pod, "Killing", "Unhealthy"))
-        for c in containers
-    )
 
 
 def _judge(scene: Scene, workload: ObjectRef, containers: list[Container]) -> Iterator[Hypothesis]:

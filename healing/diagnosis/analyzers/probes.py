@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from healing.diagnosis import reading as r
-from healing.diagnosis.analyzers.common import change_evidence, rollout_blame, status_evidence, workload_ref
+from healing.diagnosis.analyzers.common import (
+    change_evidence,
+    is_killed_by_probe,
+    rollout_blame,
+    status_evidence,
+    workload_ref,
+)
 from healing.diagnosis.analyzers.service_ports import LISTENING
 from healing.diagnosis.hypothesis import Hypothesis, of_event
 from healing.diagnosis.objects import Event
@@ -34,6 +40,9 @@ _SCHEME = re.compile(
 _TIMEOUT = re.compile(
     r"context deadline exceeded|Client\.Timeout|i/o timeout|command timed out|timeout:", re.IGNORECASE
 )
+
+#: A garbage collection or a full queue takes longer.
+_SHORT_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,8 @@ def _young(scene: Scene, pod: Object) -> bool:
 
 def _explained(scene: Scene, container: Container) -> bool:
     """Whether it ends by itself; then its probes only follow."""
-    return container.was_oom_killed or (container.exit_code not in (None, 0, 137, 143) and scene.is_crashing(container))
+    by_itself = container.exit_code not in (None, 0, 137, 143) and not is_killed_by_probe(scene, container)
+    return container.was_oom_killed or (by_itself and scene.is_crashing(container))
 
 
 def _probed(pod: Object, kind: str, containers: list[Container], event: Event) -> Container | None:
@@ -149,9 +159,7 @@ def _judge(scene: Scene, workload: ObjectRef, failure: _Failure, all_failures: l
     )
 
 
-def _what_is_wrong(  # noqa: PLR0912 - one decision, read from top to bottom
-    scene: Scene, container: Container, key: str, rest: str
-) -> tuple[str, float, str, int | None]:
+def _what_is_wrong(scene: Scene, container: Container, key: str, rest: str) -> tuple[str, float, str, int | None]:
     """(field of the probe that is wrong or empty, strength, words, port to ask instead)"""
     declared = [r.number(p, "containerPort") for p in r.dicts(container.spec, "ports")]
     port = probe_port(container, key)
@@ -189,15 +197,33 @@ def _what_is_wrong(  # noqa: PLR0912 - one decision, read from top to bottom
             return "path", 0.8, f"the program answers {code} for {path}.", None
         return "", 0.66, f"the program answers {code} for {path}: it says itself that it is not well.", None
     if _TIMEOUT.search(rest):
-        seconds = r.number(container.spec, key, "timeoutSeconds", default=1)
-        if key != "readinessProbe" and _too_early(container, key):
-            return "timing", 0.72, f"no answer within {seconds} s while the program still starts.", None
-        return "", 0.6, f"no answer within {seconds} s: the program hangs or is overloaded.", None
+        return _no_answer(container, key)
     if r.mapping(container.spec, key, "exec"):
         if re.search(r"executable file not found|no such file or directory: unknown|OCI runtime exec failed", rest):
             return "command", 0.93, f"its command does not exist ({rest[:160]}).", None
         return "", 0.62, f"its command says: {rest.strip()[:160]}.", None
     return "", 0.5, f"{rest.strip()[:160]}.", None
+
+
+def _no_answer(container: Container, key: str) -> tuple[str, float, str, int | None]:
+    """As `_what_is_wrong`, of a probe that waited in vain."""
+    seconds = r.number(container.spec, key, "timeoutSeconds", default=1)
+    if key != "readinessProbe" and _too_early(container, key):
+        return "timing", 0.72, f"no answer within {seconds} s while the program still starts.", None
+    if key == "livenessProbe" and _is_hasty(container):
+        words = f"no answer within {seconds} s, once, and it is killed. Whoever is busy for a moment answers later."
+        return "timing", 0.7, words, None
+    return "", 0.6, f"no answer within {seconds} s: the program hangs or is overloaded.", None
+
+
+def _is_hasty(container: Container) -> bool:
+    """One slow answer kills a program that has served before: what is meant to find programs that hang finds busy
+    ones, and leaves the others with more to do."""
+    probe = r.mapping(container.spec, "livenessProbe")
+    is_first_enough = r.number(probe, "failureThreshold", default=3) == 1
+    is_short = r.number(probe, "timeoutSeconds", default=1) <= _SHORT_SECONDS
+    lived = container.lifetime_seconds
+    return is_first_enough and is_short and lived is not None and lived > r.number(probe, "initialDelaySeconds")
 
 
 def _too_early(container: Container, key: str) -> bool:
