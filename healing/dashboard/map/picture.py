@@ -58,6 +58,11 @@ class NamespaceView:
     #: for who looks for one of them; only from near
     all: Sequence[Tile] = ()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether what is well has to be told in one line each."""
+        return len(self.tiles) > MANY
+
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
