@@ -45,8 +45,8 @@ class Pruner:
             return
         spec = obj.get("spec") or {}
         template = (spec.get("template") or {}).get("metadata") or {}
-        for labels in (obj["metadata"].get("labels"), template.get("labels")):
-            for label in self._labels.keys() & (labels or {}).keys():
+        for labels in (obj["metadata"].get("labels") or {}, template.get("labels") or {}):
+            for label in self._labels.keys() & labels.keys():
                 del labels[label]
         selector = (spec.get("selector") or {}).get("matchLabels") or {}
         for label in self._labels.keys() & selector.keys():

@@ -16,6 +16,7 @@ from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]
 
 from healing.sandbox.api.builtin import register_builtin
 from healing.sandbox.api.registry import Registry
+from healing.sandbox.api.versions import NEWEST_MINOR, KubernetesVersion
 
 _GZIP = b"\x1f\x8b\x08\x00"
 _WINDOW = 2_000_000
@@ -61,7 +62,7 @@ def _fields(message: Any) -> dict[str, list[Any]]:
 def main() -> None:
     messages = read_descriptors(Path(sys.argv[1]).read_bytes())
     registry = Registry()
-    register_builtin(registry)
+    register_builtin(registry, KubernetesVersion(NEWEST_MINOR))
     roots = list(_EXTRA_ROOTS)
     for resource in registry:
         group = resource.group.partition(".")[0] or "core"
