@@ -168,11 +168,6 @@ def sentence(text: str) -> str:
     return text if not text or text[-1] in ".!?" else f"{text}."
 
 
-def count(number: int, singular: str, plural: str = "") -> str:
-    """``1 pod``, ``3 pods``."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
-
-
 def blast_radius_words(radius: Mapping[str, Any]) -> list[str]:
     """A plan's blast radius (`healing.actions.base.BlastRadius` as JSON) in short sentences."""
     pods = int(radius.get("pods") or 0)

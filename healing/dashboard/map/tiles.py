@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from hashlib import blake2b
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _, gettext_lazy, ngettext, pgettext_lazy
 
 from healing.dashboard import words
 from healing.dashboard.map.marks import Marks, OpenEvent
@@ -21,24 +24,24 @@ MOST_DOTS = 64
 BAR_WIDTH, BAR_HEIGHT = DOTS_A_ROW * (DOT + DOT_GAP) - DOT_GAP, DOT
 
 #: The colour of a pod's dot, and the word for it; in this order.
-DOTS: dict[PodState, tuple[str, str]] = {
-    PodState.FAILING: ("bad", "failing"),
-    PodState.NOT_READY: ("bad", "not ready"),
-    PodState.PENDING: ("bad", "without a node"),
-    PodState.ISOLATED: ("isolated", "isolated"),
-    PodState.STARTING: ("soon", "starting"),
-    PodState.ENDING: ("gone", "ending"),
-    PodState.DONE: ("gone", "done"),
-    PodState.READY: ("well", "ready"),
+DOTS: dict[PodState, tuple[str, Promise]] = {
+    PodState.FAILING: ("bad", pgettext_lazy("of a pod", "failing")),
+    PodState.NOT_READY: ("bad", pgettext_lazy("of a pod", "not ready")),
+    PodState.PENDING: ("bad", pgettext_lazy("of a pod", "without a node")),
+    PodState.ISOLATED: ("isolated", pgettext_lazy("of a pod", "isolated")),
+    PodState.STARTING: ("soon", pgettext_lazy("of a pod", "starting")),
+    PodState.ENDING: ("gone", pgettext_lazy("of a pod", "ending")),
+    PodState.DONE: ("gone", pgettext_lazy("of a pod", "done")),
+    PodState.READY: ("well", pgettext_lazy("of a pod", "ready")),
 }
 _DOING = {
-    Phase.PENDING: "seen just now",
-    Phase.CONTAINING: "being contained",
-    Phase.DIAGNOSING: "being diagnosed",
-    Phase.PLANNING: "a fix is being chosen",
-    Phase.HEALING: "being healed",
-    Phase.VERIFYING: "fix being verified",
-    Phase.LEARNING: "being remembered",
+    Phase.PENDING: gettext_lazy("seen just now"),
+    Phase.CONTAINING: gettext_lazy("being contained"),
+    Phase.DIAGNOSING: gettext_lazy("being diagnosed"),
+    Phase.PLANNING: gettext_lazy("a fix is being chosen"),
+    Phase.HEALING: gettext_lazy("being healed"),
+    Phase.VERIFYING: gettext_lazy("fix being verified"),
+    Phase.LEARNING: gettext_lazy("being remembered"),
 }
 
 
@@ -63,7 +66,7 @@ class Dots:
     width: int
     height: int
     #: "12 ready, 1 failing"
-    says: str
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,40 +143,51 @@ def _says(
     said = []
     if events:
         worst = max(events, key=lambda event: (event.waits, event.is_serious, event.detected_at))
-        doing = "waits for a person" if worst.waits else _DOING.get(Phase(worst.phase), "")
-        said.append(f"{words.symptom_words(worst.symptom)}; {doing}" if doing else words.symptom_words(worst.symptom))
+        said.append(_said_of(worst))
         if len(events) > 1:
-            said.append(f"{len(events)} events")
+            said.append(ngettext("%(count)s event", "%(count)s events", len(events)) % {"count": len(events)})
     elif workload.desired and not workload.ready:
-        said.append("no pod is ready")
+        said.append(_("no pod is ready"))
     elif workload.ready < workload.desired:
-        said.append(f"{workload.desired - workload.ready} of {workload.desired} not ready")
-    if counts[PodState.ISOLATED]:
-        said.append(f"{words.count(counts[PodState.ISOLATED], 'pod')} isolated")
+        values = {"missing": workload.desired - workload.ready, "count": workload.desired}
+        said.append(_("%(missing)s of %(count)s not ready") % values)
+    if isolated := counts[PodState.ISOLATED]:
+        said.append(ngettext("%(count)s pod isolated", "%(count)s pods isolated", isolated) % {"count": isolated})
     if workload.is_paused:
-        said.append("rollout paused")
+        said.append(_("rollout paused"))
     if warnings and not events:
-        said.append(f"warning: {warnings[0].get_kind_display()}")
+        said.append(_("warning: %(kind)s") % {"kind": warnings[0].get_kind_display()})
     return ", ".join(said)
 
 
-@lru_cache(maxsize=4096)
+def _said_of(event: OpenEvent) -> str:
+    symptom = words.symptom_words(event.symptom)
+    doing = _("waits for a person") if event.waits else _DOING.get(Phase(event.phase))
+    return _("%(symptom)s; %(doing)s") % {"symptom": symptom, "doing": doing} if doing else symptom
+
+
 def dots_of(counts: tuple[tuple[PodState, int], ...]) -> Dots:
     """The worst first, so that it is seen however many there are."""
-    total = sum(number for _, number in counts)
-    says = ", ".join(f"{number} {DOTS[state][1]}" for state, number in counts) or "no pods"
+    numbers = (_("%(number)s %(state)s") % {"number": number, "state": DOTS[state][1]} for state, number in counts)
+    return replace(_shapes_of(counts), says=", ".join(numbers) or _("no pods"))
+
+
+@lru_cache(maxsize=4096)
+def _shapes_of(counts: tuple[tuple[PodState, int], ...]) -> Dots:
+    """Without words, which are of one language."""
+    total = sum(number for _state, number in counts)
     colours: dict[str, int] = {}
     for state, number in counts:
         colours[DOTS[state][0]] = colours.get(DOTS[state][0], 0) + number
     if total > MOST_DOTS:
-        return Dots(tuple(_bar(colours, total)), BAR_WIDTH, BAR_HEIGHT, says)
+        return Dots(tuple(_bar(colours, total)), BAR_WIDTH, BAR_HEIGHT)
     paths, start = [], 0
     for colour, number in colours.items():
         squares = "".join(_square(index) for index in range(start, start + number))
         paths.append((colour, squares))
         start += number
     rows = max(1, -(-total // DOTS_A_ROW))
-    return Dots(tuple(paths), BAR_WIDTH, rows * (DOT + DOT_GAP) - DOT_GAP, says)
+    return Dots(tuple(paths), BAR_WIDTH, rows * (DOT + DOT_GAP) - DOT_GAP)
 
 
 def _square(index: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+
 from healing.access import Capability, Grants
 from healing.dashboard.map import marks as marking, tiles
 from healing.dashboard.map.picture import silence
@@ -22,7 +24,7 @@ MOST_PODS, MOST_EVENTS, MOST_ACTIONS, MOST_ENTRIES = 200, 20, 10, 6
 class PodRow:
     pod: Pod
     colour: str
-    word: str
+    word: str | Promise
     isolation: Isolation | None
 
 
