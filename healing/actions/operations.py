@@ -10,12 +10,15 @@ import copy
 import time
 from typing import Any
 
+from healing.actions import quantities
 from healing.models.sealed import is_sealed
 from healing.ports.cluster import Cluster, Object, ObjectRef, PatchType
 from healing.ports.errors import AlreadyExists, Conflict, Invalid, NotFound
 
 Operation = dict[str, Any]
 
+#: Their values are quantities, which API servers write in their own way.
+_OF_QUANTITIES = frozenset({"limits", "requests", "hard", "capacity", "overhead"})
 _REMOVES = frozenset({"delete", "evict", "forceDelete"})
 #: A quota counts only once its controller has taken its new limits over: so long they are waited for at most.
 _SETTLED_SECONDS = 2.0
@@ -215,16 +218,17 @@ def _matches(live: Object, operation: Operation) -> bool:
     return contains(live, operation["body"])
 
 
-def contains(live: Any, wanted: Any) -> bool:
+def contains(live: Any, wanted: Any, *, below: str = "") -> bool:
     """Whether a merge or strategic patch would change nothing: its values are there, its nulls are not.
 
-    Lists of named items (containers, env) are compared by name, others as a whole.
+    Lists of named items (containers, env) are compared by name, quantities by what they mean (``below`` is the key of
+    the values), others as a whole.
     """
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
             return all(value is None for value in wanted.values()) if live is None else False
         return all(
-            (live.get(key) is None) if value is None else contains(live.get(key), value)
+            (live.get(key) is None) if value is None else _holds(live.get(key), value, key, below)
             for key, value in wanted.items()
             if not key.startswith("$")
         )
@@ -232,6 +236,23 @@ def contains(live: Any, wanted: Any) -> bool:
         by_name = {item.get("name"): item for item in live or () if isinstance(item, dict)}
         return all(_item_holds(by_name.get(item["name"]), item) for item in wanted)
     return bool(live == wanted)
+
+
+def _holds(live: Any, wanted: Any, key: str, below: str) -> bool:
+    if below in _OF_QUANTITIES and isinstance(live, str):
+        return quantities.same(live, wanted)
+    return contains(live, wanted, below=key)
+
+
+def _equal(live: Any, wanted: Any, *, below: str = "", key: str = "") -> bool:
+    """As ``==``, but for quantities. ``below`` is the key of the object in which they are."""
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        return live.keys() == wanted.keys() and all(
+            _equal(live[name], wanted[name], below=key, key=name) for name in live
+        )
+    if isinstance(live, list) and isinstance(wanted, list):
+        return len(live) == len(wanted) and all(_equal(a, b) for a, b in zip(live, wanted, strict=True))
+    return bool(live == wanted) or (below in _OF_QUANTITIES and isinstance(live, str) and quantities.same(live, wanted))
 
 
 def _item_holds(live: Any, wanted: dict[str, Any]) -> bool:
@@ -242,12 +263,13 @@ def _item_holds(live: Any, wanted: dict[str, Any]) -> bool:
 
 def _json_op_holds(live: Object, step: dict[str, Any]) -> bool:
     value: Any = live
-    for raw in step["path"].split("/")[1:]:
-        token = raw.replace("~1", "/").replace("~0", "~")
+    tokens = [raw.replace("~1", "/").replace("~0", "~") for raw in step["path"].split("/")[1:]]
+    for token in tokens:
         if isinstance(value, list):
             value = value[int(token)] if token.isdigit() and int(token) < len(value) else None
         else:
             value = value.get(token) if isinstance(value, dict) else None
     if step["op"] == "remove":
         return value is None
-    return bool(value == step["value"])
+    below, key = ["", *tokens][-2:]
+    return _equal(value, step["value"], below=below, key=key)

@@ -23,14 +23,25 @@ def parse(text: str | float) -> Decimal:
     return Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""]
 
 
+def same(one: object, other: object) -> bool:
+    """Whether two texts are one quantity: API servers write ``2`` where ``2000m`` was sent, and ``1Gi`` for
+    ``1024Mi``."""
+    try:
+        return parse(str(one)) == parse(str(other))
+    except ValueError:
+        return False
+
+
 def memory(value_bytes: Decimal) -> str:
-    """Bytes as whole Mi, rounded up."""
-    return f"{int((value_bytes / _SUFFIXES['Mi']).to_integral_value(ROUND_CEILING))}Mi"
+    """Bytes as whole Mi, rounded up; whole Gi as such."""
+    mebibytes = int((value_bytes / _SUFFIXES["Mi"]).to_integral_value(ROUND_CEILING))
+    return f"{mebibytes // 1024}Gi" if mebibytes and mebibytes % 1024 == 0 else f"{mebibytes}Mi"
 
 
 def cpu(value_cores: Decimal) -> str:
-    """Cores as millicores, rounded up."""
-    return f"{int((value_cores * 1000).to_integral_value(ROUND_CEILING))}m"
+    """Cores as millicores, rounded up; whole cores as such."""
+    millicores = int((value_cores * 1000).to_integral_value(ROUND_CEILING))
+    return f"{millicores}m" if millicores % 1000 else str(millicores // 1000)
 
 
 def of_resource(resource: str, value: Decimal) -> str:

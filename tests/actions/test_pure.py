@@ -37,6 +37,36 @@ def test_memory_is_never_rounded_down(value: int) -> None:
     assert quantities.parse(quantities.memory(Decimal(value))) >= value
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("2000m", "2"), ("1024Mi", "1Gi"), ("0.5", "500m"), ("1e3", "1k"), ("1.0", "1")]
+)
+def test_what_the_api_server_writes_in_its_own_way_is_still_what_was_sent(sent: str, kept: str) -> None:
+    def pod(text: str) -> dict[str, Any]:
+        return {"spec": {"containers": [{"name": "web", "image": "a", "resources": {"limits": {"cpu": text}}}]}}
+
+    def whole(text: str) -> dict[str, Any]:
+        step = {"op": "replace", "path": "/spec", "value": pod(text)["spec"]}
+        return operations.patch(REF, [step], "json")
+
+    assert operations.contains(pod(kept), pod(sent))
+    assert operations._matches(pod(kept), whole(sent))
+    path = {"op": "add", "path": "/spec/containers/0/resources/limits/cpu", "value": sent}
+    assert operations._matches(pod(kept), operations.patch(REF, [path], "json"))
+    path = {"op": "add", "path": "/spec/containers/0/resources/limits", "value": {"cpu": sent}}
+    assert operations._matches(pod(kept), operations.patch(REF, [path], "json"))
+    assert not operations.contains(pod("3"), pod(sent))
+    assert not operations._matches(pod("3"), whole(sent))
+    # Elsewhere a text is a text.
+    assert not operations.contains({"data": {"cpu": kept}}, {"data": {"cpu": sent}})
+    step = {"op": "add", "path": "/data", "value": {"cpu": sent}}
+    assert not operations._matches({"data": {"cpu": kept}}, operations.patch(REF, [step], "json"))
+
+
+@pytest.mark.parametrize(("value", "text"), [("2", "2"), ("1.5", "1500m"), ("0.0001", "1m")])
+def test_cores_are_written_as_the_api_server_does(value: str, text: str) -> None:
+    assert quantities.cpu(Decimal(value)) == text
+
+
 def test_selectors() -> None:
     selector = {
         "matchLabels": {"app": "web"},

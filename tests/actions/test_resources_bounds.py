@@ -112,3 +112,20 @@ def test_a_limit_range_that_came_after_the_plan_stops_it_before_anything_is_sent
     assert ActionRun.objects.get().state == ActionState.FAILED
     limits = ns.get("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits == {"memory": "64Mi"}
+
+
+def test_what_the_api_server_writes_in_its_own_way_is_put_back_all_the_same(live: Live, ns: Namespace) -> None:
+    """``2000m`` of cores is kept as ``2``, ``1024Mi`` as ``1Gi``: that is nobody else's change."""
+    now = {"requests": {"cpu": "100m", "memory": "600Mi"}, "limits": {"cpu": "1", "memory": "600Mi"}}
+    ref = ns.rolled_out(ns.deployment(resources=now))
+    made = plan(live, ref, {"limits": {"cpu": "2000m", "memory": "1024Mi"}})
+    runner = Runner(live.cluster, Deadline.after(20), lambda: None)
+    row = runner.apply(events.event(ref), made, key="k")
+
+    def limits() -> Any:
+        return ns.get("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+
+    assert limits() == {"cpu": "2", "memory": "1Gi"}
+    assert registry.get("updateResources").is_applied(live.cluster, made, timeout_seconds=5)
+    runner.undo(row)
+    assert limits() == now["limits"]

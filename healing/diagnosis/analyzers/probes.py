@@ -212,7 +212,7 @@ def _no_answer(container: Container, key: str) -> tuple[str, float, str, int | N
         return "timing", 0.72, f"no answer within {seconds} s while the program still starts.", None
     if key == "livenessProbe" and _is_hasty(container):
         words = f"no answer within {seconds} s, once, and it is killed. Whoever is busy for a moment answers later."
-        return "timing", 0.7, words, None
+        return "timing", 0.78, words, None
     return "", 0.6, f"no answer within {seconds} s: the program hangs or is overloaded.", None
 
 
