@@ -1,4 +1,5 @@
-"""The installed chart's own ServiceAccount heals a fault, with the rights of a few actions in one namespace."""
+"""The installed chart's own ServiceAccount heals a fault, with the rights of a few actions in one namespace, on the
+oldest Kubernetes that we are made for."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ spec:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("shop"), scenario="shop", with_crds=False) as sandbox:
+    directory = tmp_path_factory.mktemp("shop")
+    with running_sandbox(directory, scenario="shop", with_crds=False, kubernetes="1.26") as sandbox:
         yield sandbox
 
 
@@ -60,6 +62,8 @@ def test_a_fault_is_healed_with_exactly_the_rights_that_were_asked_for(shop: Run
     with running(tmp_path / "var", "--kubeconfig", str(path), "--namespace", "shop", *urls) as run:
         # Under load of other tests, seven processes take their time.
         run.wait_for(lambda: "ReCiSt is ready" in run.said, "ReCiSt is ready", 150)
+        assert "(Kubernetes v1.26.0)" in run.said
+        assert "Warning: " not in run.said
         admin("apply", "--filename", "-", stdin=POLICY)
         admin("set", "image", "deployment/orders", f"orders={BAD_IMAGE}", "--namespace", "shop")
         run.wait_for(lambda: healed(admin, "orders"), "the HealingEvent says that it is healed", 150)

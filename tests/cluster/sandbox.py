@@ -32,11 +32,17 @@ class RunningSandbox:
 
 
 @contextlib.contextmanager
-def running_sandbox(directory: Path, *, scenario: str = "", with_crds: bool = True) -> Iterator[RunningSandbox]:
-    """A cluster with two nodes, our resource types and nothing else; or what a scenario says."""
+def running_sandbox(
+    directory: Path, *, scenario: str = "", with_crds: bool = True, kubernetes: str = ""
+) -> Iterator[RunningSandbox]:
+    """A cluster with two nodes, our resource types and nothing else; or what a scenario says.
+
+    ``kubernetes``: its version, such as 1.26, if not the sandbox's own."""
     empty = directory / "empty.yaml"
     empty.write_text(yaml.safe_dump(SCENARIO))
     command = [sys.executable, "-m", "healing.sandbox.server", "--json", "--scenario", scenario or str(empty)]
+    if kubernetes:
+        command += ["--kubernetes-version", kubernetes]
     process = subprocess.Popen(
         [*command, "--data-dir", str(directory)],
         stdout=subprocess.PIPE,
