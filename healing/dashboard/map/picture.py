@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import blake2b
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from healing.access import Capability, Grants
 from healing.dashboard.map import marks as marking, tiles
@@ -26,6 +27,8 @@ MOST_TILES = 400
 MOST_TILES_OF_ONE = 24
 #: A namespace with more shows from afar what is not well, and the rest together.
 MANY = 60
+#: A namespace with as many shares its row with others.
+FEW = 3
 SQUARE, SQUARE_GAP, SQUARES_A_ROW = 9, 2, 40
 
 
@@ -55,8 +58,13 @@ class NamespaceView:
     calls: Sequence[str]
     callers: Sequence[str]
     graph: CallGraph | None = None
-    #: for who looks for one of them; only from near
-    all: Sequence[Tile] = ()
+    #: those without a tile, for who looks for one of them by name; only from near
+    untold: Sequence[Tile] = ()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it can share its row with another."""
+        return len(self.tiles) <= FEW and (not self.together or not self.tiles)
 
     @property
     def is_crowded(self) -> bool:
@@ -135,13 +143,13 @@ def silence(seen: Inventory | None, beat: heartbeat.Heartbeat | None) -> str:
     """Why the map cannot be believed; empty: it can."""
     is_silent = beat is None or beat.age() > heartbeat.SILENT_AFTER
     if seen is None and is_silent:
-        return "No watcher has told what runs here. Is manage.py watch running?"
+        return _("No watcher has told what runs here. Is manage.py watch running?")
     if seen is None:
-        return "The watcher is reading the cluster; the map comes in a few seconds."
+        return _("The watcher is reading the cluster; the map comes in a few seconds.")
     if is_silent:
-        return "The watcher is silent: this is how it looked when it was last heard. Is manage.py watch running?"
+        return _("The watcher is silent: this is how it looked when it was last heard. Is manage.py watch running?")
     if beat is not None and not beat.answers:
-        return "The cluster does not answer: this is how it looked before."
+        return _("The cluster does not answer: this is how it looked before.")
     return ""
 
 
@@ -220,6 +228,7 @@ def _namespace(
         well = [tile for tile in shown if not tile.level]
         shown = [tile for tile in shown if tile.level][:MOST_TILES]
         together = _together(well) if well else None
+    told = {tile.id for tile in shown}
     calls, callers = set(), set()
     for tile in found:
         calls |= {everything[place].namespace for place in tile.workload.calls if place in visible}
@@ -236,7 +245,7 @@ def _namespace(
         desired=sum(tile.workload.desired for tile in found),
         calls=sorted(calls - {name}),
         callers=sorted(callers - {name}),
-        all=sorted(found, key=lambda tile: tile.workload.key) if wanted.one else (),
+        untold=[tile for tile in found if tile.id not in told] if wanted.one and together else (),
         graph=_graph(cluster, found, wanted, everything, visible, tile_of) if wanted.one and not wanted.text else None,
     )
 
@@ -269,10 +278,10 @@ def _node(node: Node, marks: Marks) -> NodeView:
     events = marks.events.get(("Node", "", node.name), [])
     said = []
     if not node.is_ready:
-        said.append("does not answer")
+        said.append(_("does not answer"))
     if node.is_cordoned:
-        said.append("cordoned: takes no new pods")
+        said.append(_("cordoned: takes no new pods"))
     level = (
         Level.DOWN if not node.is_ready else Level.ILL if events else Level.WATCH if node.is_cordoned else Level.WELL
     )
-    return NodeView(node, level, ", ".join(said) or ("has an open event" if events else ""), events)
+    return NodeView(node, level, ", ".join(said) or (_("has an open event") if events else ""), events)
