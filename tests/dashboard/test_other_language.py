@@ -109,6 +109,13 @@ def left_english(text: str, found: set[Message]) -> list[str]:
     return sorted(piece for piece in pieces if piece in rest)
 
 
+def test_what_was_left_in_english_is_seen() -> None:
+    found = {Message("%(name)s has it in hand; nothing is for you to do."), Message("Trouble in %(names)s.")}
+    said = "bob has it in hand; nothing is for you to do."
+    assert left_english(f"<p>⟦{said}⟧ ⟦⟦Trouble⟧ in x⟧</p>", found) == []
+    assert left_english(f"<p>⟦Trouble in x.⟧ {said}</p>", found) == ["has it in hand; nothing is for you to do."]
+
+
 @pytest.fixture
 def everything(told: Told, settings: Settings) -> Told:
     """Warnings, an opinion of a model and a watcher that lags stand beside the events."""
