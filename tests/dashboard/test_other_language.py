@@ -104,7 +104,7 @@ def left_english(text: str, found: set[Message]) -> list[str]:
         for message in found
         for form in (message.text, message.plural)
         for piece in _HOLE.split(form)
-        if _LONG_ENOUGH.match(piece)
+        if _LONG_ENOUGH.search(piece)
     }
     return sorted(piece for piece in pieces if piece in rest)
 
