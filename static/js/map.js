@@ -124,15 +124,31 @@ function bringBack() {
 // A wide drawing begins with what matters in it.
 function showCentre() {
   for (const view of document.querySelectorAll(".call-scroll")) {
-    const centre = view.querySelector(".spot-centre rect");
+    const centre = view.querySelector(".spot-centre.spot-down rect") ?? view.querySelector(".spot-centre rect");
     if (centre) view.scrollLeft = centre.x.baseVal.value - (view.clientWidth - centre.width.baseVal.value) / 2;
   }
+}
+
+// Whoever looks for a workload by name is offered those that have a tile, too.
+function offer(field) {
+  const list = field.list;
+  if (!list || list.dataset.offered) return;
+  list.dataset.offered = "yes";
+  const names = [...field.closest(".ns-card").querySelectorAll(".tile[data-tile] .tile-name")].map((link) => {
+    const option = document.createElement("option");
+    option.value = new URLSearchParams(around(link).split("?")[1]).get("focus");
+    return option;
+  });
+  list.append(...names);
 }
 
 showCentre();
 document.addEventListener("htmx:beforeSwap", keep);
 document.addEventListener("keydown", onKey);
-document.addEventListener("focusin", (event) => relate(chosen(event.target)));
+document.addEventListener("focusin", (event) => {
+  relate(chosen(event.target));
+  if (event.target.matches?.(".around-form input")) offer(event.target);
+});
 document.addEventListener("pointerover", (event) => relate(event.target.closest?.(".config") ?? chosen(event.target) ?? chosen(document.activeElement)));
 document.addEventListener("htmx:afterSettle", () => {
   bringBack();

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from healing.detection.surveying import Surveyor
 from healing.lifecycle import Outcome
-from healing.models import EventFigures, Involvement, ProactiveWarning, WarningKind, WarningState
+from healing.models import EventFigures, HealingEvent, Involvement, ProactiveWarning, WarningKind, WarningState
 from healing.ports.cluster import Object
 from tests.dashboard import test_map as things
 
@@ -18,7 +18,7 @@ WORKLOADS = (
     ("shop", "checkout", 4, 4, ("payments.bank", "stock", "orders")),
     ("shop", "catalogue", 3, 3, ("stock",)),
     ("shop", "search", 3, 2, ()),
-    ("shop", "payments", 3, 1, ()),
+    ("shop", "payments", 3, 3, ()),
     ("shop", "stock", 2, 2, ()),
     ("shop", "mail", 1, 1, ()),
     ("shop", "orders", 3, 0, ("stock",)),
@@ -196,3 +196,11 @@ def warnings(now: datetime, cluster: str) -> None:
         breach_earliest_at=now + timedelta(days=6),
         opened_at=now - timedelta(days=8),
     )
+
+
+def undoable(event: HealingEvent) -> None:
+    """What was done to the cluster can be taken back: the plan of each action stands beside what was there before."""
+    for run in event.actions.filter(strategy__isnull=False).select_related("strategy"):
+        step = next(step for step in run.strategy.steps if step["action"] == run.action)
+        run.pre_state = {**run.pre_state, "plan": step["plan"]}
+        run.save(update_fields=["pre_state"])

@@ -48,6 +48,8 @@ class Shot:
     size: tuple[int, int]
     full: bool = False
     element: str = ""
+    #: what is folded and clicked open before
+    opens: str = ""
 
 
 DOCS = (
@@ -70,6 +72,14 @@ DOCS = (
             ("-phone", "light", (390, 1300)),
         )
     ),
+    Shot("map-large.png", "map-large", "light", (1280, 1000)),
+    Shot("map-large-dark.png", "map-large", "dark", (1920, 1080)),
+    Shot("map-large-phone.png", "map-large", "dark", (390, 1300)),
+    Shot("map-near.png", "map-near", "light", (1280, 900)),
+    Shot("map-focus.png", "map-focus", "dark", (1280, 900)),
+    Shot("workload.png", "workload", "light", (1280, 900)),
+    Shot("undo.png", "healed", "light", (1280, 860), element="#actions", opens="Take this back"),
+    Shot("undo-phone.png", "healed", "dark", (390, 860), element="#actions", opens="Take this back"),
     Shot("policy.png", "policy", "light", (1280, 1000)),
     Shot("admin-policy.png", "admin-policy", "light", (1280, 1000)),
 )
@@ -100,6 +110,7 @@ def main(directory: Path, shots: Sequence[Shot]) -> None:
     now = datetime.now(UTC)
     scenery.a_month(now, settings.CLUSTER_NAME)
     scenery.warnings(now, settings.CLUSTER_NAME)
+    scenery.undoable(told["healed"])
 
     def freshen(page: str) -> None:
         """Running events and the watcher stay as they are, however long taking pictures takes."""
@@ -179,6 +190,8 @@ def take(
                 height = page.evaluate("document.documentElement.scrollHeight")
                 page.set_viewport_size({"width": width, "height": height})
                 page.wait_for_timeout(300)
+            if shot.opens:
+                page.get_by_text(shot.opens, exact=True).first.click()
             target = page.locator(shot.element) if shot.element else page
             target.screenshot(path=directory / shot.file, **({"full_page": True} if shot.full else {}))
             context.close()

@@ -149,7 +149,9 @@ class Script:
     def _plan(self, context: PhaseContext) -> PhaseResult:
         now = self._take(Phase.PLANNING)
         first = self.case.options[0]
-        message = f"{len(self.case.options)} strategies argued; chosen: {first.title} (score {first.score:.2f})"
+        count = len(self.case.options)
+        argued = f"{count} strategy argued" if count == 1 else f"{count} strategies argued"
+        message = f"{argued}; chosen: {first.title} (score {first.score:.2f})"
 
         def write(event: HealingEvent) -> None:
             rows = [self._strategy(event, index) for index in range(len(self.case.options))]
