@@ -42,8 +42,8 @@ def look(metrics: Metrics, objectives: Mapping[str, Objective], owners: Owners) 
     found: dict[ObjectRef, Foreseen] = {}
     reader = RequestReader(metrics)
     for long, short, burn in WINDOWS:
-        older = _by_workload(reader, objectives, owners, long)
-        newer = _by_workload(reader, objectives, owners, short) if older else {}
+        older = by_workload(reader, objectives, owners, long)
+        newer = by_workload(reader, objectives, owners, short) if older else {}
         for place, load in older.items():
             objective, now = objectives[place.namespace], newer.get(place)
             if place in found or now is None or not load.requests or not now.requests:
@@ -58,9 +58,10 @@ def look(metrics: Metrics, objectives: Mapping[str, Objective], owners: Owners) 
     return list(found.values())
 
 
-def _by_workload(
+def by_workload(
     reader: RequestReader, objectives: Mapping[str, Objective], owners: Owners, window_seconds: int
 ) -> dict[ObjectRef, RequestLoad]:
+    """Requests and errors a second of the newest ``window_seconds``, by workload or Service."""
     loads = reader.over(objectives, window_seconds=window_seconds, timeout_seconds=_CALL_SECONDS)
     grouped: dict[ObjectRef, list[RequestLoad]] = {}
     for (kind, namespace, name), by_family in loads.items():

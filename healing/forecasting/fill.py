@@ -21,6 +21,13 @@ _USUAL_AT_MOST = 0.9
 _CALL_SECONDS = 8.0
 #: Of an older window: how high the series usually comes by itself.
 _USUAL_PARTS = 0.98
+#: Of the limit: crests of a season differ by so much.
+_ABOVE_USUAL = 0.05
+#: How much older data is looked at, how finely, and how much says something.
+_OLDER_WINDOWS, _OLDER_STEPS, _LEAST_OLDER = 8, 48, 6
+#: A trend in what is new is believed so far ahead, in parts of how long it has gone on: two thirds of what has gone on
+#: for an hour go on for another half.
+_AHEAD_IF_NEW = 0.5
 
 Labels = tuple[str, ...]
 
@@ -69,7 +76,7 @@ def look(metrics: Metrics, namespaces: Iterable[str], scale: Scale, now: datetim
         for filling in FILLINGS:
             for watched in _read(metrics, filling, where, scale, now):
                 outlook = ahead(watched, scale)
-                if outlook.breach is not None and not is_usual(metrics, filling, watched, outlook, scale, now):
+                if outlook.breach is not None and is_borne_out(metrics, filling, watched, outlook, scale, now):
                     found.append(Foreseen.of(watched, outlook, scale))
     return found
 
@@ -111,26 +118,34 @@ def _read(metrics: Metrics, filling: Filling, where: str, scale: Scale, now: dat
     return found
 
 
-def is_usual(
+def is_borne_out(
     metrics: Metrics, filling: Filling, watched: Watched, outlook: Outlook, scale: Scale, now: datetime
 ) -> bool:
-    """Whether the series came as high before and fell again by itself, well under the limit: that is its season, of
-    which only a flank is seen. Asked only for the few that would be warned of."""
+    """Whether what was there before the trend speaks for it. Asked only for the few that would be warned of.
+
+    What came as high before and fell again by itself, well under the limit, is its season, of which only a flank is
+    seen. Where hardly anything is known from before (a new pod, a quota's first day), this may be the first flank of
+    one: such a trend has to go on for longer."""
+    assert outlook.breach is not None
     labels = dict(zip(filling.used.labels, _where(watched), strict=True))
     matchers = ",".join(f'{name}="{value}"' for name, value in labels.items())
     end = now - timedelta(seconds=max(outlook.span_seconds, scale.step_seconds))
     older = metrics.query_range(
         filling.used.text(where=matchers),
-        start=end - timedelta(seconds=8 * scale.window_seconds),
+        start=end - timedelta(seconds=_OLDER_WINDOWS * scale.window_seconds),
         end=end,
-        step_seconds=scale.window_seconds / 12,
+        step_seconds=scale.window_seconds / _OLDER_STEPS,
         timeout_seconds=_CALL_SECONDS,
     )
-    values = sorted(value for one in older for _, value in one.points)
-    if len(values) < 6:
+    known_seconds = max((end.timestamp() - one.points[0][0] for one in older if one.points), default=0.0)
+    if known_seconds < outlook.span_seconds and outlook.breach.seconds > _AHEAD_IF_NEW * outlook.span_seconds:
         return False
+    values = sorted(value for one in older for _, value in one.points)
+    if len(values) < _LEAST_OLDER:
+        return True
     usual = values[min(len(values) - 1, int(_USUAL_PARTS * len(values)))]
-    return outlook.level <= usual <= _USUAL_AT_MOST * watched.limit
+    most = _USUAL_AT_MOST * watched.limit
+    return usual > most or outlook.level > min(most, usual + _ABOVE_USUAL * watched.limit)
 
 
 def _where(watched: Watched) -> Labels:

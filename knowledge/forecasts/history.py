@@ -22,6 +22,9 @@ _ABSURD = 1e30
 #: ... and by so much of the value itself.
 _RESET_OF_VALUE = 0.1
 _RESET_OF_NOISE = 6.0
+#: A bend counts if so little of what one line leaves over is left by two, and the second is so much steeper.
+_BEND_EXPLAINS, _STEEPER = 0.25, 1.5
+_LEAST_BEFORE_BEND, _BENDS_TRIED = 6, 24
 
 
 def prepare(points: Sequence[Point]) -> tuple[Floats, Floats]:
@@ -67,3 +70,40 @@ def since_reset(times: Floats, values: Floats) -> tuple[Floats, Floats, int]:
         return times, values, 0
     start = where[-1] + 1
     return times[start:], values[start:], len(where)
+
+
+def since_onset(
+    times: Floats, values: Floats, *, least_samples: int, least_span_seconds: float
+) -> tuple[Floats, Floats]:
+    """What follows the bend at which it began to rise, or to rise faster; all of it where there is no such bend.
+
+    The bend is where two lines that meet explain far more than one does. At least so much is left behind it."""
+    import numpy as np  # noqa: PLC0415
+
+    if len(times) < _LEAST_BEFORE_BEND + least_samples or not float(np.ptp(values)):
+        return times, values
+    last = min(
+        len(times) - least_samples, int(np.searchsorted(times, times[-1] - least_span_seconds, side="right")) - 1
+    )
+    if last < _LEAST_BEFORE_BEND:
+        return times, values
+    straight = np.column_stack([np.ones_like(times), times])
+    one = _left_over(straight, values)
+    best, least, slopes = 0, _BEND_EXPLAINS * one, (0.0, 0.0)
+    for at in np.unique(np.linspace(_LEAST_BEFORE_BEND, last, _BENDS_TRIED).astype(int)):
+        bent = np.column_stack([straight, np.maximum(0.0, times - times[at])])
+        fit = np.linalg.lstsq(bent, values, rcond=None)[0]
+        left = float(((values - bent @ fit) ** 2).sum())
+        if left < least:
+            best, least, slopes = int(at), left, (float(fit[1]), float(fit[1] + fit[2]))
+    before, after = slopes
+    if not best or after <= 0 or after < _STEEPER * before:
+        return times, values
+    return times[best:], values[best:]
+
+
+def _left_over(columns: Floats, values: Floats) -> float:
+    import numpy as np  # noqa: PLC0415
+
+    fit = np.linalg.lstsq(columns, values, rcond=None)[0]
+    return float(((values - columns @ fit) ** 2).sum())

@@ -8,7 +8,7 @@ interval too narrow: it is widened by what the residuals' autocorrelation leaves
 - the line explains the series: what is left over is small beside the rise;
 - it goes on: the newest third does not rise clearly slower than the whole. A cache that fills and a program that warms
   up rise too, and then stop;
-- it is not trusted further ahead than it has been seen back, times two.
+- it is not trusted further ahead than it has been seen back: of what has gone on for an hour, half goes on for another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from knowledge.forecasts import season
-from knowledge.forecasts.history import prepare, since_reset
+from knowledge.forecasts.history import prepare, since_onset, since_reset
 from knowledge.forecasts.model import Breach, Outlook, Point
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _INTERVAL = 0.9
 _Z, _NEWEST_SAYS = 1.645, 0.06
 _NOISE_OF_RISE = 0.35
 _GOES_ON = 0.8
-_AHEAD_OF_SPAN = 2.0
+_AHEAD_OF_SPAN = 1.0
 _ENOUGH_FOR_QUARTERS, _OF_THE_STEEPEST = 24, 0.7
 _LEVELS_OFF = "its rise is slowing down: it levels off"
 
@@ -57,6 +57,7 @@ def look_ahead(
 ) -> Outlook:
     """Where the series is heading. ``least_rise``: less than this (in units of the series) over the history is flat."""
     times, values, resets = since_reset(*prepare(points))
+    times, values = since_onset(times, values, least_samples=LEAST_SAMPLES, least_span_seconds=least_span_seconds)
     n = len(times)
     span = float(times[-1] - times[0]) if n else 0.0
     seen = Outlook("", level=float(values[-1]) if n else 0.0, span_seconds=span, samples=n)

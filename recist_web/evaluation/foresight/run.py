@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -14,10 +15,11 @@ from healing.forecasting.model import MINUTES, Foreseen
 from healing.forecasting.owners import Owners
 from healing.forecasting.record import LOOKS_TO_OPEN
 from healing.models import WarningKind
-from healing.ports.cluster import Cluster, ObjectList
+from healing.ports.cluster import Cluster, ObjectList, ObjectRef
 from healing.ports.metrics import Sample, Series
 from healing.queries import trends
 from healing.queries.model import in_namespaces
+from healing.queries.requests import RequestReader
 from healing.sandbox.compose import Sandbox, build
 from healing.sandbox.ports import User
 from healing.sandbox.scenarios import load_scenario
@@ -31,6 +33,16 @@ _LOOK_EVERY_SECONDS = 60.0
 #: Looks may miss by this part of what was foretold.
 _LATE = 0.5
 _FULL = 0.98
+#: A container that ended with so much of its limit in use ended for want of memory, whether the kernel killed it or a
+#: probe that it was too slow to answer. A counter of kills does not tell: each container begins one of its own.
+_ENDED_FULL = 0.9
+#: As far back as the look before, and two scrapes more.
+_MOST = (
+    "max by (namespace, pod, container) "
+    f'(max_over_time(container_memory_working_set_bytes{{container!=""}}[{_LOOK_EVERY_SECONDS + 30:.0f}s]))'
+)
+#: Requests that were made after a warning of an error budget say whether it was right.
+_AFTER_SECONDS = 300
 _TARGET, _ALARM = 0.999, 0.05
 
 #: kind, namespace, name, part
@@ -137,7 +149,7 @@ class _Watch:
             *budget.look(self._metrics, dict.fromkeys(self._namespaces, objective), Owners(self._cluster)),
         ]
         self._warn(found, at)
-        self._truth(found, at)
+        self._truth(at, objective)
 
     def _warn(self, found: list[Foreseen], at: float) -> None:
         for one in found:
@@ -155,7 +167,7 @@ class _Watch:
                     )
                 )
 
-    def _truth(self, found: list[Foreseen], at: float) -> None:
+    def _truth(self, at: float, objective: budget.Objective) -> None:
         reached = self._seen.reached
         for filling in fill.FILLINGS:
             where = f'namespace=~"{"|".join(self._namespaces)}"'
@@ -165,20 +177,55 @@ class _Watch:
                 if labels in limits and sample.value >= _FULL * limits[labels]:
                     subject, part = filling.place(labels)
                     reached.setdefault((str(filling.kind), subject.namespace, subject.name, part), at)
-        kills = 'increase(container_oom_events_total{container!=""}[35s]) > 0'
-        for sample in self._metrics.query(kills):
-            place: Key = (str(WarningKind.MEMORY), *(sample.labels.get(n, "") for n in trends.CONTAINER_STARTS.labels))
-            reached.setdefault(place, at)
+        self._restarts(at)
+        self._burn(at, objective)
+
+    def _restarts(self, at: float) -> None:
+        reached = self._seen.reached
+        names = trends.CONTAINER_STARTS.labels
         where = in_namespaces(self._namespaces)
+        restarted = set()
         for sample in self._metrics.query(trends.CONTAINER_STARTS.text(where=where)):
-            key: Key = (str(WarningKind.RESTARTS), *(sample.labels.get(n, "") for n in trends.CONTAINER_STARTS.labels))
-            if key in self._seen.warnings and self._starts.get(key, sample.value) != sample.value:
+            container = tuple(sample.labels.get(name, "") for name in names)
+            if self._starts.get(container, sample.value) != sample.value:
+                restarted.add(container)
+            self._starts[container] = sample.value
+        if not restarted:
+            return
+        limits = {
+            tuple(s.labels.get(name, "") for name in names): s.value
+            for s in self._metrics.query(trends.MEMORY_LIMIT.text(where=where))
+        }
+        for sample in self._metrics.query(_MOST):
+            container = tuple(sample.labels.get(name, "") for name in names)
+            if container in restarted and sample.value >= _ENDED_FULL * limits.get(container, math.inf):
+                reached.setdefault((str(WarningKind.MEMORY), *container), at)
+        for container in restarted:
+            key = (str(WarningKind.RESTARTS), *container)
+            if key in self._seen.warnings:
                 reached.setdefault(key, at)
-            self._starts[key] = sample.value
-        for one in found:
-            # A budget is gone in weeks; what is foretold is true if requests really fail beyond what is allowed.
-            if one.kind is WarningKind.ERROR_BUDGET and one.level > 1 - _TARGET:
-                reached.setdefault(key_of(one), at)
+
+    def _burn(self, at: float, objective: budget.Objective) -> None:
+        """A budget is gone in weeks; its warning is right if, of the requests made after it, too many fail."""
+        due = [
+            key
+            for key, warned in self._seen.warnings.items()
+            if key[0] == WarningKind.ERROR_BUDGET
+            and key not in self._seen.reached
+            and at - warned.first_at >= _AFTER_SECONDS
+        ]
+        if not due:
+            return
+        loads = budget.by_workload(
+            RequestReader(self._metrics),
+            dict.fromkeys(self._namespaces, objective),
+            Owners(self._cluster),
+            _AFTER_SECONDS,
+        )
+        for place, load in loads.items():
+            key = key_of_place(WarningKind.ERROR_BUDGET, place)
+            if key in due and load.errors > (1 - objective.target) * load.requests:
+                self._seen.reached[key] = at
 
     @staticmethod
     def _labels(sample: Sample, filling: fill.Filling) -> fill.Labels:
@@ -187,7 +234,12 @@ class _Watch:
 
 def key_of(one: Foreseen) -> Key:
     """A place where a warning stands."""
-    return str(one.kind), one.subject.namespace, one.subject.name, one.part
+    return key_of_place(one.kind, one.subject, one.part)
+
+
+def key_of_place(kind: WarningKind, place: ObjectRef, part: str = "") -> Key:
+    """The same, of the place itself."""
+    return str(kind), place.namespace, place.name, part
 
 
 def count(world: World, seen: Seen, scores: Scores) -> None:
@@ -203,7 +255,8 @@ def count(world: World, seen: Seen, scores: Scores) -> None:
         ]
         if any(lead >= 0 for lead in warned_first):
             scores.warned[wanted] += 1
-            scores.lead_seconds.append(max(warned_first))
+            if wanted != WarningKind.ERROR_BUDGET:  # which is gone weeks after the world has ended
+                scores.lead_seconds.append(max(warned_first))
         else:
             scores.misses.append(f"{world.name}: nobody was warned of {wanted}")
     elif world.foretold is None:
