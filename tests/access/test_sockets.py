@@ -19,7 +19,8 @@ from healing.approvals import service as approvals
 from healing.dashboard import consumers
 from healing.dashboard.frame import surroundings
 from healing.lifecycle import Phase
-from healing.models import HealingEvent, Policy, ProactiveWarning, Role, RoleBinding, WarningKind, WarningState
+from healing.models import HealingEvent, Policy, Role, RoleBinding
+from tests import stored
 from tests.dashboard import cases
 from tests.dashboard.socket import Page, socket
 from tests.dashboard.story import Script, open_case, step
@@ -41,11 +42,7 @@ def happens_in_the_hidden_place() -> HealingEvent:
     window = f"{(now - timedelta(hours=1)).isoformat()}/{(now + timedelta(hours=1)).isoformat()}"
     spec = {"targetNamespaces": [HIDDEN], "limits": {"freezeWindows": [window]}}
     Policy.objects.create(name="hidden-policy", namespace=HIDDEN, spec=spec)
-    ProactiveWarning.objects.create(
-        cluster="default", kind=WarningKind.MEMORY, namespace=HIDDEN, object_kind="Pod", object_name="hidden-orders",
-        state=WarningState.OPEN, message="hidden-orders runs full", unit="bytes", level=1.0, limit=2.0, breach_at=now,
-        breach_earliest_at=now, opened_at=now, seen_at=now,
-    )  # fmt: skip
+    stored.warning(name="hidden-orders", namespace=HIDDEN, at=now)
     script = Script(case)
     while event.phase != Phase.AWAITING_APPROVAL:
         step(event, script)

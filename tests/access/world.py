@@ -12,13 +12,13 @@ from django.db import transaction
 from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from django.utils import timezone
 
 from healing.api.app import api
 from healing.approvals import bulk
 from healing.dashboard.routing import websocket_urlpatterns
 from healing.lifecycle import Phase
-from healing.models import ApprovalState, Halt, Policy
+from healing.models import ApiToken, ApprovalState, Halt, Policy
+from tests import stored
 from tests.dashboard import cases, story
 from tests.people import person
 
@@ -59,31 +59,10 @@ def names() -> dict[str, str]:
 
 def _more(event_name: str) -> dict[str, object]:
     """Rows of other areas."""
-    from healing.models import ApiToken, ProactiveWarning
-
     owner = person("owner", "viewer")
     token = ApiToken.objects.create(owner=owner, name="t", digest="d" * 64, hint="rct_", scopes=["read"])
     found: dict[str, object] = {"token_id": token.pk, "provider_id": "none"}
-    warning = _warning(ProactiveWarning)
-    return {**found, "warning_id": warning, "ref": event_name, "topic_id": 1, "notice_id": 1}
-
-
-def _warning(model: Any) -> int:
-    values: dict[str, Any] = {}
-    for field in model._meta.fields:
-        if field.primary_key or field.null or field.has_default() or field.blank:
-            continue
-        kind = field.get_internal_type()
-        values[field.name] = {
-            "DateTimeField": timezone.now(), "FloatField": 1.0, "IntegerField": 1, "PositiveIntegerField": 1,
-            "BooleanField": False, "JSONField": {}, "UUIDField": None,
-        }.get(kind, "x")  # fmt: skip
-    for name in ("namespace", "target_namespace"):
-        if any(field.name == name for field in model._meta.fields):
-            values[name] = "shop"
-    if any(field.name == "cluster" for field in model._meta.fields):
-        values["cluster"] = "default"
-    return int(model.objects.create(**values).pk)
+    return {**found, "warning_id": stored.warning().pk, "ref": event_name, "topic_id": 1, "notice_id": 1}
 
 
 def pages() -> set[str]:

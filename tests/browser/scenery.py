@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from healing.detection.surveying import Surveyor
 from healing.lifecycle import Outcome
-from healing.models import EventFigures, HealingEvent, Involvement, ProactiveWarning, WarningKind, WarningState
+from healing.models import EventFigures, HealingEvent, Involvement, WarningKind
 from healing.ports.cluster import Object
+from tests import stored
 from tests.dashboard import test_map as things
 
 #: Namespace, workload, replicas, which of them are ready, whom it calls.
@@ -142,17 +143,14 @@ def warnings(now: datetime, cluster: str) -> None:
     """Three that are open."""
     mib = 2.0**20
     points = [[(now - timedelta(minutes=60 - n)).timestamp(), (300 + n * 2.6 + n % 3) * mib] for n in range(60)]
-    common = {"cluster": cluster, "state": WarningState.OPEN, "looks": 9, "seen_at": now}
-    ProactiveWarning.objects.create(
+    common = {"cluster": cluster, "looks": 9, "at": now}
+    stored.warning(
+        WarningKind.MEMORY,
+        "checkout-1-0002",
         **common,
-        kind=WarningKind.MEMORY,
-        namespace="shop",
-        object_kind="Pod",
-        object_name="checkout-1-0002",
         workload_kind="Deployment",
         workload_name="checkout",
         message="Memory of checkout-1-0002 grows by 156 MiB an hour and reaches its limit of 512 MiB.",
-        unit="bytes",
         level=457 * mib,
         limit=512 * mib,
         slope_per_second=156 * mib / 3600,
@@ -163,16 +161,14 @@ def warnings(now: datetime, cluster: str) -> None:
         evidence={"points": points},
         opened_at=now - timedelta(minutes=12),
     )
-    ProactiveWarning.objects.create(
+    stored.warning(
+        WarningKind.VOLUME,
+        "ledger-data",
         **common,
-        kind=WarningKind.VOLUME,
         namespace="bank",
-        object_kind="PersistentVolumeClaim",
-        object_name="ledger-data",
         workload_kind="Deployment",
         workload_name="ledger",
         message="The volume ledger-data fills by 1.1 GiB an hour: it is full in about five hours.",
-        unit="bytes",
         level=44.6 * 1024 * mib,
         limit=50 * 1024 * mib,
         slope_per_second=1.1 * 1024 * mib / 3600,
@@ -181,19 +177,13 @@ def warnings(now: datetime, cluster: str) -> None:
         breach_earliest_at=now + timedelta(hours=4, minutes=20),
         opened_at=now - timedelta(hours=1),
     )
-    ProactiveWarning.objects.create(
+    stored.warning(
+        WarningKind.CERTIFICATE,
+        "web-tls",
         **common,
-        kind=WarningKind.CERTIFICATE,
-        namespace="shop",
-        object_kind="Secret",
-        object_name="web-tls",
         message="The certificate in Secret shop/web-tls ends in six days.",
-        unit="seconds",
-        level=6 * 86400.0,
-        limit=0.0,
         confidence=1.0,
         breach_at=now + timedelta(days=6),
-        breach_earliest_at=now + timedelta(days=6),
         opened_at=now - timedelta(days=8),
     )
 

@@ -11,10 +11,11 @@ from healing import dispatch, engine
 from healing.containment.release import settle
 from healing.deadline import Deadline
 from healing.lifecycle import MAX_TRIES, OUTAGE_PATIENCE_SECONDS, Outcome, Phase, Status
-from healing.models import ActionRun, ActionState, HealingEvent, Isolation, PhaseRun
+from healing.models import ActionRun, ActionState, HealingEvent, PhaseRun
 from healing.phase import PhaseContext, PhaseHandler, PhaseResult
 from healing.ports import Ports
 from healing.ports.errors import Unavailable
+from tests import stored
 from tests.engine.story import POLICY, fault
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
@@ -82,7 +83,7 @@ def test_our_own_mistakes_get_no_more_tries_by_it() -> None:
 @pytest.mark.parametrize(("state", "is_over"), [(ActionState.PLANNED, True), (ActionState.APPLYING, False)])
 def test_an_isolation_that_was_never_carried_out_ends_with_its_event(state: ActionState, *, is_over: bool) -> None:
     """One that may have reached the cluster stays on record: its end is for `release_due` to see to."""
-    event, now = opened(), timezone.now()
+    event = opened()
     HealingEvent.objects.filter(pk=event.pk).update(outcome=Outcome.ESCALATED)
     event.refresh_from_db()
     target = {"kind": "Pod", "namespace": "shop", "name": "api-1", "uid": "uid-1"}
@@ -109,18 +110,7 @@ def test_an_isolation_that_was_never_carried_out_ends_with_its_event(state: Acti
         state=state,
         pre_state={"plan": plan},
     )
-    isolation = Isolation.objects.create(
-        event=event,
-        cluster="default",
-        namespace="shop",
-        pod_name="api-1",
-        pod_uid="uid-1",
-        mode="soft",
-        policy_name="p",
-        label="l",
-        created_at=now,
-        expires_at=now + timedelta(minutes=15),
-    )
+    isolation = stored.isolation(event, "api-1", pod_uid="uid-1")
     settle(
         PhaseContext(
             event=event,

@@ -25,7 +25,8 @@ from healing.dashboard.insight.numbers import Numbers, Tally, read
 from healing.dashboard.insight.percentiles import Spread, percentile
 from healing.dashboard.insight.scope import BadScope, Scope
 from healing.lifecycle import Outcome, Wound
-from healing.models import Approval, EventFigures, HealingEvent, Involvement, ProactiveWarning, WarningState
+from healing.models import Approval, EventFigures, HealingEvent, Involvement, WarningKind, WarningState
+from tests import stored
 from tests.dashboard import story
 from tests.people import person
 
@@ -202,24 +203,11 @@ def test_what_people_decided_and_how_long_it_took() -> None:
 def test_forecasts_that_were_never_shown_do_not_count() -> None:
     now = timezone.now()
     for looks, state in ((2, WarningState.CAME_TRUE), (1, WarningState.CLEARED), (5, WarningState.PREVENTED)):
-        ProactiveWarning.objects.create(
-            kind="volumeFull",
-            namespace="shop",
-            object_kind="PersistentVolumeClaim",
-            object_name=f"data-{looks}",
-            cluster="default",
-            state=state,
-            looks=looks,
-            message="m",
-            unit="bytes",
-            level=1,
-            limit=2,
-            breach_at=now,
-            breach_earliest_at=now,
-            opened_at=now - timedelta(hours=2),
-            seen_at=now,
+        opened_at = now - timedelta(hours=2)
+        stored.warning(
+            WarningKind.VOLUME, f"data-{looks}", at=now, state=state, looks=looks, breach_at=now, opened_at=opened_at,
             closed_at=now,
-        )
+        )  # fmt: skip
     found = read(Scope.parse({"days": "1"}, now), grants_of(admin())).warned
     assert (found.came_true, found.prevented, found.cleared, found.closed) == (1, 1, 0, 2)
     assert found.lead.p50 == pytest.approx(7200)

@@ -6,7 +6,7 @@ import gzip
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from healing.detection.inventory import PodState
 from healing.detection.leader import Timing
 from healing.detection.surveying import Surveyor
 from healing.detection.watcher import Options, Watcher
-from healing.models import HealingEvent, Isolation
+from healing.models import HealingEvent
 from healing.ports import Ports
 from healing.ports.cluster import Object
+from tests import stored
 from tests.cluster.sandbox import eventually, running_sandbox
 from tests.dashboard import story
 from tests.people import person
@@ -303,20 +304,8 @@ def test_five_thousand_pods_weigh_little(client: Client, alice: User) -> None:
 
 
 def test_the_workload_from_near(small: ObjectCache, client: Client, alice: User) -> None:
-    now = timezone.now()
-    told = story.tell_all(now, alice)
-    Isolation.objects.create(
-        event=told["waiting"],
-        cluster="default",
-        namespace="shop",
-        pod_name="orders-1-0002",
-        pod_uid="u",
-        mode="soft",
-        policy_name="p",
-        label="l",
-        created_at=now,
-        expires_at=now + timedelta(minutes=5),
-    )
+    told = story.tell_all(timezone.now(), alice)
+    stored.isolation(told["waiting"], "orders-1-0002", seconds=300)
     client.force_login(alice)
     page = client.get("/map/default/shop/Deployment/orders/").content.decode()
     assert "crash loop back off" in page

@@ -9,7 +9,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from pytest_django import Settings
 from healing.dashboard import probes
 from healing.detection import heartbeat
 from healing.lifecycle import Phase
-from healing.models import HealingEvent, LlmCall, LlmCallState, ProactiveWarning, WarningKind
+from healing.models import HealingEvent, LlmCall, LlmCallState
+from tests import stored
 from tests.dashboard import cases, story
 from tests.dashboard.english import Message, Source
 from tests.dashboard.socket import socket
@@ -121,11 +122,9 @@ def everything(told: Told, settings: Settings) -> Told:
     """Warnings, an opinion of a model and a watcher that lags stand beside the events."""
     cache.clear()
     now = timezone.now()
-    ProactiveWarning.objects.create(
-        cluster="default", kind=WarningKind.MEMORY, namespace="shop", object_kind="Pod", object_name="orders-1",
-        message="Memory grows.", unit="bytes", level=3e8, limit=5e8, slope_per_second=1e5, confidence=0.93, looks=9,
-        seen_at=now, opened_at=now, breach_at=now + timedelta(minutes=20), breach_earliest_at=now,
-        evidence={"samples": 60, "spanSeconds": 3600},
+    stored.warning(
+        at=now, slope_per_second=1e5, confidence=0.93, looks=9, evidence={"samples": 60, "spanSeconds": 3600},
+        message="Memory grows.",
     )  # fmt: skip
     LlmCall.objects.create(
         event=told["healed"], model="qwen", prompt="p", answer="{}", state=LlmCallState.USED, seconds=1.2,

@@ -28,6 +28,7 @@ from healing.models import (
 from healing.ports import ObjectRef, Ports
 from healing.ports.errors import Unavailable
 from healing.ports.metrics import Sample, Series
+from tests import stored
 from tests.actions import events
 from tests.actions.live import Live, Namespace, until
 from tests.actions.story import Story
@@ -253,22 +254,7 @@ def test_a_policy_that_proposes_has_its_fixes_prepared(leaking: tuple[Namespace,
 
 def test_what_no_action_helps_against_cannot_be_prepared() -> None:
     now = timezone.now()
-    row = ProactiveWarning.objects.create(
-        cluster="default",
-        kind=WarningKind.CERTIFICATE,
-        namespace="shop",
-        object_kind="Secret",
-        object_name="tls",
-        state=WarningState.OPEN,
-        message="It expires.",
-        unit="seconds",
-        level=1,
-        limit=0,
-        breach_at=now,
-        breach_earliest_at=now,
-        opened_at=now,
-        seen_at=now,
-    )
+    row = stored.warning(WarningKind.CERTIFICATE, "tls", at=now)
     with pytest.raises(acting.CannotPrepare, match="a person has to look"):
         acting.prepare(row.pk, actor=ANA, now=now)
 

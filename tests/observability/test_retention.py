@@ -33,6 +33,7 @@ from healing.models import (
 )
 from healing.ports import Ports
 from healing.ports.errors import Forbidden, SourceError, Unavailable
+from tests import stored
 from tests.engine import story
 from tests.observability.test_metrics import fill
 
@@ -56,10 +57,7 @@ def test_only_what_ended_long_ago_goes_with_all_that_belongs_to_it(settings: Set
     settings.RETENTION_DAYS, settings.RETENTION_DETAIL_DAYS = 10, 5
     old, young, still_open, isolating = event("old", 11), event("young", 9), event("open", None), event("held", 30)
     now = timezone.now()
-    Isolation.objects.create(
-        event=isolating, cluster="default", namespace="shop", pod_name="p", pod_uid="u", mode="soft", policy_name="n",
-        label="l", created_at=now, expires_at=now,
-    )  # fmt: skip
+    stored.isolation(isolating, "p", seconds=0)
     LlmCall.objects.filter(event=young).update(asked_at=now - timedelta(days=6))
     for fingerprint, firing in (("gone", False), ("fires", True)):
         ReceivedAlert.objects.create(
