@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connections
 
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
@@ -35,6 +33,7 @@ from tests.containment.test_one_bad_pod import (
     seconds_of_history,
     story_of,
 )
+from tests.detection.watching import at_work
 from tests.parts.kubectl import Kubectl
 from tests.parts.tools import tool
 from tests.wiring.test_run import BAD_IMAGE, kubeconfig
@@ -101,14 +100,8 @@ def ports(shop: Live, tmp_path: Path) -> Iterator[Ports]:
 
 @pytest.fixture
 def watcher(ports: Ports) -> Iterator[None]:
-    watching = Watcher(ports, Options(lease_namespace=OWN_NAMESPACE, timing=Timing(3.0, 2.0, 0.2)))
-    stop = threading.Event()
-    thread = threading.Thread(target=watching.run, args=(stop,))
-    thread.start()
-    yield
-    stop.set()
-    thread.join(10)
-    connections.close_all()
+    with at_work(Watcher(ports, Options(lease_namespace=OWN_NAMESPACE, timing=Timing(3.0, 2.0, 0.2)))):
+        yield
 
 
 def test_the_oldest_and_the_newest_kubernetes_are_healed_under_the_charts_roles(

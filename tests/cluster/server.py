@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import yaml
+from tests.cluster import kubeconfig
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -99,20 +99,7 @@ class Server:
         self._http.server_close()
 
     def kubeconfig(self, directory: Path, token: str = "secret") -> Path:
-        path = directory / "kubeconfig"
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "here",
-                    "clusters": [{"name": "c", "cluster": {"server": self.url}}],
-                    "users": [{"name": "u", "user": {"token": token}}],
-                    "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-                }
-            )
-        )
-        return path
+        return kubeconfig.write(directory / "kubeconfig", self.url, {"token": token})
 
 
 def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from healing.cluster import credential_plugin, transport
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
 from healing.ports import errors
+from tests.cluster import kubeconfig as kubeconfigs
 from tests.cluster.sandbox import eventually
 from tests.cluster.server import Answer, Request, Server
 from tests.cluster.test_sources import tls_server
@@ -25,20 +25,7 @@ VERSION = Answer(200, {"gitVersion": "v1.30.0"})
 
 
 def kubeconfig(directory: Path, server: str, user: dict[str, Any], **cluster: Any) -> Path:
-    path = directory / "kubeconfig"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "here",
-                "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
-                "users": [{"name": "u", "user": user}],
-                "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-            }
-        )
-    )
-    return path
+    return kubeconfigs.write(directory / "kubeconfig", server, user, **cluster)
 
 
 @pytest.fixture(autouse=True)

@@ -177,8 +177,7 @@ def test_run_says_what_it_thinks_of_the_version(
     server: Server, tmp_path: Path, version: str, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     """The server is old, and then too empty to start on: that has to come after the warning."""
-    path = tmp_path / "kubeconfig"
-    path.write_text(KUBECONFIG.format(server=server.url))
+    path = server.kubeconfig(tmp_path)
     server.handler = lambda request: (
         Answer(200, {"gitVersion": version}) if request.path == "/version" else Answer(404, _UNSERVED)
     )
@@ -193,13 +192,3 @@ def test_run_says_what_it_thinks_of_the_version(
         )
     warned = [text for text in said if text.startswith("Warning: ")]
     assert bool(warned) == (version == "v1.25.9")
-
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: here
-clusters: [{{name: c, cluster: {{server: "{server}"}}}}]
-users: [{{name: u, user: {{token: t}}}}]
-contexts: [{{name: here, context: {{cluster: c, user: u}}}}]
-"""

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.cluster import kubeconfig
 from tests.cluster.sandbox import RunningSandbox
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -47,17 +48,4 @@ class Admin:
         tokens = f"/api/v1/namespaces/{namespaces[0]}/serviceaccounts/{name}/token"
         token = self.post(tokens, {"spec": {}})["status"]["token"]
         path = self._directory / f"{name}.kubeconfig"
-        context = {"cluster": "c", "user": "u", **({"namespace": at} if at else {})}
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "here",
-                    "clusters": [{"name": "c", "cluster": {"server": self._server}}],
-                    "users": [{"name": "u", "user": {"token": token}}],
-                    "contexts": [{"name": "here", "context": context}],
-                }
-            )
-        )
-        return path
+        return kubeconfig.write(path, self._server, {"token": token}, namespace=at)

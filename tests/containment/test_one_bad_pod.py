@@ -6,13 +6,11 @@ Everything is real but the queue: the watcher that polls Prometheus, the engine,
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from django.db import connections
 
 from healing import containment, diagnosis, handlers
 from healing.detection.leader import Timing
@@ -23,6 +21,7 @@ from healing.ports import ObjectRef
 from tests.actions import events
 from tests.actions.live import Live, running, until
 from tests.actions.story import Story
+from tests.detection.watching import at_work
 from tests.parts.kubectl import Kubectl
 
 # The first test waits for half a minute of history too.
@@ -53,13 +52,8 @@ def shop(started: Live) -> Live:
 @pytest.fixture
 def watcher(shop: Live) -> Iterator[None]:
     options = Options(lease_namespace=NAMESPACE, policy_namespaces=(NAMESPACE,), timing=Timing(3.0, 2.0, 0.2))
-    watching, stop = Watcher(shop.ports, options), threading.Event()
-    thread = threading.Thread(target=watching.run, args=(stop,))
-    thread.start()
-    yield
-    stop.set()
-    thread.join(10)
-    connections.close_all()
+    with at_work(Watcher(shop.ports, options)):
+        yield
 
 
 def seconds_of_history(live: Live) -> float:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connections
 
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
@@ -21,6 +19,7 @@ from recist_web import rbac
 from tests.cluster.sandbox import RunningSandbox, eventually
 from tests.cluster.users import Admin
 from tests.detection.test_watcher import apply_policy, broken_deployment
+from tests.detection.watching import at_work
 
 TIMING = Timing(lease_seconds=3.0, renew_within_seconds=2.0, retry_seconds=0.2)
 OURS = ("only-a", "only-b")
@@ -44,10 +43,7 @@ def test_faults_in_its_namespaces_are_found_and_others_are_not_looked_for(
     for name in (*OURS, namespace):
         live.create("Deployment", name, broken_deployment())
     ports = Ports("default", limited, namespaces=OURS)
-    watcher, stop = Watcher(ports, Options(lease_namespace=OURS[0], timing=TIMING)), threading.Event()
-    thread = threading.Thread(target=watcher.run, args=(stop,))
-    thread.start()
-    try:
+    with at_work(Watcher(ports, Options(lease_namespace=OURS[0], timing=TIMING))) as watcher:
         for name in OURS:
             apply_policy(live, name)
         eventually(lambda: HealingEvent.objects.count() == len(OURS), 30)
@@ -55,10 +51,6 @@ def test_faults_in_its_namespaces_are_found_and_others_are_not_looked_for(
         assert watcher.session is not None
         assert watcher.session.is_synced()
         assert watcher.session.problems() == {}  # nodes are not for us, and that is no problem
-    finally:
-        stop.set()
-        thread.join(10)
-        connections.close_all()
 
 
 def test_a_kind_is_read_when_all_its_namespaces_are() -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from healing.models import HealingEvent, Policy
 from healing.ports import Ports
 from healing.ports.cluster import Object
 from tests.cluster.sandbox import RunningSandbox, eventually
+from tests.detection.watching import at_work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TIMING = Timing(lease_seconds=3.0, renew_within_seconds=2.0, retry_seconds=0.2)
@@ -34,16 +34,11 @@ TIMING = Timing(lease_seconds=3.0, renew_within_seconds=2.0, retry_seconds=0.2)
 def watcher(sandbox: RunningSandbox, live: KubernetesCluster, namespace: str) -> Iterator[Watcher]:
     prometheus = Prometheus(sandbox.prometheus)
     options = Options(lease_namespace=namespace, policy_namespaces=(namespace,), timing=TIMING)
-    watching, stop = Watcher(Ports("default", live, prometheus), options), threading.Event()
-    thread = threading.Thread(target=watching.run, args=(stop,))
-    thread.start()
-    yield watching
-    started = time.monotonic()
-    stop.set()
-    thread.join(10)
-    assert time.monotonic() - started < 2.0, "SIGTERM has two seconds"
+    with at_work(Watcher(Ports("default", live, prometheus), options)) as watching:
+        yield watching
+        stopped_at = time.monotonic()
+    assert time.monotonic() - stopped_at < 2.0, "SIGTERM has two seconds"
     prometheus.close()
-    connections.close_all()
 
 
 def apply_policy(live: KubernetesCluster, namespace: str, **spec: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -153,6 +154,10 @@ class World:
         """The log of a pod's container."""
         meta = pod["metadata"]
         self.snapshot.logs[LogKey(meta["namespace"], meta["name"], name, previous)] = text
+
+    def log_lines(self, workload: str, line: str, seconds: Iterable[int] = range(30, 58, 3)) -> None:
+        """A line that the workload's first pod says again and again; its one hole is for the second."""
+        self.log(self.pods(workload)[0], "\n".join(line.format(second) for second in seconds))
 
     def series(self, metric: str, values: list[float], *, step: float = 15, **labels: str) -> None:
         """A series whose last point is at `NOW`."""

@@ -21,7 +21,7 @@ def target_port_nobody_listens_on(world: World) -> None:
     world.service("catalog", target=9999, **edited("kubectl-edit", 300, "f:spec"))
     world.deployment("front", calls("http://catalog"), replicas=1)
     line = "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp catalog:80: connect: connection refused"
-    world.log(world.pods("front")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("front", line)
 
 
 @case("ServicePortMismatch", "Service", "db")
@@ -31,7 +31,7 @@ def port_of_the_service_was_changed(world: World) -> None:
     for name in ("orders", "billing"):
         world.deployment(name, calls("postgres://app@db:5432/shop"), replicas=1)
         line = "2026-05-04T09:59:{:02d}Z ERROR dial tcp db:5432: i/o timeout"
-        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+        world.log_lines(name, line)
 
 
 @case("ServiceWithoutEndpoints", "Service", "legacy")
@@ -40,7 +40,7 @@ def nobody_wrote_endpoints(world: World) -> None:
     world.add("EndpointSlice", "other-1", metadata={"labels": {"kubernetes.io/service-name": "front"}}, endpoints=[])
     world.deployment("front", calls("http://legacy"), replicas=1)
     line = "2026-05-04T09:59:{:02d}Z ERROR Get http://legacy/: dial tcp 10.96.9.9:80: connect: connection refused"
-    world.log(world.pods("front")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("front", line)
 
 
 @case("ServiceWithoutEndpoints", "Service", "payments")
@@ -48,7 +48,7 @@ def the_workload_behind_it_is_gone(world: World) -> None:
     world.service("payments")
     world.deployment("front", calls("http://payments"), replicas=1)
     line = "2026-05-04T09:59:{:02d}Z ERROR Get http://payments/: dial tcp payments:80: connect: connection refused"
-    world.log(world.pods("front")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("front", line)
 
 
 @case("ServiceSelectorMismatch", "Service", "catalog")
@@ -102,7 +102,7 @@ def route_the_gateway_does_not_take(world: World) -> None:
 
 def _timeouts(world: World, caller: str, host: str) -> None:
     line = f"2026-05-04T09:59:{{:02d}}Z ERROR call failed: dial tcp {host}: i/o timeout"
-    world.log(world.pods(caller)[0], "\n".join(line.format(n) for n in range(20, 58, 2)))
+    world.log_lines(caller, line, range(20, 58, 2))
 
 
 @case("NetworkPolicyBlocking", "NetworkPolicy", "db-only-admin")
@@ -123,7 +123,7 @@ def policy_forbids_dns(world: World) -> None:
         "2026-05-04T09:59:{:02d}Z ERROR dial tcp: lookup db on 10.96.0.10:53:"
         " read udp 10.244.1.8:41234->10.96.0.10:53: i/o timeout"
     )
-    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(20, 58, 5)))
+    world.log_lines("orders", line, range(20, 58, 5))
     rule = {"to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": 5432}]}
     spec = {"podSelector": {"matchLabels": {"app": "orders"}}, "policyTypes": ["Egress"], "egress": [rule]}
     world.add("NetworkPolicy", "orders-egress", spec=spec, metadata={"creationTimestamp": ago(300)})
@@ -153,7 +153,7 @@ def cluster_dns_does_not_answer(world: World) -> None:
     for name in ("orders", "billing"):
         world.deployment(name, calls("postgres://app@db:5432/shop"), replicas=1)
         line = "2026-05-04T09:59:{:02d}Z ERROR Error: getaddrinfo EAI_AGAIN db"
-        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(20, 58, 5)))
+        world.log_lines(name, line, range(20, 58, 5))
 
 
 @case("NetworkDelay", "Deployment", "payments")

@@ -78,7 +78,7 @@ def programs_of_a_node_refuse_tokens(world: World) -> None:
     for name in ("cart", "prices"):
         world.deployment(name, replicas=1, node="node-b")
         line = "2026-05-04T09:59:{:02d}Z ERROR 401 Unauthorized: token used before issued"
-        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(20, 58, 5)))
+        world.log_lines(name, line, range(20, 58, 5))
     world.deployment("front", replicas=1, node="node-a")
 
 
@@ -147,7 +147,7 @@ def kube_proxy_crashes_on_a_node(world: World) -> None:
     env = [{"name": "DB_URL", "value": "http://db"}]
     world.deployment("cart", [container(env=env)], replicas=1, node="node-b")
     line = "2026-05-04T09:59:{:02d}Z ERROR Get http://db/: dial tcp db:80: i/o timeout"
-    world.log(world.pods("cart")[0], "\n".join(line.format(n) for n in range(20, 58, 5)))
+    world.log_lines("cart", line, range(20, 58, 5))
 
 
 @case("FaultyNode", "Node", "node-a")

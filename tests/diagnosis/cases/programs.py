@@ -44,7 +44,7 @@ def password_was_rotated_under_its_clients(world: World) -> None:
             "failed to connect to `host=db user=app database=shop`: server error (FATAL: password authentication failed"
         )
         line = f'2026-05-04T09:59:{{:02d}}Z ERROR {said} for user "app" (SQLSTATE 28P01))'
-        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(20, 58, 4)))
+        world.log_lines(name, line, range(20, 58, 4))
 
 
 @case("ReadOnlyDependency", "Deployment", "db")
@@ -52,7 +52,7 @@ def database_takes_no_writes(world: World) -> None:
     postgres(world)
     world.deployment("orders", calls("postgres://app@db:5432/shop"), replicas=1)
     line = "2026-05-04T09:59:{:02d}Z ERROR insert failed: ERROR: cannot execute INSERT in a read-only transaction"
-    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("orders", line)
 
 
 @case("ConnectionPoolExhausted", "Deployment", "db")
@@ -61,7 +61,7 @@ def database_has_too_many_clients(world: World) -> None:
     for name in ("orders", "billing"):
         world.deployment(name, calls("postgres://app@db:5432/shop"), replicas=1)
         line = "2026-05-04T09:59:{:02d}Z ERROR db: FATAL: sorry, too many clients already (SQLSTATE 53300)"
-        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+        world.log_lines(name, line)
 
 
 @case("ConnectionPoolExhausted", "Deployment", "orders")
@@ -73,7 +73,7 @@ def pool_of_the_client_is_empty(world: World) -> None:
         " c.e.Orders : HikariPool-1 - Connection is not available,"
         " request timed out after 30000ms"
     )
-    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("orders", line)
 
 
 @case("CertificateExpired", "Deployment", "vault")
@@ -86,7 +86,7 @@ def certificate_of_a_server_has_expired(world: World) -> None:
         " failed to verify certificate: x509: certificate has"
         " expired or is not yet valid: current time 2026-05-04T09:59:40Z is after 2026-05-03T23:59:59Z"
     )
-    world.log(world.pods("orders")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("orders", line)
 
 
 @case("WrongDependencyPort", "Deployment", "orders")
@@ -121,7 +121,7 @@ def somebody_deleted_the_service(world: World) -> None:
             "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp:"
             " lookup catalog on 10.96.0.10:53: no such host"
         )
-        world.log(world.pods(name)[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+        world.log_lines(name, line)
         world.service(name)
 
 
@@ -132,7 +132,7 @@ def dns_policy_of_a_workload(world: World) -> None:
     spec = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"]}}
     world.deployment("front", calls("http://catalog"), replicas=1, spec=spec)
     line = "2026-05-04T09:59:{:02d}Z ERROR Get http://catalog/: dial tcp: lookup catalog on 1.1.1.1:53: no such host"
-    world.log(world.pods("front")[0], "\n".join(line.format(n) for n in range(30, 58, 3)))
+    world.log_lines("front", line)
 
 
 @case("InitContainerFailed", "Deployment", "front")
