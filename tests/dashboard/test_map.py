@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 import time
@@ -13,7 +14,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -32,6 +32,7 @@ from healing.ports.cluster import Object
 from tests import stored
 from tests.cluster.sandbox import eventually, running_sandbox
 from tests.dashboard import story
+from tests.detection.watching import at_work
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -343,31 +344,25 @@ def test_neighbours_stand_near_each_other() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_watcher_of_the_shop_draws_the_shop(tmp_path: Path, client: Client, alice: User) -> None:
-    with running_sandbox(tmp_path, scenario="shop") as running:
-        connection = running.connect()
-        watcher, stop = Watcher(Ports("default", connection), Options("default", timing=TIMING)), threading.Event()
-        thread = threading.Thread(target=watcher.run, args=(stop,))
-        thread.start()
-        try:
+    with (
+        running_sandbox(tmp_path, scenario="shop") as running,
+        contextlib.closing(running.connect()) as connection,
+        at_work(Watcher(Ports("default", connection), Options("default", timing=TIMING))),
+    ):
 
-            def drawn() -> bool:
-                seen = inventory.read("default")
-                orders = seen.find("Deployment", "shop", "orders") if seen else None
-                return bool(orders and orders.ready and orders.calls)
-
-            eventually(drawn, 60)
+        def drawn() -> bool:
             seen = inventory.read("default")
-            assert seen is not None
-            gateway = seen.find("Deployment", "shop", "gateway")
-            assert gateway is not None
-            called = {seen.workloads[place].name for place in gateway.calls}
-            assert {"catalog", "cart", "orders", "recommendations"} <= called
-            client.force_login(alice)
-            html = client.get("/map/?namespace=shop").content.decode()
-            assert "gateway → orders" in html
-            assert html.count('class="tile ') >= 8
-        finally:
-            stop.set()
-            thread.join(10)
-            connection.close()
-            connections.close_all()
+            orders = seen.find("Deployment", "shop", "orders") if seen else None
+            return bool(orders and orders.ready and orders.calls)
+
+        eventually(drawn, 60)
+        seen = inventory.read("default")
+        assert seen is not None
+        gateway = seen.find("Deployment", "shop", "gateway")
+        assert gateway is not None
+        called = {seen.workloads[place].name for place in gateway.calls}
+        assert {"catalog", "cart", "orders", "recommendations"} <= called
+        client.force_login(alice)
+        html = client.get("/map/?namespace=shop").content.decode()
+        assert "gateway → orders" in html
+        assert html.count('class="tile ') >= 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from healing.sandbox.compose import Sandbox, build
 from healing.sandbox.ports import Object, User
 from healing.sandbox.scenarios import BUNDLED, load_scenario
 from healing.sandbox.signals.health import health
+from healing.sandbox.virtual_time import run_virtual
 
 EPOCH = 1_790_000_000.0
+SHOP = BUNDLED / "shop.yaml"
 PERSON = User("someone@example.com", ("system:masters",), "kubectl")
 
 
@@ -35,6 +37,9 @@ class Bench:
     def health(self, service: str) -> dict[str, Any]:
         entries = health(self.sandbox.cluster, self.sandbox.runtime)["services"]
         return next(entry for entry in entries if entry["service"] == service)
+
+    def all_well(self) -> bool:
+        return bool(health(self.sandbox.cluster, self.sandbox.runtime)["well"])
 
     def workload_well(self, name: str) -> bool:
         entries = health(self.sandbox.cluster, self.sandbox.runtime)["workloads"]
@@ -114,9 +119,19 @@ class Bench:
         return self.sandbox.injector.inject(fault, {"namespace": "shop", **params}).id
 
 
+def play(story: Callable[[Bench], Awaitable[None]], scenario: Path = SHOP) -> None:
+    """A story in a world that is up, from its beginning to its end, in virtual time."""
+
+    async def main() -> None:
+        async with running(scenario) as bench:
+            await story(bench)
+
+    run_virtual(main())
+
+
 def shop() -> contextlib.AbstractAsyncContextManager[Bench]:
     """The shop, up and serving its users for a quarter of a minute."""
-    return running(BUNDLED / "shop.yaml")
+    return running(SHOP)
 
 
 @contextlib.asynccontextmanager

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from healing.sandbox.faults import FAULTS, FaultError, FaultInjector
 from healing.sandbox.ports import Object
 from healing.sandbox.signals.health import health
-from healing.sandbox.virtual_time import run_virtual
-from tests.sandbox_apps.bench import PERSON, Bench, shop
-
-
-def play(story: Callable[[Bench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with shop() as bench:
-            await story(bench)
-
-    run_virtual(main())
+from tests.sandbox_apps.bench import PERSON, Bench, play
 
 
 def test_the_shop_is_well_and_stays_well() -> None:

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from healing.sandbox.faults import FaultError
 from healing.sandbox.ports import Object
-from healing.sandbox.signals.health import health
-from healing.sandbox.virtual_time import run_virtual
-from tests.sandbox_apps.bench import PERSON, Bench, shop
-
-
-def play(story: Callable[[Bench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with shop() as bench:
-            await story(bench)
-
-    run_virtual(main())
+from tests.sandbox_apps.bench import PERSON, Bench, play
 
 
 def inject(bench: Bench, fault: str, **params: Any) -> str:
     return bench.sandbox.injector.inject(fault, params).id
-
-
-def all_well(bench: Bench) -> bool:
-    return bool(health(bench.sandbox.cluster, bench.sandbox.runtime)["well"])
 
 
 def restart(bench: Bench, name: str) -> None:
@@ -56,7 +41,7 @@ def test_a_slow_network_of_one_workload_delays_its_calls_and_fails_its_probes() 
         await asyncio.sleep(20)
         assert not bench.health("payments")["well"] or not bench.health("orders")["well"]
         restart(bench, "payments")  # new pods have their own network
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -72,7 +57,7 @@ def test_lost_packets_come_again_after_200_ms_400_ms_and_so_on() -> None:
         await asyncio.sleep(10)
         assert bench.lines("cart", "i/o timeout")
         bench.sandbox.injector.remove(injection)
-        await bench.until("healed", lambda: all_well(bench), 30)
+        await bench.until("healed", bench.all_well, 30)
 
     play(story)
 
@@ -89,7 +74,7 @@ def test_a_slow_machine_delays_only_what_crosses_its_network() -> None:
         assert all((seconds < 0.5) == (pod in near) for pod, seconds in late.items()), (late, near)
         assert not any("deadline" in m for m in messages(bench, "Unhealthy"))  # kubelets probe from the machine itself
         bench.sandbox.injector.remove(injection)
-        await bench.until("healed", lambda: all_well(bench), 10)
+        await bench.until("healed", bench.all_well, 10)
 
     play(story)
 
@@ -112,7 +97,7 @@ def test_without_names_calls_fail(mode: str) -> None:
             bench.sandbox.injector.remove(injection)  # somebody corrects the Corefile
         else:
             bench.change("deployments.apps", "coredns", _restamp, "kube-system")
-        await bench.until("healed", lambda: all_well(bench), 120)
+        await bench.until("healed", bench.all_well, 120)
 
     play(story)
 
@@ -136,7 +121,7 @@ def test_a_policy_that_forgets_dns_cuts_its_pods_off_from_names() -> None:
         assert bench.lines("cart", "lookup cache on 10.96.0.10:53: read udp 10.")
         assert bench.health("catalog")["well"]
         bench.sandbox.cluster.delete("networkpolicies.networking.k8s.io", "shop", "cart-egress", user=PERSON)
-        await bench.until("healed", lambda: all_well(bench), 10)
+        await bench.until("healed", bench.all_well, 10)
 
     play(story)
 
@@ -153,7 +138,7 @@ def test_a_read_only_database_refuses_writes_until_it_is_restarted() -> None:
         await asyncio.sleep(20)
         assert bench.health("orders")["successRate"] < 0.7
         restart(bench, "db")
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -166,7 +151,7 @@ def test_connections_taken_from_the_database_leave_none_for_its_clients() -> Non
         assert bench.lines("inventory", "FATAL: sorry, too many clients already")
         assert bench.lines("db", "sorry, too many clients already")
         bench.delete_pods("db")
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -178,7 +163,7 @@ def test_too_many_replicas_use_up_the_connections() -> None:
         await bench.until("refused", lambda: bool(bench.lines("payments", "sorry, too many clients already")), 60)
         assert bench.health("payments")["successRate"] < 0.97
         bench.change("deployments.apps", "payments", lambda o: o["spec"].update(replicas=2))
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -194,7 +179,7 @@ def test_a_client_that_leaks_its_connections_waits_for_them_until_it_is_restarte
         await asyncio.sleep(15)
         assert bench.health("orders")["successRate"] < 0.1
         restart(bench, "orders")
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -213,7 +198,7 @@ def test_a_rotated_password_reaches_those_who_start_after_it() -> None:
         assert bench.health("inventory")["successRate"] < 0.1
         for name in ("inventory", "orders", "payments", "catalog"):
             restart(bench, name)
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -228,7 +213,7 @@ def test_a_wrong_clock_makes_tokens_invalid() -> None:
             "orders", "401 Unauthorized"
         )
         bench.sandbox.injector.remove(injection)
-        await bench.until("healed", lambda: all_well(bench), 10)
+        await bench.until("healed", bench.all_well, 10)
 
     play(story)
 
@@ -240,7 +225,7 @@ def test_a_hung_program_is_found_by_its_liveness_probe() -> None:
         await asyncio.sleep(2)
         assert not any(p.served_rate for p in bench.sandbox.runtime.servers() if p.effects.hang)
         await bench.until("killed", lambda: any("failed liveness probe" in m for m in messages(bench, "Killing")), 60)
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
         assert sum(s["restartCount"] for p in bench.pods("cart") for s in p["status"]["containerStatuses"]) == 2
 
     play(story)
@@ -253,7 +238,7 @@ def test_a_crash_goes_on_until_the_pod_is_replaced() -> None:
         assert ("Error", 3) in bench.last_exits("inventory")
         assert bench.lines("inventory", "index corrupt")
         bench.delete_pods("inventory")
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 
@@ -263,7 +248,7 @@ def test_a_harmless_restart_and_chatter_do_no_harm() -> None:
         bench.inject("harmless-restart", workload="recommendations")
         bench.inject("log-chatter", workload="cart", lines_per_second=3, level="error")
         await bench.until("restarted", lambda: ("Completed", 0) in bench.last_exits("recommendations"), 10)
-        await bench.until("well", lambda: all_well(bench), 40)
+        await bench.until("well", bench.all_well, 40)
         before = len(bench.lines("cart", "level=error"))
         await asyncio.sleep(20)
         assert len(bench.lines("cart", "level=error")) - before == pytest.approx(120, rel=0.3)
@@ -287,7 +272,7 @@ def test_a_spike_of_traffic_is_too_much_until_it_is_scaled() -> None:
 def test_a_registry_outage_shows_where_an_image_is_pulled(mode: str, words: str) -> None:
     async def story(bench: Bench) -> None:
         injection = inject(bench, "registry-outage", registry="registry.example.com", mode=mode)
-        assert all_well(bench)
+        assert bench.all_well()
 
         def release(body: Object) -> None:
             body["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example.com/shop/cart:3.2.0"
@@ -296,7 +281,7 @@ def test_a_registry_outage_shows_where_an_image_is_pulled(mode: str, words: str)
         await bench.until("no image", lambda: "ImagePullBackOff" in bench.waiting("cart"), 30)
         assert any(words in message for message in messages(bench, "Failed"))
         bench.sandbox.injector.remove(injection)
-        await bench.until("healed", lambda: all_well(bench), 90)
+        await bench.until("healed", bench.all_well, 90)
 
     play(story)
 
@@ -307,7 +292,7 @@ def test_a_node_without_kube_proxy_calls_pods_that_are_gone() -> None:
         # Whoever stops it, as the fault control-plane-failure does.
         bench.sandbox.world.stop_component("kube-proxy", node)
         await asyncio.sleep(5)
-        assert all_well(bench)  # the rules still fit
+        assert bench.all_well()  # the rules still fit
         restart(bench, "payments")
         restart(bench, "inventory")
         await bench.until("stale", lambda: not bench.health("orders")["well"], 40)
@@ -315,7 +300,7 @@ def test_a_node_without_kube_proxy_calls_pods_that_are_gone() -> None:
         await asyncio.sleep(3)
         assert not bench.health("orders")["well"]
         bench.sandbox.world.start_component("kube-proxy", node)
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
 
     play(story)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,14 @@ import pytest
 
 from healing.sandbox.ports import Object
 from healing.sandbox.signals.health import health
-from healing.sandbox.virtual_time import run_virtual
-from tests.sandbox_apps.bench import PERSON as _PERSON, Bench, running
+from tests.sandbox_apps.bench import PERSON as _PERSON, Bench, play
 
 WORKSHOP = Path(__file__).with_name("workshop.yaml")
 NS = "lab"
 
 
-def play(story: Callable[[Bench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with running(WORKSHOP) as bench:
-            await story(bench)
-
-    run_virtual(main())
-
-
 def inject(bench: Bench, fault: str, **params: Any) -> str:
     return bench.sandbox.injector.inject(fault, params).id
-
-
-def all_well(bench: Bench) -> bool:
-    return bool(health(bench.sandbox.cluster, bench.sandbox.runtime)["well"])
 
 
 def users(bench: Bench) -> dict[str, Any]:
@@ -71,7 +58,7 @@ def test_a_healthy_world_is_well_and_not_silent() -> None:
         assert bench.number("pg_settings_max_connections") == 0
         assert 2 <= bench.number("mysql_global_status_threads_connected") <= 40
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_an_expired_certificate_stays_until_the_server_starts_again() -> None:
@@ -85,9 +72,9 @@ def test_an_expired_certificate_stays_until_the_server_starts_again() -> None:
         await asyncio.sleep(12)
         assert users(bench)["successRate"] < 0.1
         restart(bench, "billing")
-        await bench.until("healed", lambda: all_well(bench), 40)
+        await bench.until("healed", bench.all_well, 40)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_what_is_in_an_empty_dir_outlives_its_container() -> None:
@@ -109,7 +96,7 @@ def test_what_is_in_an_empty_dir_outlives_its_container() -> None:
             bench, {"volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "4Gi"}}]},
             {"volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]},
         )  # fmt: skip
-        await bench.until("released", lambda: all_well(bench) and len(bench.pods("reports", NS)) == 1, 40)
+        await bench.until("released", lambda: bench.all_well() and len(bench.pods("reports", NS)) == 1, 40)
         [pod] = bench.pods("reports", NS)
         inject(bench, "disk-fill", namespace=NS, workload="reports", bytes_per_second="20Mi", scope="process")
         await asyncio.sleep(10)
@@ -125,10 +112,10 @@ def test_what_is_in_an_empty_dir_outlives_its_container() -> None:
         assert written(bench) >= before
         assert bench.pods("reports", NS)[0]["metadata"]["uid"] == pod["metadata"]["uid"]
         bench.sandbox.cluster.delete("pods", NS, pod["metadata"]["name"], user=_PERSON)
-        await bench.until("replaced", lambda: all_well(bench) and len(bench.pods("reports", NS)) == 1, 40)
+        await bench.until("replaced", lambda: bench.all_well() and len(bench.pods("reports", NS)) == 1, 40)
         assert written(bench) == 0
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 WRONG = [
@@ -156,9 +143,9 @@ def test_wrong_configuration_of_clients_shows_in_their_own_words(chosen: list[tu
                 body["spec"]["template"] = template
 
             bench.change("deployments.apps", workload, put_back, NS)
-            await bench.until("healed", lambda: all_well(bench), 40)
+            await bench.until("healed", bench.all_well, 40)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 BAD_VALUES = [
@@ -174,15 +161,15 @@ def test_values_nobody_can_read_end_the_program_at_its_start() -> None:
             set_env(bench, "api", **values)
             await bench.until(words, lambda t=words: bool(bench.lines("api", t)), 30)  # type: ignore[misc]
         set_env(bench, "api", TIMEOUT="5s", MODE="fast")
-        await bench.until("healed", lambda: all_well(bench), 60)
+        await bench.until("healed", bench.all_well, 60)
         bench.change("configmaps", "api", lambda o: o["data"].update({"settings.json": '{"limit": 10,}'}), NS)
         await asyncio.sleep(12)
-        assert all_well(bench)  # it was read at the start
+        assert bench.all_well()  # it was read at the start
         restart(bench, "api")
         await bench.until("unreadable", lambda: bool(bench.lines("api", "settings.json: Illegal trailing comma"))
                           or bool(bench.lines("api", "settings.json: Expecting property name")), 30)  # fmt: skip
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_an_ingress_answers_404_503_and_502() -> None:
@@ -206,9 +193,9 @@ def test_an_ingress_answers_404_503_and_502() -> None:
         await asyncio.sleep(10)
         assert bench.number('sum(rate(nginx_ingress_controller_requests{status="502"}[10s]))') > 10
         bench.change("services", "web", lambda o: o["spec"]["ports"][0].update(targetPort="http"), NS)
-        await bench.until("healed", lambda: all_well(bench), 10)
+        await bench.until("healed", bench.all_well, 10)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_a_pod_without_its_proxy_answers_nobody() -> None:
@@ -217,9 +204,9 @@ def test_a_pod_without_its_proxy_answers_nobody() -> None:
         await bench.until("users notice", lambda: users(bench)["successRate"] < 0.1, 10)
         await bench.until("not ready", lambda: not bench.workload_well("billing"), 10)
         bench.sandbox.cluster.delete("pods", NS, bench.pods("billing", NS)[0]["metadata"]["name"], user=_PERSON)
-        await bench.until("healed", lambda: all_well(bench), 40)
+        await bench.until("healed", bench.all_well, 40)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_a_host_outside_can_be_down_slow_and_failing() -> None:
@@ -231,9 +218,9 @@ def test_a_host_outside_can_be_down_slow_and_failing() -> None:
             await bench.until(mode, lambda: bench.health("api")["successRate"] < 0.6, 5)
             await bench.until(words, lambda t=words: bool(bench.lines("api", t)), 20)  # type: ignore[misc]
             bench.sandbox.injector.remove(injection)
-            await bench.until("healed", lambda: all_well(bench), 10)
+            await bench.until("healed", bench.all_well, 10)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_a_full_claim_stops_writes_until_it_is_larger() -> None:
@@ -249,9 +236,9 @@ def test_a_full_claim_stops_writes_until_it_is_larger() -> None:
         assert bench.health("api")["successRate"] < 0.8  # the data is still there
         for resource, name, namespace in (("persistentvolumes", "disk", None), ("persistentvolumeclaims", "data", NS)):
             bench.sandbox.cluster.mutate(resource, namespace, name, _grow, user=_PERSON, subresource="status")
-        await bench.until("healed", lambda: all_well(bench), 30)
+        await bench.until("healed", bench.all_well, 30)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def _grow(body: Object) -> None:
@@ -270,7 +257,7 @@ def test_retries_multiply_the_load_and_hide_few_errors() -> None:
         assert users(bench)["successRate"] < 0.4
         assert _rate(bench, "api") > 2 * before
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def test_a_circuit_breaker_opens_and_closes() -> None:
@@ -285,7 +272,7 @@ def test_a_circuit_breaker_opens_and_closes() -> None:
         await asyncio.sleep(20)
         assert _rate(bench, "reports") > 3
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def _rate(bench: Bench, name: str) -> float:
@@ -301,10 +288,10 @@ def test_services_of_every_kind() -> None:
         bench.change("services", "api", lambda o: o["spec"]["ports"][0].update(protocol="UDP"), NS)
         await bench.until("no TCP there", lambda: users(bench)["successRate"] < 0.1, 5)
         bench.change("services", "api", lambda o: o["spec"]["ports"][0].update(protocol="TCP"), NS)
-        await bench.until("healed", lambda: all_well(bench), 5)
+        await bench.until("healed", bench.all_well, 5)
         bench.change("services", "api", lambda o: o["spec"].update(sessionAffinity="ClientIP"), NS)
         await asyncio.sleep(3)
-        assert all_well(bench)
+        assert bench.all_well()
         way = [
             len(group.edges[0].ways) for group in _traffic(bench).classes if group.members[0].start.container == "web"
         ]
@@ -313,11 +300,11 @@ def test_services_of_every_kind() -> None:
                    "spec": {"type": "ExternalName", "externalName": "api.partner.example.com"}}  # fmt: skip
         bench.create("services", outside, NS)
         set_env(bench, "api", PARTNER_URL="https://partner:443")
-        await bench.until("rolled out", lambda: all_well(bench), 40)
+        await bench.until("rolled out", bench.all_well, 40)
         inject(bench, "external-outage", host="api.partner.example.com")
         await bench.until("down", lambda: bench.health("api")["successRate"] < 0.6, 5)
 
-    play(story)
+    play(story, WORKSHOP)
 
 
 def _traffic(bench: Bench) -> Any:
