@@ -69,6 +69,8 @@ def build(
     world.on_proxy.append(runtime.proxy_changed)
     injector = FaultInjector(api, runtime, world)
     signals = Signals(world, runtime, api, injector=injector)
+    if scenario is not None:
+        signals.scrape_seconds = scenario.scrape_seconds
     runner = (
         ScenarioRunner(scenario, api, runtime, injector, clock=clock, own=world.own, hold=hold) if scenario else None
     )

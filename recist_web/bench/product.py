@@ -32,6 +32,7 @@ GOOD_IMAGE = "registry.local/web:1.0"
 CRASH: Object = {"command": ["sh", "-c", "echo cannot start; exit 3"]}
 NO_IMAGE: Object = {"image": "registry.local/web:9.9-nobody-pushed-it"}
 _AT_ONCE = 8
+_SMALL_NODES = 50
 _CALL_SECONDS = 30.0
 _POLL_SECONDS = 0.25
 _T = TypeVar("_T")
@@ -140,6 +141,8 @@ def running(bench: Bench, *, nodes: int, **policy: Any) -> Iterator[Product]:
         "kind": "Scenario",
         "metadata": {"name": "bench"},
         "nodes": nodes,
+        # As Prometheus is set for large clusters; else the embedded one would keep the machine busy with its scrapes.
+        "scrapeSeconds": 2 if nodes <= _SMALL_NODES else 30,
         "manifests": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}],
     }
     scenario.write_text(yaml.safe_dump(body), encoding="utf-8")

@@ -99,6 +99,7 @@ class _Reader:
         scenario.description = meta.get("description", scenario.description)
         scenario.tags = tuple(meta.get("tags", scenario.tags))
         scenario.seed = data.get("seed", scenario.seed)
+        scenario.scrape_seconds = data.get("scrapeSeconds", scenario.scrape_seconds)
         if "nodes" in data:
             nodes = data["nodes"]
             scenario.nodes = nodes if isinstance(nodes, int) else [parts.node(entry) for entry in nodes]

@@ -91,6 +91,8 @@ class Scenario:
     tags: tuple[str, ...] = ()
     seed: int = 1
     nodes: int | list[NodeSpec] = 3
+    #: from one scrape of a node or program by Prometheus to the next
+    scrape_seconds: float = 2.0
     manifests: list[Object] = field(default_factory=list)
     catalogue: dict[str, Any] = field(default_factory=dict)
     history: list[History] = field(default_factory=list)

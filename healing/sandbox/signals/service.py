@@ -38,8 +38,8 @@ class Signals:
         self._world = world
         self._runtime = runtime
         self._cluster = cluster
-        self._scrape_seconds = scrape_seconds
-        self._scraped_at = 0.0
+        self.scrape_seconds = scrape_seconds
+        self._scraped_at = self._objects_at = 0.0
         self._applications: set[str] = set()
         self._objects = collect_objects.ObjectCollector(cluster)
         self._machines = collect_machines.Machines()
@@ -64,10 +64,12 @@ class Signals:
 
     def tick(self, now: float) -> None:
         """Called by the runtime after each of its ticks."""
-        if now - self._scraped_at >= self._scrape_seconds - 0.1:
+        if now - self._scraped_at >= self.scrape_seconds - 0.1:
             self._scraped_at = now
             self.scrape(now)
-        else:  # between two scrapes of the nodes, so that no tick has to do all
+        elif self._objects_at < self._scraped_at and now - self._scraped_at >= self.scrape_seconds / 2 - 0.1:
+            # between two scrapes of the nodes, so that no tick has to do all
+            self._objects_at = now
             self.scrape_objects(now)
         if now - self._ruled_at >= _RULE_SECONDS - 0.1:
             self._ruled_at = now
