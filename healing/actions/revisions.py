@@ -159,18 +159,27 @@ def current(workload: Workload, revisions: Collection[Revision]) -> Revision:
 
 
 def last_good(
-    cluster: Cluster, workload: Workload, *, avoid: Collection[int] = (), timeout_seconds: float
+    cluster: Cluster,
+    workload: Workload,
+    *,
+    avoid: Collection[int] = (),
+    made_before: datetime | None = None,
+    timeout_seconds: float,
 ) -> GoodRevision:
     """The newest earlier revision that is known or believed to have worked; raises `CannotPlan` if there is none.
 
-    ``avoid``: revision numbers that our own history calls bad. A revision whose pods serve right now wins over
-    all others; then the newest one counts against which nothing speaks.
+    ``avoid``: revision numbers that our own history calls bad. ``made_before``: what came later is no former state. A
+    revision whose pods serve right now wins over all others; then the newest one counts against which nothing speaks.
     """
     revisions = of_workload(cluster, workload, timeout_seconds=timeout_seconds)
     now = current(workload, revisions)
     earlier = [r for r in revisions if r.number < now.number and not same_template(r.template, now.template)]
     if not earlier:
         raise CannotPlan(f"{workload.ref} has no earlier revision with another template.")
+    if made_before is not None:
+        earlier = [r for r in earlier if not r.created_at or _time(r.created_at) <= made_before]
+        if not earlier:
+            raise CannotPlan(f"Every other revision of {workload.ref} was made while this fault was being healed.")
     serving = [r for r in earlier if r.is_serving and r.number not in avoid]
     if serving:
         return judged(serving[0], now, revisions)

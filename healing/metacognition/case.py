@@ -91,4 +91,8 @@ class Case:
         """Raises `CannotPlan`."""
         ref = workload.ref
         avoid = self.bad_revisions.get((ref.kind, ref.namespace, ref.name), ())
-        return revisions.last_good(self.cluster, workload, avoid=avoid, timeout_seconds=self.seconds)
+        # What an attempt of ours has left behind served too, in vain.
+        made_before = self.event.detected_at if self.event.attempt > 1 else None
+        return revisions.last_good(
+            self.cluster, workload, avoid=avoid, made_before=made_before, timeout_seconds=self.seconds
+        )
