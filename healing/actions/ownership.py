@@ -54,7 +54,7 @@ def has_taken_back(obj: Mapping[str, Any], paths: Iterable[str], at: datetime) -
 
 def _managers_of(obj: Mapping[str, Any], path: str) -> Iterator[str]:
     for entry in obj["metadata"].get("managedFields") or ():
-        fields: Any = entry.get("fieldsV1") or {}
+        fields: Any = entry.get("fieldsV1") or None  # an entry without fields owns none
         for name, key in _STEPS.findall(path):
             fields = _inner(fields, name, key)
         if fields is not None and not entry.get("subresource"):

@@ -32,8 +32,9 @@ _QUIET_PROBE = timedelta(seconds=60)
 _AT_ONCE = timedelta(seconds=2)
 #: Only what they demand of others can do harm: once they are gone, nothing is left to heal.
 _HARMLESS_WHEN_GONE = frozenset({"PodDisruptionBudget", "ResourceQuota", "LimitRange", "NetworkPolicy", "Node"})
-IsNew = Callable[[Object], bool]
 _STUCK = frozenset({"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"})
+#: Whether a pod is a strategy's doing.
+IsNew = Callable[[Object], bool]
 
 
 @dataclass(slots=True)

@@ -41,6 +41,11 @@ def obj(*entries: dict[str, Any]) -> dict[str, Any]:
             False,
             id="a write of the status is none",
         ),
+        pytest.param(
+            [{"manager": "argocd-controller"}, entry("kubectl", CONTAINER)],
+            False,
+            id="an entry without fields owns none",
+        ),
         pytest.param([], False, id="no managed fields"),
     ],
 )
