@@ -40,6 +40,9 @@ const ACTIONS = {
   "?": () => openDialog("help"),
 };
 
+// A field that has just been closed away with its dialog keeps the focus until the browser paints again.
+const isTypedInto = (target) => target.matches?.("input, select, textarea, [contenteditable]") && target.checkVisibility();
+
 function onKey(event) {
   if (event.isComposing) return;
   if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k") {
@@ -53,7 +56,7 @@ function onKey(event) {
     target.blur();
     return;
   }
-  if (target.matches?.("input, select, textarea, [contenteditable]") || document.querySelector("dialog.dialog[open]")) return;
+  if (isTypedInto(target) || document.querySelector("dialog.dialog[open]")) return;
   const place = Date.now() < chordUntil && document.querySelector(`[data-chord="${CSS.escape(event.key)}"]`);
   chordUntil = 0;
   if (place) {
