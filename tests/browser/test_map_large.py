@@ -79,6 +79,7 @@ def test_groups_open_and_workloads_are_drawn_by_keyboard(person: Person, web: We
     expect(page.locator(".spot-centre")).to_have_count(4)
     page.wait_for_url(re.compile(r"namespace=market$"))
     page.evaluate("history.back()")
+    expect(page.locator(".spot-centre")).to_have_count(1)
     expect(page.locator(".spot-centre .spot-name")).to_have_text("auth")
     expect(page.locator("nav").first).to_be_attached()
 
