@@ -19,6 +19,8 @@ FRESH_START = frozenset({"restart", "evict-pod", "restart-dependency"})
 _OVERLOAD = frozenset({"TrafficSpike", "CPULimitTooLow", "AutoscalerAtMaximum"})
 #: What comes back by itself after each start, and is gone for a while: the next start is worth as much as the last.
 _PILES_UP = frozenset({"MemoryLeak"})
+#: What takes the processor until it is started anew.
+_USES_IT_UP = frozenset({"CPUHog", "FaultyPod"})
 #: A finding below this is only a suspicion.
 _LIKELY = 0.3
 #: What cold pods need more than warm ones, as a part of what all can do.
@@ -33,8 +35,16 @@ def doubts(case: Case, agent: Agent) -> list[Argument]:
     if agent.candidate.key not in FRESH_START:
         return []
     refs = list(dict.fromkeys(plan.target for plan in agent.plans if plan.target.kind in WORKLOAD_KINDS))
-    each = (argument for ref in refs for doubt in (_busy, _in_vain) for argument in doubt(case, ref))
-    return [*_overload(case, refs), *each]
+    found = list(_overload(case, refs))
+    for ref in refs:
+        try:
+            pods = Workload.read(case.cluster, ref, timeout_seconds=case.seconds).pods(
+                case.cluster, timeout_seconds=case.seconds
+            )
+        except (CannotPlan, SourceError):
+            continue
+        found += [*_busy(case, ref, pods), *_in_vain(case, ref, pods)]
+    return found
 
 
 def _overload(case: Case, refs: list[ObjectRef]) -> Iterator[Argument]:
@@ -48,40 +58,23 @@ def _overload(case: Case, refs: list[ObjectRef]) -> Iterator[Argument]:
             return
 
 
-def _busy(case: Case, ref: ObjectRef) -> Iterator[Argument]:
-    """A fresh start on a guess, of what does its work and has little to spare, can turn slow into down."""
-    if case.is_cause_known:
-        return
-    try:
-        pods = Workload.read(case.cluster, ref, timeout_seconds=case.seconds).pods(
-            case.cluster, timeout_seconds=case.seconds
-        )
-    except (CannotPlan, SourceError):
-        return
+def _busy(case: Case, ref: ObjectRef, pods: list[Object]) -> Iterator[Argument]:
+    """While it starts, what does its work and has little to spare can turn from slow into down."""
     serving = [pod for pod in pods if is_ready(pod)]
-    if not serving:
+    if not serving or (case.is_cause_known and case.finding.cause in _USES_IT_UP):
         return
-    found = siblings.ask(
-        case.metrics,
-        ref.namespace,
-        serving,
-        min(1.0, 1 / len(serving) + _COLD),
-        timeout_seconds=case.seconds,
-        resources=("cpu",),
-    )
+    # On a guess, the others must be able to do the work of one more. Who knows what a fresh start cures may find them
+    # at work, but not with all that they have.
+    wanted = _COLD if case.is_cause_known else min(1.0, 1 / len(serving) + _COLD)
+    found = siblings.ask(case.metrics, ref.namespace, serving, wanted, timeout_seconds=case.seconds, resources=("cpu",))
     if found.has_room is False:
-        text = f"Nobody knows the cause, and while one of its pods starts the others do its work: {found.text}."
+        why = f"Whatever is wrong ({case.finding.cause})" if case.is_cause_known else "Nobody knows the cause"
+        text = f"{why}, and while one of its pods starts the others do its work: {found.text}."
         yield Argument("load", text, -1.2)
 
 
-def _in_vain(case: Case, ref: ObjectRef) -> Iterator[Argument]:
+def _in_vain(case: Case, ref: ObjectRef, pods: list[Object]) -> Iterator[Argument]:
     if case.finding.cause in _PILES_UP:
-        return
-    try:
-        pods = Workload.read(case.cluster, ref, timeout_seconds=case.seconds).pods(
-            case.cluster, timeout_seconds=case.seconds
-        )
-    except (CannotPlan, SourceError):
         return
     failing = [_restarts(pod) for pod in pods if failing_reasons(pod)]
     restarts, in_vain = max(failing, default=0), sum(times >= _IN_VAIN for times in failing)

@@ -100,20 +100,22 @@ def test_what_has_too_much_to_do_has_no_less_of_it_meanwhile(
 
 
 @pytest.mark.parametrize(
-    ("cores", "replicas", "known", "expected"),
+    ("cores", "replicas", "cause", "expected"),
     [
-        pytest.param(0.7, 3, False, [("load", True)], id="one of three goes, and 30% are free"),
-        pytest.param(0.4, 3, False, [], id="60% are free"),
-        pytest.param(0.7, 3, True, [], id="who knows the cause knows what a start is worth"),
-        pytest.param(0.3, 1, False, [("load", True)], id="nobody else does its work"),
+        pytest.param(0.7, 3, "", [("load", True)], id="one of three goes, and 30% are free"),
+        pytest.param(0.4, 3, "", [], id="60% are free"),
+        pytest.param(0.7, 3, "MemoryLeak", [], id="who knows the cause knows what a start is worth"),
+        pytest.param(0.95, 3, "MemoryLeak", [("load", True)], id="whatever it is, all are at their limit"),
+        pytest.param(0.95, 3, "CPUHog", [], id="it is what a start ends"),
+        pytest.param(0.3, 1, "", [("load", True)], id="nobody else does its work"),
     ],
 )
-def test_no_start_on_a_guess_of_what_has_little_to_spare(
-    live: Live, ns: Namespace, *, cores: float, replicas: int, known: bool, expected: Any
+def test_no_start_of_what_has_little_to_spare(
+    live: Live, ns: Namespace, *, cores: float, replicas: int, cause: str, expected: Any
 ) -> None:
-    """It is slow, nothing more is known: fewer pods do the same work while one starts."""
+    """Fewer pods do the same work while one starts."""
     ref = ns.rolled_out(ns.deployment(replicas=replicas, resources=LIMITS))
-    findings = [Finding("CPUHog", ref, 0.8, "")] if known else []
+    findings = [Finding(cause, ref, 0.8, "")] if cause else []
     numbers = Numbers(cores, 2**20, ns.pods())
     assert told(case(live, ref, *findings, metrics=numbers), ref) == expected
     assert told(case(live, ref, *findings), ref) == [], "nobody can tell"
