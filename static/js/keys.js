@@ -34,7 +34,7 @@ const ACTIONS = {
   t: () => nextTheme(),
   x: () => openDialog("halt"),
   g: () => {
-    chordUntil = Date.now() + CHORD_MS;
+    chordUntil = performance.now() + CHORD_MS;
   },
   "/": () => focus("filter-text") || openPalette(),
   "?": () => openDialog("help"),
@@ -57,7 +57,8 @@ function onKey(event) {
     return;
   }
   if (isTypedInto(target) || document.querySelector("dialog.dialog[open]")) return;
-  const place = Date.now() < chordUntil && document.querySelector(`[data-chord="${CSS.escape(event.key)}"]`);
+  // When the key was pressed counts: a page that is busy gets to it later.
+  const place = event.timeStamp < chordUntil && document.querySelector(`[data-chord="${CSS.escape(event.key)}"]`);
   chordUntil = 0;
   if (place) {
     event.preventDefault();

@@ -114,6 +114,15 @@ function follow() {
   connect();
 }
 
+// What was typed after a page was asked for is not in the answer, which would take it out of the field: it is asked
+// for itself in a moment.
+function keepTyped(event) {
+  const field = document.getElementById("filter-text");
+  const { elt, parameters } = event.detail.requestConfig;
+  if (!field || !elt.matches("#filters, #map-look")) return;
+  if (field.value !== (parameters.text ?? field.defaultValue)) event.detail.shouldSwap = false;
+}
+
 export function startLive() {
   follow();
   document.addEventListener("htmx:afterSettle", follow);
@@ -127,6 +136,7 @@ export function startLive() {
       location.reload();
     }
   });
+  document.addEventListener("htmx:beforeSwap", keepTyped);
   for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => banner(words("failed")));
   document.addEventListener("htmx:responseError", (event) =>
     banner(words(event.detail.xhr.status === 403 ? "refused" : "failed")),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 PASSWORD = "correct horse battery"
 # A deadline, not a wait: on a busy machine the web process gets its turn late.
-expect.set_options(timeout=20_000)
+DEADLINE_SECONDS = 60.0
+expect.set_options(timeout=DEADLINE_SECONDS * 1000)
 
 WATCH = """
 window.addEventListener("securitypolicyviolation", (event) =>
@@ -56,7 +57,7 @@ def person(chromium: Browser, web: Web, trouble: list[str], transactional_db: No
         if not User.objects.filter(username=name).exists():
             (story.approver if may_decide else story.viewer)(name, PASSWORD)
         context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(DEADLINE_SECONDS * 1000)
         context.add_init_script(WATCH)
         contexts.append(context)
         page = context.new_page()
@@ -87,7 +88,14 @@ def live(page: Page) -> None:
     page.wait_for_selector('#live[data-state="on"]')
 
 
-def eventually(look: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def leave_with(page: Page, key: str) -> None:
+    """Press a key that leads to another page, and wait until that is loaded: a locator may find the same on both, and
+    what is pressed meanwhile is pressed on neither."""
+    with page.expect_event("load"):
+        page.keyboard.press(key)
+
+
+def eventually(look: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < deadline, what

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from healing.models import ActionRun, ActionState, AuditEntry
-from tests.browser.conftest import PASSWORD, live
+from tests.browser.conftest import PASSWORD, leave_with, live
 from tests.browser.test_accessible import serious
 from tests.browser.test_keyboard import focused, tab_to
 from tests.browser.web import Web
@@ -57,7 +57,7 @@ def sign_in(person: Person, web: Web, theme: str) -> Page:
     page.goto(f"{web.url}/login/")
     page.get_by_label("User name").fill("alice")
     page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     page.wait_for_selector("#now")
     live(page)
     return page
@@ -99,7 +99,7 @@ def test_the_tour_by_keyboard_and_then_something_is_broken(person: Person, demo:
     page.keyboard.press("ArrowDown")
     target = where.input_value()
     page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     expect(page.get_by_role("status").filter(has_text="Broken on purpose")).to_be_visible()
     (broken,) = faults(control)
     assert broken["fault"] == wanted
@@ -117,7 +117,7 @@ def test_the_tour_by_keyboard_and_then_something_is_broken(person: Person, demo:
         if back.evaluate("button => button === document.activeElement"):
             break
         page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     expect(page.get_by_role("status").filter(has_text="Taken back.")).to_be_visible()
     assert faults(control) == []
 
@@ -139,7 +139,7 @@ def test_a_fix_is_taken_back_by_keyboard(person: Person, web: Web, trouble: list
     page.keyboard.press("Enter")
     assert serious(page) == []
     tab_to(page, f"undo-{row.pk}", at_most=3)
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     # Without a reason nothing happens, and it is said what is missing.
     expect(page.locator("#alert")).to_contain_text("Say why")
     assert ["422" in line for line in trouble] == [True], trouble
@@ -151,7 +151,7 @@ def test_a_fix_is_taken_back_by_keyboard(person: Person, web: Web, trouble: list
     page.keyboard.press("Enter")
     tab_to(page, f"undo-why-{row.pk}", at_most=3)
     page.keyboard.type("the old one was right")
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     expect(page.locator("#actions")).to_contain_text("alice has asked to take this back")
     expect(page.locator("#timeline")).to_contain_text("the old one was right")
     assert serious(page) == []

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from healing.approvals import service
 from healing.lifecycle import Phase
 from healing.models import ActionRun, Approval, ApprovalState, HealingEvent, Strategy
-from tests.browser.conftest import PASSWORD, eventually, live
+from tests.browser.conftest import PASSWORD, eventually, leave_with, live
 from tests.browser.engine import elsewhere, play
 from tests.browser.test_accessible import serious
 from tests.browser.web import Web
@@ -148,7 +148,7 @@ def test_high_risk_is_approved_by_two_people_with_the_keyboard(person: Person, w
     look_at(bob, web, event)
     expect(alice.locator(".todo")).to_contain_text("You decide")
     alice.keyboard.press("a")
-    alice.keyboard.press("Enter")
+    leave_with(alice, "Enter")
     expect(alice.get_by_role("status").filter(has_text="Your approval counts.")).to_be_visible()
     expect(alice.locator("#decision")).to_contain_text("You have approved this already")
     expect(alice.get_by_role("button", name="Approve")).to_have_count(0)
@@ -156,7 +156,7 @@ def test_high_risk_is_approved_by_two_people_with_the_keyboard(person: Person, w
     expect(bob.locator(".votes")).to_contain_text("1 of 2")
     bob.get_by_label("Note").focus()
     bob.keyboard.type("I agree")
-    bob.keyboard.press("Enter")
+    leave_with(bob, "Enter")
     expect(bob.get_by_role("status").filter(has_text="ReCiSt is carrying it out")).to_be_visible()
     event.refresh_from_db()
     assert event.phase == Phase.HEALING
@@ -170,21 +170,23 @@ def test_hold_take_over_and_fix_by_hand(person: Person, web: Web) -> None:
     look_at(bob, web, event)
     open_by_keyboard(alice, "hold")
     alice.locator("#hold").get_by_label("Why").fill("The owner is on the phone")
-    alice.keyboard.press("Enter")
-    expect(alice.get_by_role("status").first).to_be_visible()
+    leave_with(alice, "Enter")
+    expect(alice.locator(".flash-success")).to_be_visible()
     expect(bob.locator(".decision-held")).to_contain_text("alice holds this")
     expect(bob.locator("#approve")).to_have_count(0)
-    alice.get_by_role("button", name="End the hold").press("Enter")
+    alice.get_by_role("button", name="End the hold").focus()
+    leave_with(alice, "Enter")
     expect(bob.locator("#approve")).to_be_visible()
     live(alice)
     open_by_keyboard(alice, "take-over-details")
-    alice.locator("#take-over").press("Enter")
+    alice.locator("#take-over").focus()
+    leave_with(alice, "Enter")
     expect(alice.get_by_role("heading", name="In the hands of alice")).to_be_visible()
     expect(bob.locator("#r-story .todo")).to_contain_text("fix it by hand")
     live(alice)
     alice.get_by_label("What did you do?").fill("Put 2.3.9 back with kubectl")
-    alice.keyboard.press("Enter")
-    expect(alice.locator("#decision, .flash-success").first).to_be_visible()
+    leave_with(alice, "Enter")
+    expect(alice.locator(".flash-success")).to_be_visible()
     event.refresh_from_db()
     assert (event.phase, event.attempt) == (Phase.VERIFYING, 2)
     assert event.strategies.filter(attempt=2, origin="person").exists()

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from healing.lifecycle import Phase
 from healing.models import HealingEvent
-from tests.browser.conftest import live
+from tests.browser.conftest import leave_with, live
 from tests.browser.engine import elsewhere, open_case, play, step
 from tests.browser.web import Web
 from tests.dashboard import cases, story
@@ -67,7 +67,7 @@ def test_sign_in_watch_an_event_arrive_approve_it_and_see_it_completed(person: P
     expect(page.locator("#r-story .outcome")).to_have_text("Healed")
     expect(page.locator("#decision")).to_contain_text("Approved by alice")
     expect(page.locator("#actions")).to_contain_text("registry/orders:2.4.1")
-    assert page.locator("#timeline > li").count() == HealingEvent.objects.get(pk=event.pk).seq
+    expect(page.locator("#timeline > li")).to_have_count(HealingEvent.objects.get(pk=event.pk).seq)
     page.goto(f"{web.url}/")
     expect(page.locator("#rows-finished").locator(f"#event-{event.name}")).to_contain_text("Healed")
 
@@ -123,7 +123,7 @@ def test_reject_with_a_reason_by_keyboard_alone(person: Person, web: Web) -> Non
     page = person("alice")
     page.keyboard.press("j")
     expect(page.locator(f"#open-{event.name}")).to_be_focused()
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     page.wait_for_url(f"**/events/{event.name}/")
     live(page)
     page.keyboard.press("a")
@@ -134,7 +134,7 @@ def test_reject_with_a_reason_by_keyboard_alone(person: Person, web: Web) -> Non
     page.keyboard.type("We roll forward: 2.4.2 is on its way")
     page.keyboard.press("Tab")
     expect(page.locator("#reject")).to_be_focused()
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     expect(page.get_by_role("status").filter(has_text="Rejected.")).to_be_visible()
     assert event.approvals.get().comment == "We roll forward: 2.4.2 is on its way"
 

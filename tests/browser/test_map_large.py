@@ -73,7 +73,7 @@ def test_groups_open_and_workloads_are_drawn_by_keyboard(person: Person, web: We
     field.fill("Deployment/auth")
     page.keyboard.press("Enter")
     expect(page.locator(".spot-centre .spot-name")).to_have_text("auth")
-    assert "focus=Deployment%2Fauth" in page.url
+    page.wait_for_url("**focus=Deployment%2Fauth*")
     page.get_by_text("The whole namespace").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".spot-centre")).to_have_count(4)
@@ -90,6 +90,7 @@ def test_the_namespace_is_changed_by_its_list(person: Person, web: Web) -> None:
     page = person("alice")
     page.goto(f"{web.url}/map/?namespace=shop")
     page.select_option("#filter-namespace", "bank")
+    page.wait_for_url("**namespace=bank")
     expect(page.locator("h1")).to_contain_text("bank")
     page.select_option("#filter-namespace", "")
     expect(page.locator(".ns-card")).to_have_count(4)

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 from healing.detection import heartbeat
 from healing.models import HealingEvent, Policy
 from tests.browser import scenery
+from tests.browser.conftest import leave_with
 from tests.browser.test_accessible import serious
 from tests.browser.test_keyboard import focused, tab_to
 from tests.browser.web import Web
@@ -72,7 +73,7 @@ def with_a_map(person: Person, theme: str) -> Page:
 def test_the_map_is_walked_with_the_arrows(person: Person, web: Web, theme: str) -> None:
     page = with_a_map(person, theme)
     page.keyboard.press("g")
-    page.keyboard.press("m")
+    leave_with(page, "m")
     page.wait_for_url("**/map/")
     expect(page.locator(".tile").first).to_be_visible()
     page.keyboard.press("ArrowDown")
@@ -82,7 +83,7 @@ def test_the_map_is_walked_with_the_arrows(person: Person, web: Web, theme: str)
     page.keyboard.press("ArrowRight")
     assert focused(page) not in ("", first)
     assert serious(page) == []
-    page.keyboard.press("Enter")
+    leave_with(page, "Enter")
     page.wait_for_url(re.compile(r"/map/[^/]+/[^/]+/"))
     assert serious(page) == []
 

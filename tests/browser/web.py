@@ -15,7 +15,7 @@ from django.db import connection
 from recist_web.supervisor.child import Child, Spec
 from recist_web.supervisor.ports import free_port
 
-START_SECONDS = 40.0
+START_SECONDS = 90.0
 
 
 def database_url() -> str:
