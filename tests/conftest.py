@@ -26,6 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     shared_clock.follow = lambda *, wait=True: None
 
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes is the machine's affair: on a busy one a deadline of 0.2 s finds no faults.
+    settings.register_profile(
+        "any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
+
 
 @pytest.fixture(scope="session")
 def test_parts() -> Parts:

@@ -50,7 +50,7 @@ def event(
     return opened
 
 
-def context(of: HealingEvent, ports: Ports, notes: list[Note] | None = None, seconds: float = 20.0) -> PhaseContext:
+def context(of: HealingEvent, ports: Ports, notes: list[Note] | None = None, seconds: float = 60.0) -> PhaseContext:
     """What the engine would give to a handler."""
     kept: list[Note] = notes if notes is not None else []
 

@@ -51,7 +51,7 @@ def _carry_out(job: dict[str, Any]) -> None:
     cluster = Dying(KubernetesCluster(ClusterConfig(Path(job["kubeconfig"]))))
     cluster.die_before, cluster.die_after = job.get("before"), job.get("after")
     event = HealingEvent.objects.get(pk=job["event"])
-    Runner(cluster, Deadline.after(20), lambda: None).apply(event, Plan.from_json(job["plan"]), key="k")
+    Runner(cluster, Deadline.after(60), lambda: None).apply(event, Plan.from_json(job["plan"]), key="k")
 
 
 class Mortals:

@@ -160,7 +160,7 @@ class Namespace:
         counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")}
         return counts == {wanted} and status.get("observedGeneration") == found["metadata"]["generation"]
 
-    def rolled_out(self, ref: ObjectRef, timeout_seconds: float = 30.0) -> ObjectRef:
+    def rolled_out(self, ref: ObjectRef, timeout_seconds: float = 60.0) -> ObjectRef:
         until(lambda: self.is_rolled_out(ref), f"{ref} rolled out", timeout_seconds)
         return ref
 
@@ -172,7 +172,7 @@ class Namespace:
         )
 
 
-def until(condition: Callable[[], _T], what: str, timeout_seconds: float = 30.0) -> _T:
+def until(condition: Callable[[], _T], what: str, timeout_seconds: float = 60.0) -> _T:
     deadline = Deadline.after(timeout_seconds)
     while True:
         found = condition()

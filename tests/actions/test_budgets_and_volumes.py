@@ -51,7 +51,7 @@ def test_a_budget_that_allows_it_a_moment_later_is_waited_for(live: Live, ns: Na
         0.7, lambda: live.cluster.patch(keep.kind, ns.name, keep.name, {"spec": {"minAvailable": 1}})
     )
     later.start()
-    row = Runner(cluster, Deadline.after(20), lambda: None).apply(events.event(ref), plan, key="k")
+    row = Runner(cluster, Deadline.after(60), lambda: None).apply(events.event(ref), plan, key="k")
     later.join()
     assert row.state == ActionState.APPLIED
     assert cluster.written == 1

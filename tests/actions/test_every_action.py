@@ -75,12 +75,12 @@ def plan_of(cluster: Counting, stage: Stage) -> Plan:
     return registry.make_plan(cluster, stage.action, stage.target, stage.parameters, timeout_seconds=5)
 
 
-def runner_of(cluster: Counting, seconds: float = 20.0) -> Runner:
+def runner_of(cluster: Counting, seconds: float = 60.0) -> Runner:
     return Runner(cluster, Deadline.after(seconds), lambda: None, least_seconds=0.0)
 
 
 def settle(stage: Stage, what: Callable[[], bool]) -> None:
-    until(what, f"{stage.action} shows", 10)
+    until(what, f"{stage.action} shows")
 
 
 def faulty(live: Live, stage: Stage, fault: str, **more: float) -> contextlib.AbstractContextManager[None]:

@@ -54,14 +54,14 @@ def pass_together(rows: list[ActionRun]) -> list[str]:
     found: dict[int, str] = {}
 
     def work(row: ActionRun) -> None:
-        runner = Runner(None, Deadline.after(10), lambda: None)  # type: ignore[arg-type]
+        runner = Runner(None, Deadline.after(60), lambda: None)  # type: ignore[arg-type]
 
         def gate(fresh: Plan) -> None:
             guardrails.gate(row.event, fresh, is_approved=False)
             time.sleep(_LINGER_SECONDS)
 
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             runner._claim(row, plan(target=ObjectRef.from_json(row.target)), gate)
             found[row.pk] = "passed"
         except guardrails.Refused as refused:
@@ -73,7 +73,7 @@ def pass_together(rows: list[ActionRun]) -> list[str]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return sorted(found.values())
 
 

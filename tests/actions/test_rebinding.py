@@ -141,7 +141,7 @@ def test_the_claim_gets_its_former_volume_back(live: Live, ns: Namespace) -> Non
     situation = guardrails.situation_of(event, timezone.now())
     refusals = guardrails.check(made, situation, live.cluster, timeout_seconds=5)
     assert [(r.limit, r.kind) for r in refusals] == [("keepsData", guardrails.Kind.ASK)]
-    Runner(live.cluster, Deadline.after(10), lambda: None).apply(event, made, key="k")
+    Runner(live.cluster, Deadline.after(60), lambda: None).apply(event, made, key="k")
     until(lambda: phase_of_claim(ns, "data") == "Bound", "the claim is bound")
     assert ns.get(ref.kind, "data")["spec"]["volumeName"] == f"{ns.name}-data"
 

@@ -107,7 +107,7 @@ def test_a_limit_range_that_came_after_the_plan_stops_it_before_anything_is_sent
     made = plan(cluster, ref, AFTER)
     limit_range(ns, "80Mi")
     with pytest.raises((ActionFailed, StalePlan), match="80Mi"):
-        Runner(cluster, Deadline.after(10), lambda: None).apply(events.event(ref), made, key="k")
+        Runner(cluster, Deadline.after(60), lambda: None).apply(events.event(ref), made, key="k")
     assert cluster.written == 0
     assert ActionRun.objects.get().state == ActionState.FAILED
     limits = ns.get("Deployment", "web")["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
@@ -119,7 +119,7 @@ def test_what_the_api_server_writes_in_its_own_way_is_put_back_all_the_same(live
     now = {"requests": {"cpu": "100m", "memory": "600Mi"}, "limits": {"cpu": "1", "memory": "600Mi"}}
     ref = ns.rolled_out(ns.deployment(resources=now))
     made = plan(live, ref, {"limits": {"cpu": "2000m", "memory": "1024Mi"}})
-    runner = Runner(live.cluster, Deadline.after(20), lambda: None)
+    runner = Runner(live.cluster, Deadline.after(60), lambda: None)
     row = runner.apply(events.event(ref), made, key="k")
 
     def limits() -> Any:

@@ -17,6 +17,7 @@ from healing.ports import ObjectRef
 from healing.ports.errors import SourceError
 from tests.actions import events
 from tests.actions.live import Live, Namespace, until
+from tests.parts.crowd import crowding
 
 pytestmark = pytest.mark.django_db
 
@@ -47,10 +48,10 @@ def test_what_was_refused_for_long_is_made_at_once_and_the_annotation_taken_back
     time.sleep(_LONG_REFUSED_SECONDS)
     plan = raising(live, ns, quota, retry={"at": "2026-01-01T00:00:00Z", "workloads": names})
     assert {str(change.object) for change in plan.changes} >= {str(ref) for ref in lacking}
-    runner = Runner(live.cluster, Deadline.after(20), lambda: None)
+    runner = Runner(live.cluster, Deadline.after(60), lambda: None)
     event = events.event(refs[0])
     row = runner.apply(event, plan, key="k")
-    until(lambda: len(ns.pods_of_all()) == 6, "six pods", 2.0)
+    until(lambda: len(ns.pods_of_all()) == 6, "six pods", 2.0 * crowding())
     annotated = [ns.get(ref.kind, ref.name)["metadata"].get("annotations", {}) for ref in lacking]
     assert all(each[retrying.RETRIED_AT] == "2026-01-01T00:00:00Z" for each in annotated)
     # Somebody else's try is left alone, and keeps nothing else from being put back.

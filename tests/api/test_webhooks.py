@@ -171,7 +171,7 @@ def match(live: Live) -> None:
     alert_matching.match_due("default", lambda name: live.ports)
 
 
-def pods_of(live: Live, namespace: str, deadline_seconds: float = 20) -> list[dict[str, Any]]:
+def pods_of(live: Live, namespace: str, deadline_seconds: float = 60) -> list[dict[str, Any]]:
     until = time.monotonic() + deadline_seconds
     while time.monotonic() < until:
         if found := live.cluster.list("Pod", namespace).items:
@@ -288,7 +288,7 @@ def test_an_end_is_evidence_of_recovery(deliver: Deliver, live: Live, ns: Namesp
     deliver(body)
     match(live)
     event, later = HealingEvent.objects.get(), datetime.now(UTC)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not _looked_at(event, live, later).is_well and time.monotonic() < until:
         time.sleep(0.2)
     assert health.recovered(event, live.ports, later, timeout_seconds=4) is None, "the alert still fires"

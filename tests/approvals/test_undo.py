@@ -42,7 +42,7 @@ def scaled(ns: Namespace, ref: ObjectRef, event: HealingEvent, replicas: int) ->
         state=StrategyState.SUCCEEDED,
     )
     plan = registry.make_plan(ns.cluster, "scale", ref, {"replicas": replicas}, timeout_seconds=5)
-    runner = Runner(ns.cluster, Deadline.after(20), lambda: None)
+    runner = Runner(ns.cluster, Deadline.after(60), lambda: None)
     return runner.apply(event, plan, key=f"{event.name}/{replicas}", strategy=strategy)
 
 

@@ -78,8 +78,8 @@ def running_sandbox(
             process.stdout.close()
 
 
-def eventually(holds: Callable[[], object], seconds: float = 10.0) -> None:
-    """Ask until it holds; an AssertionError after the deadline."""
+def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
+    """Ask until it holds; an AssertionError after the deadline, which only ends a hang."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"did not become true within {seconds} s"

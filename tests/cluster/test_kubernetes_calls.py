@@ -113,7 +113,7 @@ def test_a_throttled_write_waits_as_long_as_the_server_says(server: Server, clus
     with pytest.raises(errors.RateLimited) as caught:
         cluster.create("ConfigMap", "n", {"metadata": {"name": "a"}})
     assert caught.value.retry_after_seconds == 60
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10  # not the minute
 
 
 @pytest.mark.parametrize(

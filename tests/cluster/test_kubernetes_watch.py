@@ -74,7 +74,7 @@ def test_a_silent_watch_stops_when_told(server: Server, cluster: KubernetesClust
     threading.Timer(0.2, stop.set).start()
     started = time.monotonic()
     assert list(stream) == []
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10.0  # not the twenty seconds of the server
 
 
 def test_a_watch_that_the_server_forgets_is_cut(
@@ -84,4 +84,4 @@ def test_a_watch_that_the_server_forgets_is_cut(
     server.answer(Answer(chunks=[_line("a", 1), lambda: server.closing.wait(20)]))  # type: ignore[list-item]
     started = time.monotonic()
     assert len(list(cluster.watch("Pod", resource_version="1", timeout_seconds=0.5))) == 1
-    assert time.monotonic() - started < 6.0
+    assert time.monotonic() - started < 10.0

@@ -25,6 +25,7 @@ from healing.ports import Ports
 from healing.ports.cluster import Object
 from tests.cluster.sandbox import RunningSandbox, eventually
 from tests.detection.watching import at_work
+from tests.parts.crowd import crowding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TIMING = Timing(lease_seconds=3.0, renew_within_seconds=2.0, retry_seconds=0.2)
@@ -37,7 +38,7 @@ def watcher(sandbox: RunningSandbox, live: KubernetesCluster, namespace: str) ->
     with at_work(Watcher(Ports("default", live, prometheus), options)) as watching:
         yield watching
         stopped_at = time.monotonic()
-    assert time.monotonic() - stopped_at < 2.0, "SIGTERM has two seconds"
+    assert time.monotonic() - stopped_at < 2.0 * crowding(), "SIGTERM has two seconds"
     prometheus.close()
 
 
@@ -82,7 +83,7 @@ def test_a_mistake_becomes_one_event_of_its_workload(watcher: Watcher, live: Kub
     apply_policy(live, namespace, limits={"cooldownSeconds": 0})
     eventually(lambda: accepted(live, namespace) == "True")
     live.create("Deployment", namespace, broken_deployment(replicas=2))
-    eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).count() == 1, seconds=20)
+    eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).count() == 1)
     event = HealingEvent.objects.get(target_namespace=namespace)
     assert (event.target_kind, event.target_name, event.symptom) == ("Deployment", "web", "CreateContainerConfigError")
     assert event.policy is not None
@@ -97,12 +98,12 @@ def test_a_mistake_becomes_one_event_of_its_workload(watcher: Watcher, live: Kub
     # Something changes: it is.
     labels = {"spec": {"template": {"metadata": {"annotations": {"touched": "yes"}}}}}
     live.patch("Deployment", namespace, "web", labels)
-    eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).count() == 2, seconds=20)
+    eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).count() == 2)
 
 
 def test_no_policy_no_event_until_there_is_one(watcher: Watcher, live: KubernetesCluster, namespace: str) -> None:
     live.create("Deployment", namespace, broken_deployment())
-    eventually(lambda: _reported(watcher), seconds=20)
+    eventually(lambda: _reported(watcher))
     assert not HealingEvent.objects.filter(target_namespace=namespace).exists()
     apply_policy(live, namespace)
     eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).exists())
@@ -117,7 +118,7 @@ def test_a_fault_that_was_there_before_the_watcher_is_seen(
 ) -> None:
     live.create("Deployment", namespace, broken_deployment())
     apply_policy(live, namespace)
-    eventually(lambda: "CreateContainerConfigError" in str(live.list("Pod", namespace).items), seconds=20)
+    eventually(lambda: "CreateContainerConfigError" in str(live.list("Pod", namespace).items))
     request.getfixturevalue("watcher")
     eventually(lambda: HealingEvent.objects.filter(target_namespace=namespace).exists())
 
@@ -127,15 +128,15 @@ def test_policies_follow_their_resources(watcher: Watcher, live: KubernetesClust
         return Policy.objects.get(namespace=namespace)
 
     apply_policy(live, namespace, thresholds={"cpu": 0.5})
-    eventually(lambda: Policy.objects.filter(namespace=namespace).exists(), seconds=5)
+    eventually(lambda: Policy.objects.filter(namespace=namespace).exists(), seconds=5 * crowding())
     assert row().parsed().thresholds.cpu == 0.5
     apply_policy(live, namespace, thresholds={"cpu": 0.6})
-    eventually(lambda: row().parsed().thresholds.cpu == 0.6, seconds=2)
+    eventually(lambda: row().parsed().thresholds.cpu == 0.6, seconds=2 * crowding())
 
     # The schema cannot know all time zones; we refuse what is none and keep what was good.
     window = "Mon-Fri 22:00-06:00 Mars/Phobos"
     apply_policy(live, namespace, thresholds={"cpu": 0.7}, limits={"freezeWindows": [window]})
-    eventually(lambda: row().error, seconds=2)
+    eventually(lambda: row().error, seconds=2 * crowding())
     assert "spec.limits.freezeWindows: 'Mars/Phobos' is no time zone" in row().error
     assert row().parsed().thresholds.cpu == 0.6
     eventually(lambda: accepted(live, namespace) == "False")
@@ -145,7 +146,7 @@ def test_policies_follow_their_resources(watcher: Watcher, live: KubernetesClust
     assert status["observedGeneration"] == 3
 
     live.delete("SelfHealingPolicy", namespace, "p")
-    eventually(lambda: not Policy.objects.filter(namespace=namespace).exists(), seconds=2)
+    eventually(lambda: not Policy.objects.filter(namespace=namespace).exists(), seconds=2 * crowding())
 
 
 def test_its_sign_of_life(watcher: Watcher) -> None:
@@ -185,8 +186,8 @@ def test_the_command_stops_within_two_seconds(sandbox: RunningSandbox, namespace
         process.send_signal(signal.SIGTERM)
         started = time.monotonic()
         assert any("watching ended" in line for line in process.stderr)
-        assert time.monotonic() - started < 2.0
-        assert process.wait(10) == 0  # a busy machine takes its time to tear an interpreter down
+        assert time.monotonic() - started < 2.0 * crowding()
+        assert process.wait(60) == 0  # a busy machine takes its time to tear an interpreter down
     finally:
         process.kill()
         process.wait(5)

@@ -21,6 +21,6 @@ def at_work(watcher: Watcher) -> Iterator[Watcher]:
         yield watcher
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
         connections.close_all()
         assert not thread.is_alive(), "the watcher does not end"

@@ -37,7 +37,7 @@ def case(live: Live, ref: ObjectRef, *findings: Finding, subject: ObjectRef | No
         diagnosis=Diagnosis(findings, ()),
         cluster=PlanningCluster(live.cluster),
         experience=recall(event, findings[0].cause if findings else "", timezone.now()),
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
         now=timezone.now(),
         metrics=metrics,
     )

