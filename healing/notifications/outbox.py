@@ -31,6 +31,8 @@ GIVE_UP_AFTER = timedelta(hours=6)
 KEPT_FOR = timedelta(days=30)
 SUMMARY = "summary"
 
+_random = random.SystemRandom()
+
 
 def put(
     message: Message,
@@ -138,7 +140,7 @@ def again(row: Delivery, error: str, *, after_seconds: float | None = None) -> N
     """Try later: after the time the receiver asked for, which holds for all its messages, else with back-off."""
     now = shared_clock.now()
     delay = min(FIRST_RETRY_SECONDS * 2 ** (row.attempts - 1), LONGEST_RETRY_SECONDS)
-    delay *= random.uniform(0.8, 1.2)  # noqa: S311 - to spread retries, no secret
+    delay *= _random.uniform(0.8, 1.2)
     if after_seconds is not None:
         delay = max(min(after_seconds, LONGEST_RETRY_SECONDS), 1.0)
     due_at = now + timedelta(seconds=delay)

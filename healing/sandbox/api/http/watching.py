@@ -23,6 +23,8 @@ from healing.sandbox.api.tables import partial_metadata, table
 from healing.sandbox.api.versions import KubernetesVersion
 from healing.sandbox.ports import ApiError, Object
 
+_random = random.SystemRandom()
+
 BOOKMARK_SECONDS = 60.0
 #: a bookmark comes this long before the watch ends
 _FINAL_BOOKMARK_SECONDS = 2.0
@@ -191,7 +193,7 @@ class Watcher:
     async def stream(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._timeout
-        next_bookmark = loop.time() + BOOKMARK_SECONDS * random.uniform(0.95, 1.05)
+        next_bookmark = loop.time() + BOOKMARK_SECONDS * _random.uniform(0.95, 1.05)
         final_bookmark = end - _FINAL_BOOKMARK_SECONDS
         try:
             while True:
@@ -238,7 +240,7 @@ def watch_objects(
         accept,
         query.get("includeObject") or "Metadata",
         bookmarks=flag(query, "allowWatchBookmarks"),
-        timeout_seconds=float(timeout) if timeout else random.uniform(*_DEFAULT_TIMEOUT_SECONDS),
+        timeout_seconds=float(timeout) if timeout else _random.uniform(*_DEFAULT_TIMEOUT_SECONDS),
     )
     store_table = server.store.table(resource.storage)
     wants_initial = flag(query, "sendInitialEvents") and server.kubernetes.has("WatchList")
