@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from healing.actions.manifests import time_of
+from healing import managed_fields
 from healing.actions.reading import workload_of_pod
 from healing.ports.cluster import Cluster, Object, ObjectRef
 from healing.ports.errors import NotFound
@@ -47,9 +47,9 @@ class Edit:
 def newest_by_hand(obj: Object, kind: str) -> Edit | None:
     """The last time a person's tool wrote the object itself (its status does not count); None: never."""
     found = [
-        Edit(ObjectRef.of(obj, kind), str(entry["manager"]), time_of(entry["time"]))
-        for entry in obj["metadata"].get("managedFields") or ()
-        if entry.get("time") and entry.get("subresource") != "status" and _is_by_hand(str(entry.get("manager", "")))
+        Edit(ObjectRef.of(obj, kind), entry.manager, entry.at)
+        for entry in managed_fields.entries(obj)
+        if entry.at is not None and entry.subresource != "status" and _is_by_hand(entry.manager)
     ]
     return max(found, key=lambda edit: edit.at, default=None)
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from healing.actions.operations import EVENT_LABEL
+from healing.managed_fields import own_entries
 from healing.ports.cluster import Object
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -169,11 +170,7 @@ def _over(live: Any, wanted: Any) -> Any:
 
 def changed_at(live: Object) -> datetime | None:
     """When somebody last wrote the object's own content (status does not count); None: it does not say."""
-    times = [
-        entry["time"]
-        for entry in live["metadata"].get("managedFields") or ()
-        if not entry.get("subresource") and entry.get("time")
-    ]
+    times = [entry.time for entry in own_entries(live) if entry.time]
     newest = max(times, default=live["metadata"].get("creationTimestamp"))
     return time_of(newest) if newest else None
 

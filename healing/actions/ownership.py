@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from healing.actions import labels
 from healing.actions.base import BlastRadius
 from healing.actions.reading import Workload, controller_of, list_if_allowed
+from healing.managed_fields import own_entries, owns
 from healing.ports.cluster import Cluster, Object
 
 #: Tools that put back what they manage, soon after anyone changes it.
@@ -28,7 +28,7 @@ _MARKS = {
 }
 _GITOPS = ("Argo CD", "Flux")
 #: ``spec.containers[web].image``: names, and the keys of items in brackets.
-_STEPS = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
+_STEP = re.compile(r"(?<=\[)[^\]]*(?=\])|[^.\[\]]+")
 
 
 def is_gitops(owner: str) -> bool:
@@ -40,38 +40,12 @@ def has_taken_back(obj: Mapping[str, Any], paths: Iterable[str], at: datetime) -
     """Whether such a tool has written one of these fields (see `Change.path`) since somebody else did at ``at``, by the
     object's managed fields: whoever writes a field owns it. Where nobody owns them any more: whether the tool has
     written anything since (in whole seconds, which is all that managed fields know)."""
-    owners = {manager for path in paths for manager in _managers_of(obj, path)}
+    entries, steps = own_entries(obj), [_STEP.findall(path) for path in paths]
+    owners = {entry.manager for entry in entries if any(owns(entry.fields, path) for path in steps)}
     if owners:
         return bool(owners & _RECONCILERS.keys())
-    return any(
-        entry.get("manager") in _RECONCILERS
-        and not entry.get("subresource")
-        and bool(entry.get("time"))
-        and datetime.fromisoformat(entry["time"]) >= at.replace(microsecond=0)
-        for entry in obj["metadata"].get("managedFields") or ()
-    )
-
-
-def _managers_of(obj: Mapping[str, Any], path: str) -> Iterator[str]:
-    for entry in obj["metadata"].get("managedFields") or ():
-        fields: Any = entry.get("fieldsV1") or None  # an entry without fields owns none
-        for name, key in _STEPS.findall(path):
-            fields = _inner(fields, name, key)
-        if fields is not None and not entry.get("subresource"):
-            yield str(entry.get("manager", ""))
-
-
-def _inner(fields: Any, name: str, key: str) -> Any:
-    """The set of fields below a name, or below an item of a list (``k:{"name":"web"}``) or map; None: not in it. An
-    empty set owns all that is below it."""
-    if not isinstance(fields, Mapping) or not fields:
-        return fields
-    if name or f"f:{key}" in fields:
-        return fields.get(f"f:{name or key}")
-    for found, inner in fields.items():
-        if found.startswith("k:") and key in map(str, json.loads(found[2:]).values()):
-            return inner
-    return None
+    since = at.replace(microsecond=0)
+    return any(entry.manager in _RECONCILERS and entry.at is not None and entry.at >= since for entry in entries)
 
 
 def managed_by(obj: Mapping[str, Any]) -> str:
@@ -82,9 +56,9 @@ def managed_by(obj: Mapping[str, Any]) -> str:
     for key, tool in _MARKS.items():
         if key in marks:
             return f"{tool} {str(marks[key]).split(':', 1)[0]}"
-    for entry in meta.get("managedFields") or ():
-        if entry.get("manager") in _RECONCILERS and not entry.get("subresource"):
-            return _RECONCILERS[entry["manager"]]
+    for entry in own_entries(obj):
+        if entry.manager in _RECONCILERS:
+            return _RECONCILERS[entry.manager]
     owner = controller_of(obj)
     if owner is not None and owner.kind not in ("ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "Node"):
         return f"operator of {owner.kind} {owner.name}"

@@ -1,4 +1,4 @@
-"""Which field manager owns which field of a policy's resource (``metadata.managedFields``). Pure.
+"""Who else has set which field of a policy's resource. Pure.
 
 Server-side apply refuses to change what others have set. What they are is worked out here beforehand, so that a person
 can be shown the field, its manager and both values.
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from healing.managed_fields import Entry, own_entries, owns
 from healing.policies.difference import Path, put, value_at
 
 #: Our own field manager.
@@ -37,11 +38,7 @@ class FieldConflict:
 
 def managers_of(resource: Mapping[str, Any], path: Path) -> list[str]:
     """Who has set the spec's field at ``path``, as names of field managers."""
-    owners = [
-        str(entry.get("manager") or "unknown")
-        for entry in _entries(resource)
-        if _owns(value_at(entry.get("fieldsV1") or {}, ("f:spec",)), path)
-    ]
+    owners = [_name(entry) for entry in own_entries(resource) if owns(_of_spec(entry), path)]
     return list(dict.fromkeys(owners))
 
 
@@ -50,8 +47,8 @@ def writer_of(resource: Mapping[str, Any], changed: Iterable[Path]) -> str:
     owners = list(dict.fromkeys(name for path in changed for name in managers_of(resource, path)))
     if len(owners) == 1:
         return owners[0]
-    newest = sorted(_entries(resource), key=lambda entry: str(entry.get("time") or ""))
-    names = [str(entry.get("manager") or "unknown") for entry in newest if not owners or entry.get("manager") in owners]
+    newest = sorted(own_entries(resource), key=lambda entry: entry.time)
+    names = [name for entry in newest if (name := _name(entry)) in owners or not owners]
     return names[-1] if names else "unknown"
 
 
@@ -68,7 +65,7 @@ def conflicts(resource: Mapping[str, Any], wanted: Mapping[Path, Any]) -> list[F
 
 def was_updated_by_us(resource: Mapping[str, Any]) -> bool:
     """Whether fields are ours by an update instead of an apply: to the API server that is another manager."""
-    return any(entry.get("manager") == MANAGER and entry.get("operation") == "Update" for entry in _entries(resource))
+    return any(entry.manager == MANAGER and entry.operation == "Update" for entry in own_entries(resource))
 
 
 def apply_body(resource: Mapping[str, Any], wanted: Mapping[Path, Any], person: str) -> dict[str, Any]:
@@ -76,9 +73,9 @@ def apply_body(resource: Mapping[str, Any], wanted: Mapping[Path, Any], person: 
     leaves out of an apply is taken away.)"""
     meta = resource["metadata"]
     spec: dict[str, Any] = {}
-    for entry in _entries(resource):
-        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply":
-            _copy_owned(value_at(entry.get("fieldsV1") or {}, ("f:spec",)), resource.get("spec") or {}, (), spec)
+    for entry in own_entries(resource):
+        if entry.manager == MANAGER and entry.operation == "Apply":
+            _copy_owned(_of_spec(entry), resource.get("spec") or {}, (), spec)
     for path, value in wanted.items():
         put(spec, path, value)
     return {
@@ -92,23 +89,12 @@ def apply_body(resource: Mapping[str, Any], wanted: Mapping[Path, Any], person: 
     }
 
 
-def _entries(resource: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    fields = (resource.get("metadata") or {}).get("managedFields") or ()
-    return [entry for entry in fields if isinstance(entry, Mapping) and not entry.get("subresource")]
+def _name(entry: Entry) -> str:
+    return entry.manager or "unknown"
 
 
-def _owns(fields: Any, path: Path) -> bool:
-    """Whether the set of fields has the path, or an object around it that is owned as a whole."""
-    for name in path:
-        if not isinstance(fields, Mapping):
-            return False
-        inner = fields.get(f"f:{name}")
-        if inner is None:
-            return False
-        if not inner:
-            return True
-        fields = inner
-    return True
+def _of_spec(entry: Entry) -> Any:
+    return value_at(entry.fields, ("f:spec",))
 
 
 def _copy_owned(fields: Any, spec: Mapping[str, Any], path: Path, into: dict[str, Any]) -> None:
