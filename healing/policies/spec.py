@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from healing.policies import freeze
+from healing.policies.forecasting import Forecasts
 from healing.policies.notifications import Address, NotificationChannel, SecretPath, older_channels
 from healing.policies.sections import (
     ActionTimeoutSeconds,
@@ -283,21 +284,6 @@ class Notifications(SpecModel):
             self.__dict__[name] = None
             self.model_fields_set.discard(name)
         return self
-
-
-class Forecasts(SpecModel):
-    """Warnings before the wound."""
-
-    enabled: Switch = Field(True, description="Whether trends are watched.")
-    horizon_seconds: Annotated[Whole, Field(ge=60, le=30 * 86_400)] = Field(
-        86_400, description="Warn of what would happen within this time."
-    )
-    act: Literal["warn", "propose"] = Field(
-        "warn", description="warn: say it; propose: also prepare the fix and ask a person. Nothing is done unasked."
-    )
-    availability_target: Annotated[float, Field(gt=0.0, lt=1.0, strict=True)] = Field(
-        0.999, description="Share of requests that must succeed in 30 days: what is left is the error budget."
-    )
 
 
 class PolicySpec(SpecModel):
