@@ -18,6 +18,7 @@ from pathlib import Path
 GUARD = Path(__file__).with_name("guard.py")
 LOG_LIMIT_BYTES = 10_000_000
 LAST_LINES = 20
+HEAR_OUT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,10 @@ class Child:
         finally:
             log.close()
             self.process.stdout.close()
+
+    def hear_out(self) -> None:
+        """Wait until what an ended process has said is read, unless a child of its own still talks."""
+        self._pump.join(HEAR_OUT_SECONDS)
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

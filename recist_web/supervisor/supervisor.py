@@ -109,5 +109,6 @@ class Supervisor:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         self._say(f"{child.spec.name} {how}; starting it again in {pause:g} s. Its log: {child.log_path}")
         if self._echo is None:
+            child.hear_out()
             for line in list(child.last_lines)[-5:]:
                 self._say(f"    {line}")

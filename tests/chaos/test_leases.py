@@ -22,17 +22,17 @@ from tests.engine.story import POLICY, fault
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 PORTS = Ports(cluster_name="default", cluster=None)  # type: ignore[arg-type]
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 2.0
 
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same rules with shorter times: a deadline of 0.5 s, a lease of 1 s, renewed each 0.2 s, for 3 s at most."""
+    """The same rules with shorter times: a deadline of 0.5 s, a lease of 2 s, renewed each 0.2 s, for 6 s at most."""
     monkeypatch.setattr(running, "RUN_DEADLINE_SECONDS", dict.fromkeys(Phase, 0.5))
     monkeypatch.setattr(running, "LEASE_GRACE_SECONDS", LEASE_SECONDS - 0.5)
     monkeypatch.setattr(leasing, "RENEW_EVERY_SECONDS", 0.2)
     monkeypatch.setattr(leasing, "RENEW_FOR_SECONDS", LEASE_SECONDS)
-    monkeypatch.setattr(leasing, "MAX_OVERTIME_SECONDS", 3.0)
+    monkeypatch.setattr(leasing, "MAX_OVERTIME_SECONDS", 6.0)
     monkeypatch.setattr(dispatch, "send_run", lambda *_, **__: None)
     monkeypatch.setattr(dispatch, "send_mirror", lambda *_: None)
 
@@ -48,7 +48,7 @@ class Handler:
 
     def __call__(self, context: PhaseContext) -> PhaseResult:
         self.begun.set()
-        assert self.finish.wait(30)
+        assert self.finish.wait(60)
         if self._asks:
             try:
                 context.check_still_mine()
@@ -74,11 +74,11 @@ def at_work(handler: Handler) -> Iterator[HealingEvent]:
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        assert handler.begun.wait(10)
+        assert handler.begun.wait(60)
         yield event
     finally:
         handler.finish.set()
-        worker.join(20)
+        worker.join(60)
         assert not worker.is_alive()
 
 
@@ -90,7 +90,7 @@ def lease_of(event: HealingEvent) -> float:
 
 
 def until(look: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not look():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -112,6 +112,7 @@ def test_a_slow_run_keeps_its_lease_and_is_committed_once() -> None:
 def test_a_run_that_is_in_time_is_not_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     renewed: list[int] = []
     monkeypatch.setattr(leasing, "_renew_once", lambda event_id, _: renewed.append(event_id))
+    monkeypatch.setattr(running, "RUN_DEADLINE_SECONDS", dict.fromkeys(Phase, 30.0))  # a busy machine is in time, too
     handler = Handler()
     handler.finish.set()
     with at_work(handler) as event:
@@ -139,7 +140,7 @@ def test_who_comes_back_after_its_run_was_given_away_changes_nothing(monkeypatch
     once = leasing._renew_once
 
     def stopped(event_id: int, run_id: object) -> bool:
-        assert frozen.wait(30)
+        assert frozen.wait(60)
         return once(event_id, run_id)  # type: ignore[arg-type]
 
     monkeypatch.setattr(leasing, "_renew_once", stopped)

@@ -49,6 +49,7 @@ def is_paused(ns: Namespace) -> bool:
     return bool(ns.get("Deployment", "web")["spec"].get("paused"))
 
 
+@pytest.mark.usefixtures("logs_are_waited_for")
 def test_a_failing_rollout_is_paused_after_its_evidence_is_saved(live: Live, ns: Namespace) -> None:
     event = events.event(failing_rollout(ns))
     started = time.monotonic()

@@ -3,7 +3,7 @@ nobody remembers it."""
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -264,23 +264,29 @@ def test_killed_between_two_pods_both_are_isolated_once(live: Live, ns: Namespac
 
 
 class SlowLogs:
-    """A cluster whose kubelets answer late."""
+    """A cluster whose kubelets answer late: once the pod is isolated."""
 
-    def __init__(self, cluster: Any, seconds: float) -> None:
-        self._cluster, self._seconds = cluster, seconds
+    def __init__(self, cluster: Any) -> None:
+        self._cluster, self._has_acted = cluster, threading.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cluster, name)
 
+    def patch(self, *args: Any, **kwargs: Any) -> Any:
+        patched = self._cluster.patch(*args, **kwargs)
+        if not kwargs.get("dry_run"):
+            self._has_acted.set()
+        return patched
+
     def pod_logs(self, *args: Any, **kwargs: Any) -> str:
-        time.sleep(self._seconds)
+        self._has_acted.wait(30)
         return str(self._cluster.pod_logs(*args, **kwargs))
 
 
 def test_a_slow_log_does_not_hold_containment_up_and_is_kept_all_the_same(live: Live, ns: Namespace) -> None:
     ref = ns.rolled_out(ns.deployment(replicas=3))
     event = answers_badly(ref, ns.pods()[:1])
-    slow: Any = SlowLogs(live.cluster, 0.9)
+    slow: Any = SlowLogs(live.cluster)
     notes = contain(event, Ports("default", slow, None, None))
     kinds = [note.kind for note in notes]
     assert kinds.index("evidence-saved") < kinds.index("contained") < kinds.index("evidence-added")
@@ -290,6 +296,7 @@ def test_a_slow_log_does_not_hold_containment_up_and_is_kept_all_the_same(live: 
     assert "web" in added.data["logs"]
 
 
+@pytest.mark.usefixtures("logs_are_waited_for")
 def test_of_a_container_that_has_restarted_both_logs_are_kept(live: Live, ns: Namespace) -> None:
     ref = ns.deployment(command=["sh", "-c", "echo first words; exit 3"])
     until(lambda: ns.waits_with("CrashLoopBackOff"), "a crash loop", 60)

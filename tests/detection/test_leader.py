@@ -65,7 +65,7 @@ def test_one_leads_and_the_other_takes_over_when_it_is_killed(
             with pytest.raises(queue.Empty):
                 two.next(1.0)
             one.process.kill()
-            one.process.wait(10)
+            one.process.wait(60)
             last = live.get("Lease", namespace, LEASE_NAME)["spec"]
             assert two.next()[0] == "leads"
             now = live.get("Lease", namespace, LEASE_NAME)["spec"]
@@ -112,7 +112,7 @@ def test_a_leader_that_cannot_renew_stops_acting_before_another_may_start(
     threads[1].start()
     both = []
     cut.broken = True
-    deadline = time.monotonic() + 6
+    deadline = time.monotonic() + 60
     while not two.is_leader() and time.monotonic() < deadline:
         both.append(one.is_leader() and two.is_leader())
         time.sleep(0.005)
@@ -124,7 +124,7 @@ def test_a_leader_that_cannot_renew_stops_acting_before_another_may_start(
     assert not one.is_leader(), "it does not take back what another holds"
     stop.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
 
 
 def test_a_missing_namespace_is_made(live: KubernetesCluster) -> None:
@@ -134,6 +134,6 @@ def test_a_missing_namespace_is_made(live: KubernetesCluster) -> None:
     thread.start()
     eventually(elector.is_leader)
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert live.get("Lease", "not-there-yet", LEASE_NAME)["spec"]["holderIdentity"] == ""
     live.delete("Namespace", "", "not-there-yet")

@@ -19,7 +19,7 @@ from recist_web.supervisor.errors import CannotStartError
 from recist_web.supervisor.supervisor import Supervisor, pause_before_restart
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
@@ -43,9 +43,9 @@ def script(tmp_path: Path, body: str, name: str = "child", stage: int = 0, stop_
 STUBBORN = """
     import os, signal, subprocess, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     print(os.getpid(), grandchild.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -67,10 +67,11 @@ def test_children_stop_stage_after_stage(tmp_path: Path) -> None:
             sys.exit(0)
         signal.signal(signal.SIGTERM, end)
         print("up", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     """
     # Started in the opposite order: it is the stage that counts.
-    children = [Child(script(tmp_path, body, name=name, stage=stage), tmp_path) for name, stage in (("b", 1), ("a", 0))]
+    specs = [script(tmp_path, body, name, stage, stop_seconds=60) for name, stage in (("b", 1), ("a", 0))]
+    children = [Child(spec, tmp_path) for spec in specs]
     for child in children:
         wait_until(lambda child=child: child.last_lines)
     stop_in_order(children)
@@ -78,12 +79,12 @@ def test_children_stop_stage_after_stage(tmp_path: Path) -> None:
 
 
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    spec = script(tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    spec = script(tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     parent = tmp_path / "parent.py"
     parent.write_text(
         "import sys, time\nfrom pathlib import Path\nfrom recist_web.supervisor.child import Child, Spec\n"
         f"here = Path({str(tmp_path)!r})\nchild = Child(Spec('child', {list(spec.command)!r}, {{}}, here), here)\n"
-        "while not child.last_lines: time.sleep(0.01)\nprint(child.last_lines[0], flush=True)\ntime.sleep(60)\n"
+        "while not child.last_lines: time.sleep(0.01)\nprint(child.last_lines[0], flush=True)\ntime.sleep(600)\n"
     )
     root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
@@ -93,7 +94,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         pid = int(process.stdout.readline())
         assert runs(pid)
         process.send_signal(signal.SIGKILL)
-        process.wait(5)
+        process.wait(60)
     wait_until(lambda: not runs(pid))
 
 
@@ -106,7 +107,7 @@ def test_a_crashed_child_is_started_again_and_the_crash_is_told(tmp_path: Path) 
         with open({str(starts)!r}, "a") as file: file.write("x")
         if len(open({str(starts)!r}).read()) == 1:
             print("my last words"); sys.exit(3)
-        time.sleep(60)
+        time.sleep(600)
     """
     first = supervisor.start(script(tmp_path, body))
     try:
