@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+#: Of fewer things a table by things is not shorter.
+_FEWEST_THINGS = 4
 _HEAD = """# Benchmarks
 
 `make bench` measures and writes this page and `docs/bench/results.json`. `manage.py bench --only SECTION` measures one
@@ -39,13 +41,40 @@ def markdown(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def table(entry: dict[str, Any]) -> list[str]:
-    """Its numbers as lines of a Markdown table."""
+    """Its numbers as lines of a Markdown table: one a line, or, where each thing was measured in the same ways
+    ("thing: way"), one thing a line and one way a column."""
+    if ways := _ways(entry["numbers"]):
+        return _by_thing(entry["numbers"], ways)
     rows = ["| what | value | target |", "|---|---|---|"]
     for number in entry["numbers"]:
-        target = "" if number["atMost"] is None else f"at most {number['atMost']:g} {number['unit']}"
+        target = "" if number["atMost"] is None else f"at most {number['atMost']:g} {number['unit']}".rstrip()
         if number["met"] is False:
             target += ", **missed**"
         rows.append(f"| {number['name']} | {_value(number)} | {target} |")
+    return rows
+
+
+def _ways(numbers: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns; empty where a table by things would have holes, or next to no lines."""
+    found: dict[str, list[str]] = {}
+    for number in numbers:
+        thing, _, way = number["name"].rpartition(": ")
+        found.setdefault(thing, []).append(way)
+    each = list(found.values())
+    alike = all(ways == each[0] for ways in each)
+    return each[0] if alike and len(each) >= _FEWEST_THINGS and len(each[0]) > 1 else []
+
+
+def _by_thing(numbers: Sequence[dict[str, Any]], ways: Sequence[str]) -> list[str]:
+    rows = [f"| what | {' | '.join(ways)} |", "|---" * (len(ways) + 1) + "|"]
+    for start in range(0, len(numbers), len(ways)):
+        some = numbers[start : start + len(ways)]
+        cells = [_value(number) + (" **missed**" if number["met"] is False else "") for number in some]
+        rows.append(f"| {some[0]['name'].rpartition(': ')[0]} | {' | '.join(cells)} |")
+    targets = [number["atMost"] for number in numbers[: len(ways)]]
+    if any(target is not None for target in targets):
+        cells = ["" if target is None else f"at most {target:g}" for target in targets]
+        rows.append(f"| *target* | {' | '.join(cells)} |")
     return rows
 
 
@@ -69,4 +98,4 @@ def _section(entry: dict[str, Any]) -> str:
 
 
 def _value(number: dict[str, Any]) -> str:
-    return "not measured" if number["value"] is None else f"{number['value']:g} {number['unit']}"
+    return "not measured" if number["value"] is None else f"{number['value']:g} {number['unit']}".rstrip()

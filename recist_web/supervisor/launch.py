@@ -85,6 +85,8 @@ class Tree:
                 f"Port {port} is taken by another program. Choose another one, such as PORT={_suggestion(port)}"
             )
         self.supervisor = Supervisor(self.var / "log", say, echo=echo)
+        # Kept: to make one takes longer than to ask, and it asks often while others want the processor.
+        self._client = httpx.Client(base_url=self.url, timeout=2.0, trust_env=False)
         self._environment = dict(variables() if environment is None else environment)
         self._complete_environment()
 
@@ -93,6 +95,7 @@ class Tree:
 
     def __exit__(self, *_: object) -> None:
         self.supervisor.stop()
+        self._client.close()
         self._lock.close()
 
     @property
@@ -170,7 +173,7 @@ class Tree:
     def is_ready(self) -> bool:
         """Whether the web process and what it needs are there."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2.0, trust_env=False).status_code == httpx.codes.OK
+            return self._client.get("/readyz").status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 

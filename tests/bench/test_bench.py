@@ -106,6 +106,29 @@ def test_one_section_measured_anew_leaves_the_others(tmp_path: Path) -> None:
     assert report.merged(path, [{"section": "b", "at": "now"}]) == [{"section": "b", "at": "now"}]
 
 
+def test_what_was_measured_alike_of_many_things_is_one_line_a_thing() -> None:
+    def entry(*things: str) -> dict[str, Any]:
+        numbers = [
+            number.as_json()
+            for thing in things
+            for number in (Number(f"{thing}: lost", 1, "", 0), Number(f"{thing}: all well after", 2.5, "s"))
+        ]
+        return {"numbers": numbers}
+
+    assert report.table(entry("web killed", "Valkey: gone", "disk full", "clocks jump"))[:4] == [
+        "| what | lost | all well after |",
+        "|---|---|---|",
+        "| web killed | 1 **missed** | 2.5 s |",
+        "| Valkey: gone | 1 **missed** | 2.5 s |",
+    ]
+    assert report.table(entry("a", "b", "c", "d"))[-1] == "| *target* | at most 0 |  |"
+    assert report.table(entry("a", "b"))[2] == "| a: lost | 1 | at most 0, **missed** |", (
+        "few things: one line a number"
+    )
+    uneven = {"numbers": [*entry("a", "b", "c", "d")["numbers"], Number("e: lost", 1, "").as_json()]}
+    assert len(report.table(uneven)) == 2 + 9
+
+
 def test_quantiles_are_values_that_were_measured() -> None:
     assert quantile([], 0.95) is None
     assert quantile([3.0], 0.5) == 3.0

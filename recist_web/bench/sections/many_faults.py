@@ -33,6 +33,7 @@ def run(bench: Bench) -> Result:
             "faults": count,
             "nodes": 6,
             "replicas": 1,
+            "workers_of_each_kind": 1,
             "max_concurrent_healings": _POLICY["limits"]["maxConcurrentHealings"],  # type: ignore[index]
         }
     )
