@@ -74,7 +74,7 @@ def test_a_fresh_edit_of_any_object_holds_it_back_before_anything_is_sent(
 ) -> None:
     from healing.actions import fresh_edits
 
-    monkeypatch.setattr(fresh_edits, "HOLD_SECONDS", 4.0)
+    monkeypatch.setattr(fresh_edits, "HOLD_SECONDS", 8.0)  # told by whole seconds, on a busy machine
     told = lost_key(live, ns, approval={"mode": "never"})
     told.until(Phase.HEALING)
     for step in told.event.strategies.get(state="chosen").steps:

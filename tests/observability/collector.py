@@ -34,7 +34,7 @@ class Collector:
     def named(self, beginning: str) -> list[Span]:
         return [span for span in self.spans if span.name.startswith(beginning)]
 
-    def wait_for(self, beginning: str, seconds: float = 15.0) -> Span:
+    def wait_for(self, beginning: str, seconds: float = 60.0) -> Span:
         deadline = time.monotonic() + seconds
         while not (found := self.named(beginning)):
             assert time.monotonic() < deadline, f"no span {beginning}: {sorted({s.name for s in self.spans})}"

@@ -17,7 +17,7 @@ from psycopg import sql
 from recist_web.supervisor.child import Child, Spec
 from recist_web.supervisor.ports import free_port
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 # Nothing here has to survive a power cut, so nothing waits for the disk.
 FAST = {
     "fsync": "off",

@@ -22,7 +22,7 @@ from recist_web.supervisor.child import Child, Spec
 from recist_web.supervisor.ports import free_port
 
 KEPT = PROJECT_DIR / "var" / "tools"
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 #: Series with their labels (``__name__`` among them) and samples (milliseconds, value).
 Written = Iterable[tuple[Mapping[str, str], Sequence[tuple[int, float]]]]
 

@@ -81,7 +81,7 @@ class Run:
     def wait_until_ready(self) -> str:
         """Its URL."""
         pattern = re.compile(r"ReCiSt is ready:  (http://\S+)/")
-        return self.wait_for(lambda: pattern.search(self.said), "ReCiSt is ready", 60).group(1)
+        return self.wait_for(lambda: pattern.search(self.said), "ReCiSt is ready", 120).group(1)
 
     @contextlib.contextmanager
     def http(self) -> Iterator[httpx.Client]:
@@ -104,7 +104,7 @@ def running(var: Path, *arguments: str) -> Iterator[Run]:
     try:
         yield run
         run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(20) == 0, run.said
+        assert run.process.wait(60) == 0, run.said
     finally:
         run.process.kill()
         run.process.wait()

@@ -27,5 +27,5 @@ def test_kubectl_reaches_the_cluster(live_tree: LiveTree) -> None:
 def test_a_killed_process_comes_back(live_tree: LiveTree, name: str) -> None:
     killed = live_tree.process(name).pid
     os.kill(killed, signal.SIGKILL)
-    live_tree.wait_for(lambda: live_tree.process(name).pid != killed, f"{name} is started again", seconds=10)
-    live_tree.wait_for(live_tree.is_ready, "the web process is ready", seconds=20)
+    live_tree.wait_for(lambda: live_tree.process(name).pid != killed, f"{name} is started again")
+    live_tree.wait_for(live_tree.is_ready, "the web process is ready")
