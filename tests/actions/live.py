@@ -164,6 +164,11 @@ class Namespace:
         until(lambda: self.is_rolled_out(ref), f"{ref} rolled out", timeout_seconds)
         return ref
 
+    def runs(self, app: str = "web") -> bool:
+        """Its pods are there and their containers run, ready or not."""
+        statuses = [pod.get("status", {}).get("containerStatuses") or [{}] for pod in self.pods(app)]
+        return bool(statuses) and all("running" in one.get("state", {}) for status in statuses for one in status)
+
     def waits_with(self, reason: str, app: str = "web") -> bool:
         return any(
             (status.get("state") or {}).get("waiting", {}).get("reason") == reason

@@ -59,7 +59,7 @@ class Story:
         self.event.refresh_from_db()
         return Phase(self.event.phase)
 
-    def until(self, *phases: Phase, timeout_seconds: float = 60.0) -> HealingEvent:
+    def until(self, *phases: Phase, timeout_seconds: float = 100.0) -> HealingEvent:
         """Step until the event is in one of the phases."""
         deadline = Deadline.after(timeout_seconds)
         self.event.refresh_from_db()
@@ -73,7 +73,7 @@ class Story:
                 time.sleep(0.2)
         return self.event
 
-    def through(self, timeout_seconds: float = 60.0) -> HealingEvent:
+    def through(self, timeout_seconds: float = 100.0) -> HealingEvent:
         """To the end."""
         return self.until(Phase.COMPLETED, Phase.ESCALATED, Phase.FAILED, timeout_seconds=timeout_seconds)
 

@@ -27,7 +27,7 @@ POLICY: dict[str, Any] = {
     "approval": {"mode": "never"},
     "allowedActions": ["rollback"],
     "limits": {"cooldownSeconds": 0, "maxAttempts": 2},
-    "verification": {"timeoutSeconds": 30, "stableSeconds": 1},
+    "verification": {"timeoutSeconds": 60, "stableSeconds": 1},
 }
 FOR_A_TIME = {**POLICY, "gitOps": {"temporaryChanges": True, "expireAfterSeconds": 600}}
 

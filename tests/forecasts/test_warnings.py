@@ -166,7 +166,7 @@ def test_what_a_person_dismissed_stays_away_and_is_written_down(leaking: tuple[N
 
 def prepared(ns: Namespace, ports: Ports, **spec: object) -> Story:
     """The story of a warning's event, with the real diagnosis."""
-    events.policy(ns.name, verification={"timeoutSeconds": 40, "stableSeconds": 1}, **spec)
+    events.policy(ns.name, verification={"timeoutSeconds": 60, "stableSeconds": 1}, **spec)
     looks(ns, ports)
     event = acting.prepare(ProactiveWarning.objects.get().pk, actor=ANA, now=timezone.now())
     told = Story(event, ports)

@@ -22,7 +22,7 @@ from tests.people import approver
 
 pytestmark = pytest.mark.django_db
 
-QUICK = {"verification": {"timeoutSeconds": 25, "stableSeconds": 1}}
+QUICK = {"verification": {"timeoutSeconds": 60, "stableSeconds": 1}}
 
 
 def bad_image(ns: Namespace, **deployment: Any) -> ObjectRef:

@@ -23,7 +23,7 @@ from tests.people import approver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUICK = {"verification": {"timeoutSeconds": 25, "stableSeconds": 1}}
+QUICK = {"verification": {"timeoutSeconds": 60, "stableSeconds": 1}}
 
 
 def lost_key(live: Live, ns: Namespace, **spec: Any) -> Story:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.core.cache import cache
 
@@ -30,16 +28,11 @@ def asked(live: Live, ns: Namespace) -> Story:
     """An event of a Deployment whose pods never become ready, waiting for a person."""
     ref = ns.deployment("web", readinessProbe=NEVER_READY)
     # Pods that start after the fault was seen would speak against a restart, the only strategy there is here.
-    until(lambda: all(_is_running(pod) for pod in ns.pods() or [{}]), "its pods run")
+    until(ns.runs, "its pods run")
     event = events.event(ref, "ReplicasUnavailable", approval={"mode": "always"})
     told = Story(event, live.ports, finding(event, "ApplicationNotReady"))
     told.until(Phase.AWAITING_APPROVAL)
     return told
-
-
-def _is_running(pod: dict[str, Any]) -> bool:
-    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
-    return all("running" in status.get("state", {}) for status in statuses)
 
 
 def looks(ports: Ports) -> int:

@@ -104,7 +104,7 @@ def test_a_caller_that_only_suffers_is_left_alone(live: Live, ns: Namespace) -> 
     """Nobody remembers the policy in another state, and it is old: nothing that is left would cure anything."""
     policy = events.policy(ns.name, **QUICK)
     ref = ns.deployment(readinessProbe={"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1})
-    until(ns.pods, "pods")
+    until(ns.runs, "its pods run")
     event = events.event(ref, "ReplicasUnavailable", under=policy)
     story = told(live, event, "DNSFailure", ObjectRef("ConfigMap", "kube-system", "coredns"))
     assert story.through().outcome == Outcome.ESCALATED

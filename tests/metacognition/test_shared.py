@@ -20,7 +20,7 @@ from tests.actions.story import Story
 
 pytestmark = pytest.mark.django_db
 
-QUICK = {"verification": {"timeoutSeconds": 25, "stableSeconds": 1}}
+QUICK = {"verification": {"timeoutSeconds": 60, "stableSeconds": 1}}
 
 
 def ill(ns: Namespace, name: str) -> ObjectRef:
@@ -43,6 +43,7 @@ def pair(live: Live, ns: Namespace, policy: Policy) -> tuple[Story, Story]:
     """An effect, seen and diagnosed first, and the workload that is its cause."""
     effect = ns.deployment("orders", readinessProbe={"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1})
     cause = ill(ns, "payments")
+    until(lambda: ns.runs("orders"), "its pods run")
     told = []
     for ref in (effect, cause):
         event = events.event(ref, "ReplicasUnavailable", under=policy)

@@ -9,7 +9,7 @@ from healing.lifecycle import Outcome, Phase
 from healing.metacognition.health import target_of
 from healing.models import HealingEvent, PhaseRun
 from tests.actions import events
-from tests.actions.live import Live, Namespace
+from tests.actions.live import Live, Namespace, until
 from tests.actions.story import Story
 
 pytestmark = pytest.mark.django_db
@@ -50,9 +50,9 @@ def test_what_shows_meanwhile_is_acted_on(live: Live, ns: Namespace) -> None:
 
 @pytest.mark.parametrize("symptom", ["HighErrorRate", "CrashLoopBackOff", "ReplicasUnavailable"])
 def test_what_fails_does_not_wait(live: Live, ns: Namespace, symptom: str) -> None:
-    event = events.event(
-        ns.deployment(image="registry.local/web:does-not-exist"), symptom, allowedActions=["expandVolume"]
-    )
+    ref = ns.deployment(image="registry.local/web:does-not-exist")
+    until(lambda: ns.waits_with("ImagePullBackOff") or ns.waits_with("ErrImagePull"), "the pull fails")
+    event = events.event(ref, symptom, allowedActions=["expandVolume"])
     told = Story(event, live.ports)
     assert told.through().outcome == Outcome.ESCALATED
     assert pauses(told) == []

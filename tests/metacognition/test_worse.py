@@ -21,7 +21,7 @@ def test_a_rollback_to_what_cannot_even_start_is_undone_and_escalated(live: Live
     until(lambda: ns.get("Deployment", "web")["status"].get("observedGeneration"), "its first revision is kept")
     ns.patch_container(ref, image="registry.local/web:1.0", readinessProbe=NEVER_READY)
     ns.cluster.patch("Deployment", ns.name, "web", {"spec": {"replicas": 2}})
-    until(lambda: len(ns.pods()) == 2, "its pods are made")
+    until(lambda: len(ns.pods()) == 2 and ns.runs(), "its pods run")
     event = events.event(
         ref,
         "ReplicasUnavailable",
