@@ -85,7 +85,7 @@ class Mortals:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def running(directory: Path, *arguments: str) -> Iterator[Live]:
             live.close()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
         errors.close()

@@ -20,7 +20,7 @@ class MortalPostgres(Postgres):
     def kill(self) -> None:
         """SIGQUIT, PostgreSQL's immediate shutdown: connections end, nothing is written, recovery follows."""
         os.kill(self._child.pid, signal.SIGQUIT)
-        self._child.process.wait(20)
+        self._child.process.wait(60)
 
     def revive(self) -> None:
         """On the same port, with the same data; returns when it answers."""

@@ -181,10 +181,10 @@ def running(built: Path, command: list[str], environment: dict[str, str], log: P
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(5)
+            process.wait(60)
 
 
 def test_what_is_built_holds_the_product_and_nothing_else(built: Path) -> None:

@@ -73,7 +73,7 @@ def running_sandbox(
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(5)
+            process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -50,7 +50,7 @@ def candidate(
         yield Candidate(process)
     finally:
         process.kill()
-        process.wait(5)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 

@@ -18,7 +18,7 @@ from healing.sandbox.ports import User
 from healing.sandbox.server import listen, write_kubeconfig
 
 ADMIN = User("recorder", ("system:masters",), field_manager="recorder")
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _Result = TypeVar("_Result")
 
 
@@ -42,7 +42,7 @@ class RunningApi:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         headers = {"User-Agent": "recorder/1.0", "Accept": "application/json"}
-        self.http = httpx.Client(base_url=self.url, headers=headers, timeout=10.0)
+        self.http = httpx.Client(base_url=self.url, headers=headers, timeout=60.0)
 
     def _run(self) -> None:
         async def main() -> None:

@@ -108,11 +108,11 @@ def test_rollout_commands(kubectl: Kubectl, api: RunningApi, space: str) -> None
         time.sleep(0.3)
         assert waiting.poll() is None, "it should wait for the rollout"
         as_if_rolled_out(api, space)
-        out, _ = waiting.communicate(timeout=10)
+        out, _ = waiting.communicate(timeout=90)
     finally:
         waiting.kill()
     assert "successfully rolled out" in out
-    kubectl("-n", space, "wait", "--for=condition=Available", "deploy/web", "--timeout=10s")
+    kubectl("-n", space, "wait", "--for=condition=Available", "deploy/web", "--timeout=60s")
 
 
 def test_rollout_history_and_undo(kubectl: Kubectl, api: RunningApi, space: str) -> None:
@@ -193,14 +193,14 @@ def test_delete_in_all_ways(kubectl: Kubectl, api: RunningApi, space: str) -> No
     assert "ownerReferences" not in kept["metadata"]
     owner = make_owner(api, space)
     api.call(lambda: child("gone"))
-    kubectl("-n", space, "delete", "rs", "owner", "--cascade=foreground", "--timeout=10s")
+    kubectl("-n", space, "delete", "rs", "owner", "--cascade=foreground", "--timeout=60s")
     assert api.http.get(f"/api/v1/namespaces/{space}/configmaps/gone").status_code == 404
     owner = make_owner(api, space)
     api.call(lambda: child("too"))
-    kubectl("-n", space, "delete", "rs", "owner", "--timeout=10s")
+    kubectl("-n", space, "delete", "rs", "owner", "--timeout=60s")
     assert api.http.get(f"/api/v1/namespaces/{space}/configmaps/too").status_code == 404
     make_pod(api, space, "stuck")
     kubectl("-n", space, "delete", "pod", "stuck", "--grace-period=0", "--force")
-    kubectl("-n", space, "delete", "deploy,svc", "--all", "--timeout=10s")
+    kubectl("-n", space, "delete", "deploy,svc", "--all", "--timeout=60s")
     assert "No resources" in kubectl.run("-n", space, "get", "deploy,svc").stderr
-    kubectl("delete", "ns", space, "--timeout=10s")
+    kubectl("delete", "ns", space, "--timeout=60s")

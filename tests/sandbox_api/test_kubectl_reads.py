@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.cluster.sandbox import eventually
 from tests.parts.kubectl import Kubectl
 from tests.sandbox_api.kubectl_parts import CRD, DEPLOYMENT, Lines, make_owner, make_pod
 from tests.sandbox_api.running import ADMIN, RunningApi
@@ -36,13 +37,11 @@ def test_get_in_all_forms(kubectl: Kubectl, api: RunningApi, space: str) -> None
 
 def test_get_watch(kubectl: Kubectl, api: RunningApi, space: str) -> None:
     command = [str(kubectl._program), "--kubeconfig", str(kubectl.kubeconfig), "-n", space, "get", "pods", "-w"]
+    eventually(lambda: not api.call(lambda: len(api.app.watches)))  # none is left of another test
     watching = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert watching.stdout is not None
     try:
-        deadline = time.monotonic() + 10
-        while not api.call(lambda: len(api.app.watches)):
-            assert time.monotonic() < deadline, "kubectl did not watch"
-            time.sleep(0.02)
+        eventually(lambda: api.call(lambda: len(api.app.watches)))
         make_pod(api, space, "late")
         lines = [watching.stdout.readline() for _ in range(3)]
     finally:
@@ -99,15 +98,15 @@ def test_cordon_taint_and_drain(kubectl: Kubectl, api: RunningApi, space: str) -
     }
     guest["metadata"]["ownerReferences"] = [make_owner(api, space)]
     api.call(lambda: api.server.create("pods", space, guest, user=ADMIN))
-    command = [str(kubectl._program), "--kubeconfig", str(kubectl.kubeconfig), "drain", "drained", "--timeout=10s"]
+    command = [str(kubectl._program), "--kubeconfig", str(kubectl.kubeconfig), "drain", "drained", "--timeout=60s"]
     draining = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     path = f"/api/v1/namespaces/{space}/pods/guest"
     while api.http.get(path).status_code == 200 and "deletionTimestamp" not in api.http.get(path).json()["metadata"]:
         assert time.monotonic() < deadline, "the pod was not evicted"
         time.sleep(0.02)
     api.http.delete(path, params={"gracePeriodSeconds": 0})  # as its kubelet would
-    out, _ = draining.communicate(timeout=20)
+    out, _ = draining.communicate(timeout=90)
     assert draining.returncode == 0, out
     assert api.http.get("/api/v1/nodes/drained").json()["spec"]["unschedulable"] is True
     kubectl("uncordon", "drained")
@@ -140,7 +139,7 @@ def test_what_the_server_knows(kubectl: Kubectl) -> None:
 
 def test_custom_resources(kubectl: Kubectl, space: str) -> None:
     kubectl("apply", "-f", "-", stdin=CRD)
-    kubectl("wait", "--for=condition=Established", "crd/checks.ops.example.com", "--timeout=10s")
+    kubectl("wait", "--for=condition=Established", "crd/checks.ops.example.com", "--timeout=60s")
     manifest = "apiVersion: ops.example.com/v1alpha1\nkind: Check\nmetadata: {name: a}\nspec: {severity: low}\n"
     kubectl("-n", space, "apply", "-f", "-", stdin=manifest)
     assert kubectl("-n", space, "get", "chk").split()[-2:] == ["a", "low"]
@@ -148,7 +147,7 @@ def test_custom_resources(kubectl: Kubectl, space: str) -> None:
     refused = kubectl.run("-n", space, "apply", "-f", "-", stdin=manifest.replace("low", "purple"))
     assert 'Unsupported value: "purple": supported values: "low", "high"' in refused.stderr
     kubectl("-n", space, "patch", "check", "a", "--type=merge", "-p", '{"spec":{"severity":"high"}}')
-    kubectl("delete", "crd", "checks.ops.example.com", "--timeout=10s")
+    kubectl("delete", "crd", "checks.ops.example.com", "--timeout=60s")
     # kubectl may still remember the kind; the server does not.
     gone = kubectl.run("-n", space, "get", "chk").stderr
     assert "the server doesn't have a resource type" in gone or "could not find the requested resource" in gone
