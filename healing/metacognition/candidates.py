@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,9 @@ _JUST_TRIED = timedelta(minutes=15)
 _CURES_ONLY_ITSELF = frozenset(
     {ActionName.RESTART, ActionName.RESTART_DEPENDENCY, ActionName.EVICT, ActionName.SCALE, ActionName.RELEASE}
 )
+#: Too little of it is no proof against more of it.
+_BY_DEGREES = frozenset({"scale-out", "scale-out-dependency"})
+_IN_VAIN = "it was tried in this event and did not help"
 #: How likely memory's own proposals heal, before anything is argued.
 _FROM_MEMORY = 0.5
 
@@ -47,15 +51,11 @@ class Dropped:
 
 
 def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
-    """At most a handful, likeliest first. What failed in this event is not tried again.
+    """At most a handful, likeliest first. What failed in this event is not tried again, unless there is more of it.
 
     Raises `healing.ports.errors`.
     """
-    failed = set(
-        case.event.strategies.filter(state__in=(StrategyState.FAILED, StrategyState.UNDONE)).values_list(
-            "key", flat=True
-        )
-    )
+    failed = _failed_here(case)
     finding = case.finding
     elsewhere = _failed_elsewhere(case)
     is_own = (finding.object.kind, finding.object.name) == (case.target.kind, case.target.name)
@@ -67,13 +67,16 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
     found: list[Candidate] = []
     dropped: list[Dropped] = []
     for key, (origin, prior) in sorted(wanted.items(), key=lambda item: -item[1][1]):
-        if key in failed:
-            dropped.append(Dropped(key, "it was tried in this event and did not help"))
+        if key in failed and not failed[key]:
+            dropped.append(Dropped(key, _IN_VAIN))
         elif key in elsewhere:
             dropped.append(Dropped(key, f"it was tried a moment ago, for {elsewhere[key]}, and did not help"))
         elif key in STRATEGIES:
             try:
                 blueprint = STRATEGIES[key](case)
+                if key in failed and _replicas(_parameters(blueprint)) <= failed[key]:
+                    dropped.append(Dropped(key, _IN_VAIN))
+                    continue
                 if _only_treats_who_suffers(case, blueprint):
                     at_fault = case.fact("host") if case.fact("outside") else finding.object
                     dropped.append(Dropped(key, f"{case.target} only suffers; the cause is {at_fault}"))
@@ -85,6 +88,28 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
     needless = case.experience.narrow([candidate.key for candidate in found])
     dropped += [Dropped(key, reason) for key, reason in needless.items()]
     return [candidate for candidate in found if candidate.key not in needless], dropped
+
+
+def _failed_here(case: Case) -> dict[str, int]:
+    """Strategy -> the most replicas it was tried with in this event, in vain; 0: it has nothing to do with replicas.
+
+    What is overloaded shows as many requests as it can answer, not as many as are sent: the first guess of how many
+    replicas that takes can be too low, and so is seen once more of them have answered more.
+    """
+    rows = case.event.strategies.filter(state__in=(StrategyState.FAILED, StrategyState.UNDONE))
+    most: dict[str, int] = {}
+    for row in rows:
+        replicas = _replicas(step.get("parameters") or {} for step in row.steps) if row.key in _BY_DEGREES else 0
+        most[row.key] = max(most.get(row.key, 0), replicas)
+    return most
+
+
+def _parameters(blueprint: Blueprint) -> list[dict[str, Any]]:
+    return [step.parameters for step in blueprint.steps]
+
+
+def _replicas(parameters: Iterable[dict[str, Any]]) -> int:
+    return max((int(one.get("replicas") or 0) for one in parameters), default=0)
 
 
 def _failed_elsewhere(case: Case) -> dict[str, str]:
