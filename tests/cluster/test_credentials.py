@@ -90,7 +90,7 @@ def test_a_watch_gets_fresh_credentials_too(server: Server, tmp_path: Path) -> N
         return Answer(200, chunks=[json.dumps(event).encode() + b"\n"])
 
     server.handler = handler
-    assert [event.type for event in cluster.watch("Pod", resource_version="1", timeout_seconds=1.0)] == ["BOOKMARK"]
+    assert [event.type for event in cluster.watch("Pod", resource_version="1", timeout_seconds=10.0)] == ["BOOKMARK"]
     cluster.close()
 
 
@@ -142,12 +142,12 @@ def test_a_certificate_that_nobody_knows_says_what_to_look_at(tmp_path: Path) ->
     with tls_server(tmp_path) as (url, certificate):
         cluster = connect(kubeconfig(tmp_path, url, {"token": "t"}))
         with pytest.raises(errors.Unavailable, match=r"not trusted .*certificate-authority\(-data\)"):
-            cluster.version(timeout_seconds=2.0)
+            cluster.version(timeout_seconds=10.0)
         cluster.close()
         named = url.replace("127.0.0.1", "localhost")
         cluster = connect(kubeconfig(tmp_path, named, {"token": "t"}, **{"certificate-authority": str(certificate)}))
         with pytest.raises(errors.Unavailable, match=r"for another name .*tls-server-name"):
-            cluster.version(timeout_seconds=2.0)
+            cluster.version(timeout_seconds=10.0)
         cluster.close()
 
 
@@ -168,17 +168,13 @@ def test_a_flapping_server_is_got_over(server: Server, tmp_path: Path) -> None:
     cluster.close()
 
 
-def hanging_plugin(directory: Path, seconds: float = 60.0) -> dict[str, Any]:
+def hanging_plugin(directory: Path, seconds: int = 600) -> dict[str, Any]:
     """It starts another process and waits for it, as wrappers of sign-in tools do; both write down who they are."""
-    script, pids = directory / "hangs.py", directory / "pids"
-    script.write_text(
-        "import os, pathlib, subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep({seconds})'])\n"
-        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}')\n"
-        "child.wait()\n"
-    )
+    script, pids = directory / "hangs.sh", directory / "pids"
+    # A shell is there at once, however busy the machine is.
+    script.write_text(f"sleep {seconds} &\necho $$ $! > '{pids}'\nwait\n")
     api = "client.authentication.k8s.io/v1"
-    return {"exec": {"apiVersion": api, "command": sys.executable, "args": [str(script)], "interactiveMode": "Never"}}
+    return {"exec": {"apiVersion": api, "command": "sh", "args": [str(script)], "interactiveMode": "Never"}}
 
 
 def is_running(pid: int) -> bool:
@@ -196,10 +192,10 @@ def test_a_plug_in_that_hangs_is_stopped_with_all_it_started_and_named(
     cluster = connect(kubeconfig(tmp_path, server.url, hanging_plugin(tmp_path)))
     started = time.monotonic()
     with pytest.raises(
-        errors.Unauthorized, match=r"gave none: .*hangs\.py \(it did not end within 1 s and was stopped"
+        errors.Unauthorized, match=r"gave none: .*hangs\.sh \(it did not end within 1 s and was stopped"
     ):
         cluster.version()
-    assert time.monotonic() - started < 10.0
+    assert time.monotonic() - started < 60.0
     eventually(lambda: not any(is_running(int(pid)) for pid in (tmp_path / "pids").read_text().split()))
     assert server.requests == []
     cluster.close()
@@ -256,7 +252,7 @@ def test_a_token_that_expires_in_the_middle_is_replaced_without_anybody_noticing
     cluster.patch("Pod", "shop", "web", {"metadata": {"labels": {"a": "b"}}})
     assert len(written) == 1
     valid["token"] = tokens[2]
-    [seen] = cluster.watch("Pod", "shop", resource_version="1", timeout_seconds=1.0)
+    [seen] = cluster.watch("Pod", "shop", resource_version="1", timeout_seconds=10.0)
     assert seen.type == "ADDED"
     valid["token"] = tokens[3]
     assert cluster.get("Pod", "shop", "web")

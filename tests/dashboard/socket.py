@@ -15,7 +15,8 @@ from django.test import Client
 
 from recist_web.asgi import application
 
-SECONDS = 5.0
+#: only ends a hang
+SECONDS = 60.0
 
 
 class Refused(Exception):

@@ -79,8 +79,8 @@ async def test_a_burst_is_gathered_into_few_messages_and_loses_nothing(vera: Use
     now = datetime.now(UTC)
     async with socket("/ws/now/", vera) as page:
         await page.hello(rows={})
-        events = [await make(cases.bad_rollout(now, f"w{number}"), now) for number in range(30)]
         started = asyncio.get_running_loop().time()
+        events = [await make(cases.bad_rollout(now, f"w{number}"), now) for number in range(30)]
         while not all(event.name in page.everything for event in events):
             await page.message()
         seconds = asyncio.get_running_loop().time() - started

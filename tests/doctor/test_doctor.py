@@ -322,8 +322,8 @@ def test_checks_that_hang_or_raise_end_in_findings() -> None:
         yield
 
     started = time.monotonic()
-    found = runner.run([Check("slow", hangs, "wait"), Check("bad", raises, "mend it")], timeout_seconds=0.5)
-    assert time.monotonic() - started < 5
+    found = runner.run([Check("slow", hangs, "wait"), Check("bad", raises, "mend it")], timeout_seconds=2)
+    assert time.monotonic() - started < 20
     assert [(f.part, f.level) for f in found] == [("slow", Level.OK), ("slow", Level.ERROR), ("bad", Level.ERROR)]
     assert worst(found) is Level.ERROR
     text = "\n".join(in_lines(found))
