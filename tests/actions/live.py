@@ -55,7 +55,7 @@ class Live:
     def api_fault(self, kind: str, path: str, method: str = "", **more: Any) -> Iterator[None]:
         """The API answers badly: ``latency``, ``error``, ``throttle``, ``drop``."""
         where = f"{self.url}/sandbox/v1/api/faults"
-        answer = httpx.post(where, json={"kind": kind, "path": path, "method": method, **more})
+        answer = httpx.post(where, json={"kind": kind, "path": path, "method": method, **more}, timeout=60)
         answer.raise_for_status()
         try:
             yield

@@ -62,7 +62,7 @@ def seconds_of_history(live: Live) -> float:
 
 
 def health(live: Live) -> dict[str, Any]:
-    return dict(httpx.get(f"{live.url}/sandbox/v1/health").raise_for_status().json())
+    return dict(httpx.get(f"{live.url}/sandbox/v1/health", timeout=60).raise_for_status().json())
 
 
 def is_well(live: Live, name: str) -> bool:
@@ -74,7 +74,7 @@ def is_well(live: Live, name: str) -> bool:
 
 def inject(live: Live, fault: str, **params: Any) -> None:
     body = {"fault": fault, "params": {"namespace": NAMESPACE, **params}}
-    httpx.post(f"{live.url}/sandbox/v1/faults", json=body).raise_for_status()
+    httpx.post(f"{live.url}/sandbox/v1/faults", json=body, timeout=60).raise_for_status()
 
 
 def pods_of(live: Live, app: str) -> list[str]:
