@@ -75,7 +75,7 @@ def web_answers_what_it_has_begun(arena: Arena) -> None:
     with socket.create_connection(("127.0.0.1", arena._tree.port), timeout=10) as connection:
         connection.sendall(b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 7\r\n")
         connection.sendall(b"Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\na=b")
-        time.sleep(0.2)  # it has been read as far as it goes
+        time.sleep(1.5)  # it has been read as far as it goes
         os.kill(web.pid, signal.SIGTERM)
         time.sleep(0.3)
         connection.sendall(b"&c=d")

@@ -107,7 +107,7 @@ def test_an_api_server_takes_all_of_it(kubectl: Kubectl, name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(objects)
     assert "Warning" not in done.stderr
-    eventually(lambda: len(pods_in(kubectl, namespace)) >= 5, seconds=30)
+    eventually(lambda: len(pods_in(kubectl, namespace)) >= 5)
     refusals = kubectl("get", "events", "-n", namespace, "--field-selector", "reason=FailedCreate", "-o", "name")
     assert refusals == "", "a pod is not restricted"
     kubectl("delete", "namespace", namespace, "--wait=false")
@@ -138,7 +138,7 @@ def test_the_seeds_commands_install_it_and_an_upgrade_migrates_first(kubectl: Ku
 
     eventually(lambda: len(finished()) == 1, seconds=60)
     first = finished()
-    eventually(lambda: kubectl("get", "statefulset", "-n", namespace, "-o", "name").count("recist-") == 3, seconds=10)
+    eventually(lambda: kubectl("get", "statefulset", "-n", namespace, "-o", "name").count("recist-") == 3, seconds=60)
 
     # A hook has to be over before anything of the release is changed: helm waits for it.
     upgrade = ["upgrade", "recist", "./helm/recist", "--namespace", namespace, *image, "--set", "image.tag=two"]

@@ -109,7 +109,7 @@ def test_the_oldest_and_the_newest_kubernetes_are_healed_under_the_charts_roles(
 ) -> None:
     admin = Kubectl(shop.kubeconfig)
     admin("apply", "--filename", "-", stdin=POLICY)
-    until(lambda: Policy.objects.filter(name="shop", enabled=True, error="").exists(), "the policy is known", 30)
+    until(lambda: Policy.objects.filter(name="shop", enabled=True, error="").exists(), "the policy is known")
 
     [bad, *others] = pods_of(shop, "cart")
     inject(shop, "errors", workload="cart", error_rate=0.9, pods=1, scope="pod")
@@ -131,7 +131,7 @@ def test_the_oldest_and_the_newest_kubernetes_are_healed_under_the_charts_roles(
     assert "contained" in one_pod.kinds(), one_pod.told
     assert carried_out(one_pod.event) == [("release", bad)], one_pod.told
     assert not Isolation.objects.filter(released_at=None).exists()
-    until(lambda: bad not in addresses(shop, "cart") and is_well(shop, "cart"), "callers feel nothing", 30)
+    until(lambda: bad not in addresses(shop, "cart") and is_well(shop, "cart"), "callers feel nothing")
     assert set(others) < set(pods_of(shop, "cart"))
 
     for told in (release.told, one_pod.told):

@@ -131,7 +131,7 @@ def test_the_bad_pod_is_isolated_replaced_and_nothing_is_left(
     events.policy(NAMESPACE, **QUICK)
     bad, *others = pods_of(shop, app)
     inject(shop, fault, workload=app, pods=1, scope="pod", **params)
-    until(lambda: not is_well(shop, app), "callers feel it", 20)
+    until(lambda: not is_well(shop, app), "callers feel it")
     event = event_about(app, {symptom})
     assert event.subject["name"] == bad, event.message
     told = story_of(shop, event)
@@ -139,8 +139,8 @@ def test_the_bad_pod_is_isolated_replaced_and_nothing_is_left(
     told.until(Phase.DIAGNOSING)
     kinds = told.kinds()
     assert kinds.index("evidence-saved") < kinds.index("contained"), told.told
-    until(lambda: addresses(shop, app) and bad not in addresses(shop, app), "no traffic to the pod", 20)
-    until(lambda: is_well(shop, app), "the service is well again", 30)
+    until(lambda: addresses(shop, app) and bad not in addresses(shop, app), "no traffic to the pod")
+    until(lambda: is_well(shop, app), "the service is well again")
     kubectl = Kubectl(shop.kubeconfig)
     [policy] = json.loads(kubectl("get", "networkpolicy", "-n", NAMESPACE, "-l", "recist.io/event", "-o", "json"))[
         "items"
