@@ -10,6 +10,7 @@ from healing.actions.base import CannotPlan
 from healing.actions.reading import WORKLOAD_KINDS, Workload, container_statuses, failing_reasons, is_ready
 from healing.metacognition.agents import Agent, Argument
 from healing.metacognition.case import Case
+from healing.metacognition.node_health import takes_pods
 from healing.ports.cluster import Object, ObjectRef
 from healing.ports.errors import SourceError
 
@@ -35,7 +36,7 @@ def doubts(case: Case, agent: Agent) -> list[Argument]:
     if agent.candidate.key not in FRESH_START:
         return []
     refs = list(dict.fromkeys(plan.target for plan in agent.plans if plan.target.kind in WORKLOAD_KINDS))
-    found = list(_overload(case, refs))
+    found = [*_overload(case, refs), *_same_node(case)]
     for ref in refs:
         try:
             pods = Workload.read(case.cluster, ref, timeout_seconds=case.seconds).pods(
@@ -56,6 +57,20 @@ def _overload(case: Case, refs: list[ObjectRef]) -> Iterator[Argument]:
             text = f"It may have too much to do ({finding.cause}, {finding.confidence:.0%})"
             yield Argument("load", f"{text}: while pods of it start, fewer do the same work, and those are cold.", -1.2)
             return
+
+
+def _same_node(case: Case) -> Iterator[Argument]:
+    """New pods get away from a bad node only where it takes none."""
+    cause = case.finding.object
+    if cause.kind != "Node":
+        return
+    try:
+        node = case.cluster.get("Node", "", cause.name, timeout_seconds=case.seconds)
+    except SourceError:
+        return
+    if takes_pods(node):
+        text = f"The cause is with node {cause.name}, which takes pods as before: new ones may come up there again."
+        yield Argument("node", text, -0.8)
 
 
 def _busy(case: Case, ref: ObjectRef, pods: list[Object]) -> Iterator[Argument]:

@@ -121,6 +121,19 @@ def test_no_start_of_what_has_little_to_spare(
     assert told(case(live, ref, *findings), ref) == [], "nobody can tell"
 
 
+def test_new_pods_can_come_up_on_the_bad_node_again(live: Live, ns: Namespace) -> None:
+    ref = ns.rolled_out(ns.deployment())
+    name = ns.pods()[0]["spec"]["nodeName"]
+    of = case(live, ref, Finding("NetworkDelay", ObjectRef("Node", "", name), 0.8, ""))
+    assert told(of, ref) == [("node", True)]
+    live.cluster.patch("Node", "", name, {"spec": {"unschedulable": True}})
+    try:
+        cordoned = case(live, ref, Finding("NetworkDelay", ObjectRef("Node", "", name), 0.8, ""))
+        assert told(cordoned, ref) == []
+    finally:
+        live.cluster.patch("Node", "", name, {"spec": {"unschedulable": None}})
+
+
 def test_one_pod_is_not_replaced_where_none_of_its_siblings_is_ready(live: Live, ns: Namespace) -> None:
     ref = ns.deployment(readinessProbe=NEVER_READY)
     until(lambda: len(ns.pods()) == 2, "its pods")
