@@ -56,7 +56,7 @@ def _old_code(bench: Bench, older: ModuleType, result: Result) -> Path | None:
 def _measure(
     bench: Bench, chosen: list[Any], *, running: Any, drill: ModuleType, workloads: int, result: Result
 ) -> None:
-    patience_seconds = bench.pick(full=300.0, smoke=60.0)
+    patience_seconds = bench.pick(full=300.0, smoke=150.0)
     started = time.monotonic()
     with running as arena:
         bench.say(f"everything runs after {time.monotonic() - started:.0f} s")

@@ -29,7 +29,7 @@ def run(bench: Bench) -> Result:
             for name in names:
                 product.release(name, CRASH)
                 time.sleep(every_seconds)
-            product.wait_for(lambda: _ended() >= count, f"{count} events have ended", bench.pick(full=180, smoke=60))
+            product.wait_for(lambda: _ended() >= count, f"{count} events have ended", bench.pick(full=180, smoke=150))
         events = list(HealingEvent.objects.order_by("pk"))
         acted = {
             row.event_id: row.applied_at

@@ -43,7 +43,7 @@ def run(bench: Bench) -> Result:
         started, began = time.monotonic(), datetime.now(UTC)
         product.release_all([(name, NO_IMAGE if i % 2 else CRASH) for i, name in enumerate(names)])
         sent_seconds = time.monotonic() - started
-        product.wait_for(lambda: _all_ended(count), "every event has ended", bench.pick(full=900, smoke=90))
+        product.wait_for(lambda: _all_ended(count), "every event has ended", bench.pick(full=900, smoke=150))
         drained_seconds = time.monotonic() - started
         product.wait_for(
             lambda: all(is_rolled_out(d) for d in product.deployments().values()), "all workloads are well", 60

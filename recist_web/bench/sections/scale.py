@@ -115,7 +115,7 @@ def _measure(bench: Bench, pods: int, faults: int, workers: int, result: Result)
     with running(Bench(bench.size, directory, bench.say), nodes=nodes, **_POLICY) as product:
         _add_workers(product, workers - 1)
         started = time.monotonic()
-        patience_seconds = bench.pick(full=1800.0, smoke=60.0)
+        patience_seconds = bench.pick(full=1800.0, smoke=150.0)
         _fill(product, pods - faults, patience_seconds)
         names = product.add_workloads(faults, replicas=1)
         bench.say(f"{pods} pods on {nodes} nodes run after {time.monotonic() - started:.0f} s")
