@@ -11,23 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
 from healing import audit, dispatch, engine, shared_clock, teaching
-from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
+from healing.actions.putting_back import put_back, upkeep_runner
+from healing.actions.runner import stored_plan
 from healing.approvals import permissions, takeover
 from healing.approvals.errors import DecisionError, NotAllowed
 from healing.audit import Actor
-from healing.deadline import Deadline
 from healing.models import ActionRun, ActionState, ActorKind, HealingEvent, Strategy, StrategyState
 from healing.phase import Note
 from healing.ports.cluster import Cluster
-from healing.ports.errors import SourceError
-
-log = structlog.get_logger(__name__)
 
 #: In the result of an action: who asked, when and why.
 ASKED = "undoAsked"
@@ -148,17 +144,16 @@ def _asked() -> QuerySet[ActionRun]:
 
 def _carry_out(row: ActionRun, cluster: Cluster, add_note: AddNote) -> bool:
     by = asked_by(row)
-    try:
-        said = Runner(cluster, Deadline.after(_RUN_SECONDS), lambda: None).undo(row)
-    except UndoFailed as error:
-        message = f"What {by} wanted to take back could not be put back: {error} Look at {stored_plan(row).target}."
+    ended = put_back(upkeep_runner(cluster, _RUN_SECONDS), row)
+    if ended is None:
+        return False
+    if ended.problem is not None:
+        look = f"Look at {stored_plan(row).target}."
+        message = f"What {by} wanted to take back could not be put back: {ended.problem} {look}"
         add_note(row.event_id, Note("undo-failed", message, {"actionRun": row.pk}, source="approvals"))
         return True
-    except (TryLater, SourceError) as error:
-        log.info("not taken back yet", action_run=row.pk, error=str(error))
-        return False
     is_taught = row.strategy is not None and _mark(row.strategy, row)
-    message = f"{said or 'It was put back already.'} {by} asked for it."
+    message = f"{ended.told} {by} asked for it."
     if is_taught:
         message += " The memory counts it as a fix that failed here."
     add_note(row.event_id, Note("undone", message, {"actionRun": row.pk}, source="approvals"))

@@ -9,8 +9,8 @@ import structlog
 from django.db.models import QuerySet
 
 from healing.actions import operations, temporary
-from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
-from healing.deadline import Deadline
+from healing.actions.putting_back import put_back, upkeep_runner
+from healing.actions.runner import stored_plan
 from healing.models import ActionRun, ActionState
 from healing.phase import Note
 from healing.ports.cluster import Cluster
@@ -47,21 +47,19 @@ def look(name: str, cluster: Cluster, add_note: AddNote, now: datetime) -> int:
 
 
 def _end(cluster: Cluster, row: ActionRun, add_note: AddNote) -> bool:
-    try:
-        if row.state == ActionState.APPLIED and _is_told_overruled(cluster, row, add_note):
-            return True
-        plan = stored_plan(row)
-        said = Runner(cluster, Deadline.after(_CALL_SECONDS), lambda: None).undo(row)
-    except UndoFailed as error:
-        message = f"The temporary change of {plan.target} could not be put back: {error}"
+    if row.state == ActionState.APPLIED and _is_told_overruled(cluster, row, add_note):
+        return True
+    ended = put_back(upkeep_runner(cluster, _CALL_SECONDS), row)
+    if ended is None:
+        return False
+    plan = stored_plan(row)
+    if ended.problem is not None:
+        message = f"The temporary change of {plan.target} could not be put back: {ended.problem}"
         add_note(row.event_id, Note("not-released", message, {"actionRun": row.pk}, source="containment"))
         return True
-    except (TryLater, SourceError) as error:
-        log.info("a temporary change is not put back yet", action_run=row.pk, error=str(error))
-        return False
     owner = plan.blast_radius.managed_by
     message = (
-        f"{said or 'It was put back already.'} Because its time is over: {plan.target} is again as {owner} keeps it. "
+        f"{ended.told} Because its time is over: {plan.target} is again as {owner} keeps it. "
         "If the fault comes back, make the change in its repository."
     )
     add_note(row.event_id, Note("expired", message, {"actionRun": row.pk}, source="containment"))

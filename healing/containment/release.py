@@ -13,12 +13,12 @@ import structlog
 from django.db.models import QuerySet
 
 from healing import shared_clock
+from healing.actions.putting_back import put_back, upkeep_runner
 from healing.actions.reading import unfit
-from healing.actions.runner import Runner, TryLater, UndoFailed, stored_plan
+from healing.actions.runner import Runner, stored_plan
 from healing.containment import expiry
-from healing.deadline import Deadline
 from healing.lifecycle import Outcome
-from healing.models import ActionRun, ActionState, HealingEvent, Isolation
+from healing.models import MAYBE_IN_FORCE, ActionRun, HealingEvent, Isolation
 from healing.phase import LostRun, Note, PhaseContext, PhaseHandler, PhaseResult
 from healing.policies.spec import ActionName
 from healing.ports import Ports
@@ -115,7 +115,7 @@ def _expired(now: datetime) -> QuerySet[Isolation]:
 def _left_behind(now: datetime) -> QuerySet[ActionRun]:
     return ActionRun.objects.filter(
         strategy=None,
-        state__in=(ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING),
+        state__in=MAYBE_IN_FORCE,
         event__outcome__in=(Outcome.HEALED, Outcome.RECOVERED),
         event__finished_at__gte=now - _UPKEEP,
     )
@@ -125,34 +125,31 @@ def _upkeep(
     get_ports: Callable[[str], Ports], add_note: Callable[[int, Note], None], row: ActionRun, reason: str
 ) -> bool:
     cluster = get_ports(row.event.cluster).cluster
-    is_back, note = _put_back(Runner(cluster, Deadline.after(_CALL_SECONDS), lambda: None), row, reason)
+    is_back, note = _put_back(upkeep_runner(cluster, _CALL_SECONDS), row, reason)
     if note is not None:
         add_note(row.event_id, note)
     return is_back
 
 
 def _open_measures(event: HealingEvent) -> QuerySet[ActionRun]:
-    maybe_done = (ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING)
-    return ActionRun.objects.filter(event=event, strategy=None, state__in=maybe_done).order_by("-pk")
+    return ActionRun.objects.filter(event=event, strategy=None, state__in=MAYBE_IN_FORCE).order_by("-pk")
 
 
 def _put_back(runner: Runner, row: ActionRun, reason: str) -> tuple[bool, Note | None]:
     """Whether it is over with, and what there is to say."""
     data = {"actionRun": row.pk}
-    try:
-        if row.action == ActionName.CORDON and not _is_fit_node(runner, row):
-            return False, None  # looked at again by upkeep, until the node is back
-        message = runner.undo(row)
-    except UndoFailed as error:
-        _mark_released(row, str(error))
-        return True, Note("not-released", f"{row.action} was not put back: {error}", data, source="containment")
-    except (TryLater, SourceError) as error:
-        log.info("not put back yet", action_run=row.pk, error=str(error))
+    if row.action == ActionName.CORDON and not _is_fit_node(runner, row):
+        return False, None  # looked at again by upkeep, until the node is back
+    ended = put_back(runner, row)
+    if ended is None:
         return False, None
+    if ended.problem is not None:
+        _mark_released(row, ended.problem)
+        return True, Note("not-released", f"{row.action} was not put back: {ended.problem}", data, source="containment")
     _mark_released(row, reason)
-    if not message:  # the strategy has put it back already
+    if not ended.done:  # the strategy has put it back already
         return True, None
-    return True, Note("released", f"{message} Because {reason}.", data, source="containment")
+    return True, Note("released", f"{ended.done} Because {reason}.", data, source="containment")
 
 
 def _later(row: ActionRun) -> Note:
@@ -164,7 +161,11 @@ def _later(row: ActionRun) -> Note:
 
 def _is_fit_node(runner: Runner, row: ActionRun) -> bool:
     name = stored_plan(row).target.name
-    return not unfit(runner.cluster.get("Node", "", name, timeout_seconds=_CALL_SECONDS))
+    try:
+        return not unfit(runner.cluster.get("Node", "", name, timeout_seconds=_CALL_SECONDS))
+    except SourceError as error:
+        log.info("a cordoned node could not be looked at", action_run=row.pk, error=str(error))
+        return False
 
 
 def _mark_released(row: ActionRun, reason: str) -> None:

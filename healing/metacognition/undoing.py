@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from healing.actions import guardrails
+from healing.actions.putting_back import WAS_BACK
 from healing.actions.runner import Runner, UndoFailed
 from healing.lifecycle import Outcome, Phase
-from healing.models import ActionState, ActorKind, HealingEvent, Strategy, StrategyState
+from healing.models import MAYBE_IN_FORCE, ActionState, ActorKind, HealingEvent, Strategy, StrategyState
 from healing.phase import Note, PhaseContext, PhaseResult
 
 
 def undo_all(context: PhaseContext, runner: Runner, strategy: Strategy) -> None:
     """Put every step back, the last one first. Raises `UndoFailed` (after trying all of them) or `TryLater`."""
     problems: list[str] = []
-    rows = strategy.actions.filter(state__in=(ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING)).order_by(
-        "-pk"
-    )
-    for row in rows:
+    for row in strategy.actions.filter(state__in=MAYBE_IN_FORCE).order_by("-pk"):
         try:
             text = runner.undo(row)
         except UndoFailed as error:
             problems.append(f"{row.action}: {error}")
         else:
-            said = text or "It was put back already."
-            note = Note("undone", said, {"actionRun": row.pk}, actor_kind=ActorKind.RULE, source="metacognition")
-            context.report(note)
+            data = {"actionRun": row.pk}
+            said = text or WAS_BACK
+            context.report(Note("undone", said, data, actor_kind=ActorKind.RULE, source="metacognition"))
     if problems:
         raise UndoFailed("; ".join(problems))
 
@@ -33,9 +31,7 @@ def undo_all(context: PhaseContext, runner: Runner, strategy: Strategy) -> None:
 def failed(context: PhaseContext, runner: Runner, strategy: Strategy, reason: str) -> PhaseResult:
     """The strategy did not help: undo it, then the next attempt, or a person. Raises `TryLater`."""
     event = context.event
-    had_effect = strategy.actions.filter(
-        state__in=(ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING, ActionState.UNDONE)
-    ).exists()
+    had_effect = strategy.actions.filter(state__in=(*MAYBE_IN_FORCE, ActionState.UNDONE)).exists()
     try:
         undo_all(context, runner, strategy)
     except UndoFailed as error:

@@ -1,6 +1,6 @@
 """The record. One module a concept; import from here."""
 
-from healing.models.action import ActionRun, ActionState
+from healing.models.action import MAYBE_IN_FORCE, ActionRun, ActionState
 from healing.models.api_token import ApiToken, Scope
 from healing.models.approval import Approval, ApprovalState, ApprovalVote
 from healing.models.audit_entry import AuditActorKind, AuditEntry
@@ -22,6 +22,7 @@ from healing.models.takeover import Takeover, TakeoverEnd
 from healing.models.warning import ProactiveWarning, WarningKind, WarningState
 
 __all__ = [
+    "MAYBE_IN_FORCE",
     "ActionRun",
     "ActionState",
     "ActorKind",

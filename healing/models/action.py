@@ -20,6 +20,10 @@ class ActionState(models.TextChoices):
     UNDO_FAILED = "undoFailed", pgettext_lazy("state of an action", "undo failed")
 
 
+#: Something of it may be in force: what shall leave nothing behind undoes these.
+MAYBE_IN_FORCE = (ActionState.APPLYING, ActionState.APPLIED, ActionState.UNDOING)
+
+
 class ActionRun(models.Model):
     """One action, applied at most once: ``key`` is the same however often its phase is run again."""
 
