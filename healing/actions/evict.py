@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from healing.actions import operations
-from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.ownership import allowed, budgets_of, in_words, managed_by
+from healing.actions.base import Action, CannotPlan, Change, Parameters, Plan
+from healing.actions.ownership import blast_radius_of_pod
 from healing.actions.reading import controller_of, get, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
@@ -35,9 +35,6 @@ class Evict(Action[EvictParameters]):
             raise CannotPlan(f"{ref} belongs to its node ({owner.kind}); moving it makes no sense.")
         workload = workload_of_pod(cluster, pod, timeout_seconds=timeout_seconds)
         serves = is_ready(pod)
-        budgets = budgets_of(
-            cluster, ref.namespace, pod["metadata"].get("labels") or {}, timeout_seconds=timeout_seconds
-        )
         ready = workload.ready if workload else None
         spared = workload is not None and workload.ready > 1 and (workload.ready - 1) * 2 >= workload.desired
         return Plan(
@@ -58,14 +55,6 @@ class Evict(Action[EvictParameters]):
             ),
             reversible=True,
             undo_summary="Nothing to put back: the controller has made a new pod of the same template.",
-            blast_radius=BlastRadius(
-                pods=1,
-                ready_replicas=ready,
-                desired_replicas=workload.desired if workload else None,
-                remaining_ready=None if ready is None else max(0, ready - int(serves)),
-                disruption_budget=in_words(budgets),
-                disruptions_allowed=allowed(budgets),
-                managed_by=managed_by(workload.obj) if workload else "",
-            ),
+            blast_radius=blast_radius_of_pod(cluster, pod, workload, ready=ready, timeout_seconds=timeout_seconds),
             parameters={},
         )

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from healing.actions import labels, operations
-from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
+from healing.actions.base import Action, CannotPlan, Change, Parameters, Plan
 from healing.actions.labels import (
     QUARANTINE,
     QUARANTINED_FROM,
@@ -28,7 +28,7 @@ from healing.actions.labels import (
     QUARANTINED_POD,
     QUARANTINED_UNTIL,
 )
-from healing.actions.ownership import allowed, budgets_of, in_words, managed_by
+from healing.actions.ownership import blast_radius_of_pod
 from healing.actions.reading import Workload, controller_of, get, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
@@ -87,7 +87,6 @@ class Isolate(Action[IsolateParameters]):
             marks[QUARANTINED_UNTIL] = parameters.until
         marked: Object = {"labels": after, "annotations": marks}
         serves = is_ready(pod)
-        budgets = budgets_of(cluster, ref.namespace, own, timeout_seconds=timeout_seconds)
         ready = _ready_now(cluster, workload, timeout_seconds) if workload else None
         how = "nothing but DNS" if parameters.mode == "hard" else "no traffic to it"
         return Plan(
@@ -120,15 +119,7 @@ class Isolate(Action[IsolateParameters]):
             undo_summary=(
                 f"{ref} was removed (a new pod had taken its place)." if detached else f"{ref} gets traffic again."
             ),
-            blast_radius=BlastRadius(
-                pods=1,
-                ready_replicas=ready,
-                desired_replicas=workload.desired if workload else None,
-                remaining_ready=None if ready is None else max(0, ready - int(serves)),
-                disruption_budget=in_words(budgets),
-                disruptions_allowed=allowed(budgets),
-                managed_by=managed_by(workload.obj) if workload else "",
-            ),
+            blast_radius=blast_radius_of_pod(cluster, pod, workload, ready=ready, timeout_seconds=timeout_seconds),
             parameters=parameters.model_dump(by_alias=True),
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from healing.actions import labels
 from healing.actions.base import BlastRadius
-from healing.actions.reading import Workload, controller_of, list_if_allowed
+from healing.actions.reading import Workload, controller_of, is_ready, list_if_allowed
 from healing.managed_fields import own_entries, owns
 from healing.ports.cluster import Cluster, Object
 
@@ -114,4 +114,21 @@ def blast_radius(
         disruptions_allowed=allowed(budgets),
         autoscaler=autoscaler_of(cluster, workload, timeout_seconds=timeout_seconds),
         managed_by=managed_by(workload.obj),
+    )
+
+
+def blast_radius_of_pod(
+    cluster: Cluster, pod: Object, workload: Workload | None, *, ready: int | None, timeout_seconds: float
+) -> BlastRadius:
+    """What taking this pod alone out of service touches. ``ready``: how many replicas of its workload serve now."""
+    meta = pod["metadata"]
+    budgets = budgets_of(cluster, meta["namespace"], meta.get("labels") or {}, timeout_seconds=timeout_seconds)
+    return BlastRadius(
+        pods=1,
+        ready_replicas=ready,
+        desired_replicas=workload.desired if workload else None,
+        remaining_ready=None if ready is None else max(0, ready - int(is_ready(pod))),
+        disruption_budget=in_words(budgets),
+        disruptions_allowed=allowed(budgets),
+        managed_by=managed_by(workload.obj) if workload else "",
     )
