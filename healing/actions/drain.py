@@ -9,7 +9,7 @@ from pydantic import Field
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.cordon import CORDONED_BY
+from healing.actions.cordon import cordon_body, cordoned_by, other_nodes, uncordon_body
 from healing.actions.ownership import managed_by
 from healing.actions.reading import Workload, condition, get, is_ready, workload_of_pod
 from healing.policies.spec import ActionName, Risk
@@ -35,16 +35,12 @@ class Drain(Action[DrainParameters]):
 
     def plan(self, cluster: Cluster, target: ObjectRef, parameters: DrainParameters, *, timeout_seconds: float) -> Plan:
         node = get(cluster, target, timeout_seconds=timeout_seconds)
-        ref, others = ObjectRef.of(node, "Node"), _others(cluster, target.name, timeout_seconds)
-        if not others:
-            raise CannotPlan(f"{ref} is the only node that takes pods.")
+        ref = ObjectRef.of(node, "Node")
+        others = other_nodes(cluster, ref, timeout_seconds)
         pods = [ObjectRef("Pod", *_parts(text)) for text in parameters.pods]
-        by = (node["metadata"].get("annotations") or {}).get(CORDONED_BY, "")
+        by = cordoned_by(node)
         is_ours = not node["spec"].get("unschedulable") or by == parameters.event
-        cordon: dict[str, Any] = {"spec": {"unschedulable": True}}
-        back: dict[str, Any] = {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED_BY: None}}}
-        if is_ours:
-            cordon["metadata"] = {"annotations": {CORDONED_BY: parameters.event}}
+        cordon = cordon_body(parameters.event) if is_ours else {"spec": {"unschedulable": True}}
         works = condition(node, "Ready") == "True"
         return Plan(
             action=self.name,
@@ -56,7 +52,7 @@ class Drain(Action[DrainParameters]):
                 *(Change(pod, "", "exists", "replaced") for pod in pods),
             ),
             operations=(operations.patch(ref, cordon), *(operations.evict(pod) for pod in pods)),
-            pre_state={"uncordon": operations.patch(ref, back) if is_ours else None},
+            pre_state={"uncordon": operations.patch(ref, uncordon_body()) if is_ours else None},
             risk=Risk.MEDIUM if works else Risk.LOW,
             risk_reason="Pods that serve are moved." if works else "The node does not work: nothing serves there.",
             reversible=True,
@@ -113,13 +109,3 @@ def _parts(text: str) -> tuple[str, str, str]:
     if not (namespace and name and uid):
         raise CannotPlan(f"{text!r} names no pod: namespace/name/uid is needed.")
     return namespace, name, uid
-
-
-def _others(cluster: Cluster, name: str, timeout_seconds: float) -> list[Object]:
-    return [
-        node
-        for node in cluster.list("Node", timeout_seconds=timeout_seconds).items
-        if node["metadata"]["name"] != name
-        and condition(node, "Ready") == "True"
-        and not node["spec"].get("unschedulable")
-    ]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from healing.actions import operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.cordon import CORDONED_BY
+from healing.actions.cordon import cordon_body, cordoned_by, uncordon_body
 from healing.actions.reading import condition, get
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
@@ -34,23 +34,21 @@ class Uncordon(Action[UncordonParameters]):
     ) -> Plan:
         node = get(cluster, target, timeout_seconds=timeout_seconds)
         ref = ObjectRef.of(node, "Node")
-        by = (node["metadata"].get("annotations") or {}).get(CORDONED_BY, "")
+        by = cordoned_by(node)
         if not node["spec"].get("unschedulable"):
             raise CannotPlan(f"{ref} is not cordoned.")
         if parameters.event and by != parameters.event:
             raise CannotPlan(f"{ref} was cordoned by {by or 'somebody else'}.")
         if condition(node, "Ready") != "True":
             raise CannotPlan(f"{ref} is not ready.")
-        body = {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED_BY: None}}}
-        undo = {"spec": {"unschedulable": True}, "metadata": {"annotations": {CORDONED_BY: by or None}}}
         return Plan(
             action=self.name,
             target=ref,
             generation=0,
             summary=f"Uncordon {ref}: it takes pods again.",
             changes=(Change(ref, "spec.unschedulable", True, None),),
-            operations=(operations.patch(ref, body),),
-            pre_state={"cordonedBy": by, "undo": [operations.patch(ref, undo)]},
+            operations=(operations.patch(ref, uncordon_body()),),
+            pre_state={"cordonedBy": by, "undo": [operations.patch(ref, cordon_body(by))]},
             risk=Risk.LOW if by else Risk.MEDIUM,
             risk_reason="The cordon is ours." if by else "Somebody cordoned it, for a reason we do not know.",
             reversible=True,
