@@ -47,11 +47,7 @@ class FixProbe(Action[FixProbeParameters]):
     name = ActionName.FIX_PROBE
     title = "Correct the probe"
     kinds = WORKLOAD_KINDS
-    permissions: ClassVar = (
-        *((verb, kind) for kind in sorted(WORKLOAD_KINDS) for verb in ("get", "patch")),
-        ("list", "ReplicaSet"),
-        ("list", "ControllerRevision"),
-    )
+    permissions: ClassVar = template_fix.PERMISSIONS
     parameters = FixProbeParameters
 
     def plan(

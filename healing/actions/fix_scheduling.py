@@ -40,12 +40,7 @@ class FixScheduling(Action[FixSchedulingParameters]):
     name = ActionName.FIX_SCHEDULING
     title = "Restore where pods may run"
     kinds = WORKLOAD_KINDS
-    permissions: ClassVar = (
-        *((verb, kind) for kind in sorted(WORKLOAD_KINDS) for verb in ("get", "patch")),
-        ("list", "ReplicaSet"),
-        ("list", "ControllerRevision"),
-        ("list", "Node"),
-    )
+    permissions: ClassVar = (*template_fix.PERMISSIONS, ("list", "Node"))
     parameters = FixSchedulingParameters
 
     def plan(

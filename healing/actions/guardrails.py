@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from django.db import connection
 
 from healing import shared_clock, telemetry
-from healing.actions import brakes, fresh_edits, restarts, room, temporary
+from healing.actions import brakes, fresh_edits, restarts, room, template_patch, temporary
 from healing.actions.base import Plan
 from healing.actions.limits import LIMITS, Kind, Refusal, Refused
 from healing.actions.reading import WORKLOAD_KINDS, workload_of_pod
@@ -39,16 +39,6 @@ __all__ = [
 _ENDS_OUR_OWN = frozenset({ActionName.RELEASE, ActionName.RESUME_ROLLOUT, ActionName.UNCORDON})
 #: These take pods away and change nothing else: the same program starts anew.
 _CHANGES_NOTHING = restarts.RESTARTS | {ActionName.EVICT, ActionName.RELEASE, ActionName.DELETE_STUCK_POD}
-#: These replace a workload's pods by others of a corrected template, each by one in its place.
-_CORRECTS_IN_PLACE = frozenset(
-    {
-        ActionName.ROLLBACK,
-        ActionName.UPDATE_RESOURCES,
-        ActionName.UPDATE_CONFIG,
-        ActionName.FIX_PROBE,
-        ActionName.FIX_SCHEDULING,
-    }
-)
 #: Taken in PostgreSQL by whoever is about to act, until that is written down.
 _LOCK = 0x4EC15701
 #: A cooldown that is over soon is waited for; for a longer one a person is asked.
@@ -223,7 +213,7 @@ def _of_health(plan: Plan, situation: Situation, *, is_mere: bool) -> list[Refus
         desired = radius.desired_replicas or ready
         percent = 100 * remaining // max(desired, 1)
         if remaining == 0 and not limits.allow_last_replica:
-            replaces = plan.action in _CORRECTS_IN_PLACE or (plan.action in restarts.RESTARTS and not is_mere)
+            replaces = plan.action in template_patch.CORRECTIONS or (plan.action in restarts.RESTARTS and not is_mere)
             is_only_one = desired == 1 and replaces and not situation.is_containment
             found.append(_last_replica(plan, is_only_one=is_only_one))
         elif remaining and percent < limits.min_healthy_percent:

@@ -9,7 +9,8 @@ from pydantic import Field
 from healing.actions import operations
 from healing.actions.base import Action, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import blast_radius
-from healing.actions.reading import PAUSED_BY, Workload
+from healing.actions.reading import Workload
+from healing.actions.template_patch import pause_body, resume_body
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
 
@@ -35,16 +36,14 @@ class PauseRollout(Action[PauseRolloutParameters]):
         workload = Workload.read(cluster, target, timeout_seconds=timeout_seconds)
         if workload.is_paused and workload.paused_by_event != parameters.event:
             raise CannotPlan(f"The rollout of {target} is paused already.")
-        body = {"spec": {"paused": True}, "metadata": {"annotations": {PAUSED_BY: parameters.event}}}
-        undo = {"spec": {"paused": None}, "metadata": {"annotations": {PAUSED_BY: None}}}
         return Plan(
             action=self.name,
             target=workload.ref,
             generation=workload.generation,
             summary=f"Pause the rollout of {workload.ref}: {workload.ready} pod(s) go on serving.",
             changes=(Change(workload.ref, "spec.paused", None, True),),
-            operations=(operations.patch(workload.ref, body),),
-            pre_state={"undo": [operations.patch(workload.ref, undo)]},
+            operations=(operations.patch(workload.ref, pause_body(parameters.event)),),
+            pre_state={"undo": [operations.patch(workload.ref, resume_body())]},
             risk=Risk.LOW,
             risk_reason="Pods that serve stay as they are.",
             reversible=True,

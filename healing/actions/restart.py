@@ -11,6 +11,7 @@ from healing.actions import operations
 from healing.actions.base import Action, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import blast_radius
 from healing.actions.reading import WORKLOAD_KINDS, Workload
+from healing.actions.template_patch import PERMISSIONS
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
 
@@ -34,7 +35,7 @@ class Restart(Action[RestartParameters]):
     name = ActionName.RESTART
     title = "Restart all pods"
     kinds = WORKLOAD_KINDS
-    permissions: ClassVar = tuple((verb, kind) for kind in sorted(WORKLOAD_KINDS) for verb in ("get", "patch"))
+    permissions: ClassVar = PERMISSIONS
     parameters = RestartParameters
 
     def plan(

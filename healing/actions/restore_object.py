@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from healing.actions import manifests, operations
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import autoscaler_of, blast_radius, managed_by
-from healing.actions.reading import PAUSED_BY, WORKLOAD_KINDS, Workload, get
+from healing.actions.reading import WORKLOAD_KINDS, Workload, get
+from healing.actions.template_patch import pause_steps
 from healing.models import KnownState
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, Object, ObjectRef
@@ -73,14 +74,11 @@ class RestoreObject(Action[RestoreObjectParameters]):
             raise CannotPlan(f"{ref} is as it was ({source}).")
         steps = manifests.assign(live, {path: value for path, (_, value) in different.items()})
         back = _back(live, then, different)
-        if ref.kind in WORKLOAD_KINDS and Workload.of(live, ref.kind).paused_by_event:
+        if ref.kind in WORKLOAD_KINDS:
             # Our own pause is lifted in the same write, or what is restored would wait for ever.
-            annotation = manifests.pointer(("metadata", "annotations", PAUSED_BY))
-            steps += [{"op": "remove", "path": "/spec/paused"}, {"op": "remove", "path": annotation}]
-            back += [
-                {"op": "add", "path": "/spec/paused", "value": True},
-                {"op": "add", "path": annotation, "value": live["metadata"]["annotations"][PAUSED_BY]},
-            ]
+            paused_by = Workload.of(live, ref.kind).paused_by_event
+            steps += pause_steps(paused_by, pause=False)
+            back += pause_steps(paused_by, pause=True)
         risk, reason = _risk(ref, radius)
         fields = ", ".join(manifests.in_words(path) for path in list(different)[:4])
         return Plan(

@@ -9,7 +9,8 @@ from pydantic import Field
 from healing.actions import operations
 from healing.actions.base import Action, CannotPlan, Change, Parameters, Plan
 from healing.actions.ownership import blast_radius
-from healing.actions.reading import PAUSED_BY, Workload
+from healing.actions.reading import Workload
+from healing.actions.template_patch import pause_body, resume_body
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
 
@@ -38,16 +39,14 @@ class ResumeRollout(Action[ResumeRolloutParameters]):
             raise CannotPlan(f"The rollout of {target} is not paused.")
         if parameters.event and paused_by != parameters.event:
             raise CannotPlan(f"The rollout of {target} was paused by {paused_by or 'somebody else'}.")
-        body = {"spec": {"paused": None}, "metadata": {"annotations": {PAUSED_BY: None}}}
-        undo = {"spec": {"paused": True}, "metadata": {"annotations": {PAUSED_BY: paused_by or None}}}
         return Plan(
             action=self.name,
             target=workload.ref,
             generation=workload.generation,
             summary=f"Resume the rollout of {workload.ref}.",
             changes=(Change(workload.ref, "spec.paused", True, None),),
-            operations=(operations.patch(workload.ref, body),),
-            pre_state={"pausedBy": paused_by, "undo": [operations.patch(workload.ref, undo)]},
+            operations=(operations.patch(workload.ref, resume_body()),),
+            pre_state={"pausedBy": paused_by, "undo": [operations.patch(workload.ref, pause_body(paused_by))]},
             risk=Risk.LOW if paused_by else Risk.MEDIUM,
             risk_reason="The pause is ours." if paused_by else "Somebody paused it, for a reason we do not know.",
             reversible=True,

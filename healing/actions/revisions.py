@@ -29,6 +29,10 @@ _PROBE_FAILURES = 5
 _BAD_EVENTS = frozenset({"BackOff", "Failed", "Unhealthy", "FailedMount", "FailedCreate", "OOMKilling"})
 
 
+#: To read what workloads looked like before.
+PERMISSIONS = (("list", "ReplicaSet"), ("list", "ControllerRevision"))
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A former or the current template. ``name`` is the object that keeps it."""

@@ -6,11 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from healing.actions import operations, revisions
+from healing.actions import revisions, template_fix
 from healing.actions.base import Action, CannotPlan, Parameters, Plan
-from healing.actions.ownership import blast_radius
 from healing.actions.reading import WORKLOAD_KINDS, Workload
-from healing.actions.template_patch import diff, replace_template, unpause_changes
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
 
@@ -28,50 +26,33 @@ class Rollback(Action[RollbackParameters]):
     name = ActionName.ROLLBACK
     title = "Roll back to the last good revision"
     kinds = WORKLOAD_KINDS
-    permissions: ClassVar = (
-        *((verb, kind) for kind in sorted(WORKLOAD_KINDS) for verb in ("get", "patch")),
-        ("list", "ReplicaSet"),
-        ("list", "ControllerRevision"),
-        ("list", "Event"),
-        ("get", "ConfigMap"),
-    )
+    permissions: ClassVar = (*template_fix.PERMISSIONS, ("list", "Event"), ("get", "ConfigMap"))
     parameters = RollbackParameters
 
     def plan(
         self, cluster: Cluster, target: ObjectRef, parameters: RollbackParameters, *, timeout_seconds: float
     ) -> Plan:
-        workload = Workload.read(cluster, target, timeout_seconds=timeout_seconds)
-        if workload.is_paused and not workload.paused_by_event:
-            raise CannotPlan(f"Somebody paused the rollout of {target}: resume it first.")
+        workload = template_fix.read(cluster, target, timeout_seconds)
         good = self._good(cluster, workload, parameters, timeout_seconds)
-        before, after = revisions.without_hash(workload.template), good.revision.template
-        paused_by = workload.paused_by_event
-        risk, reason = _risk(workload, good)
-        return Plan(
+        return template_fix.plan(
+            cluster,
+            workload,
+            good.revision.template,
             action=self.name,
-            target=workload.ref,
-            generation=workload.generation,
             summary=(
                 f"Roll {workload.ref} back from revision {good.current.number} to revision "
                 f"{good.revision.number}: {good.reason}."
             ),
-            changes=(*diff(workload.ref, "spec.template", before, after), *unpause_changes(workload)),
-            operations=(operations.patch(workload.ref, replace_template(after, paused_by, pause=False), "json"),),
-            pre_state={
+            found={
                 "fromRevision": good.current.number,
                 "toRevision": good.revision.number,
                 "isServing": good.is_serving,
                 "livedSeconds": good.lived_seconds,
-                "undo": [operations.patch(workload.ref, replace_template(before, paused_by, pause=True), "json")],
             },
-            risk=risk,
-            risk_reason=reason,
-            reversible=True,
+            risk=_risk(workload, good),
             undo_summary=f"{workload.ref} has the template of revision {good.current.number} again.",
-            blast_radius=blast_radius(
-                cluster, workload, remaining_ready=workload.ready_while_rolling(), timeout_seconds=timeout_seconds
-            ),
             parameters=parameters.model_dump(mode="json", by_alias=True),
+            timeout_seconds=timeout_seconds,
         )
 
     def _good(

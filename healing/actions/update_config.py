@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from healing.actions import known_good, operations, revisions
+from healing.actions import known_good, operations, revisions, template_fix
 from healing.actions.base import Action, BlastRadius, CannotPlan, Change, Parameters, Plan
-from healing.actions.ownership import blast_radius, managed_by
+from healing.actions.ownership import managed_by
 from healing.actions.reading import WORKLOAD_KINDS, Workload, get, list_if_allowed
-from healing.actions.template_patch import diff, replace_template, unpause_changes
+from healing.actions.template_patch import diff
 from healing.policies.spec import ActionName, Risk
 from healing.ports.cluster import Cluster, ObjectRef
 
@@ -42,10 +42,8 @@ class UpdateConfig(Action[UpdateConfigParameters]):
     title = "Restore configuration"
     kinds = WORKLOAD_KINDS | {"ConfigMap"}
     permissions: ClassVar = (
-        *((verb, kind) for kind in sorted(WORKLOAD_KINDS | {"ConfigMap"}) for verb in ("get", "patch")),
-        ("list", "ReplicaSet"),
-        ("list", "ControllerRevision"),
-        ("list", "ConfigMap"),
+        *template_fix.PERMISSIONS,
+        *((verb, "ConfigMap") for verb in ("get", "list", "patch")),
     )
     parameters = UpdateConfigParameters
 
@@ -59,51 +57,31 @@ class UpdateConfig(Action[UpdateConfigParameters]):
     def _restore_references(
         self, cluster: Cluster, target: ObjectRef, parameters: UpdateConfigParameters, timeout_seconds: float
     ) -> Plan:
-        workload = Workload.read(cluster, target, timeout_seconds=timeout_seconds)
-        if workload.is_paused and not workload.paused_by_event:
-            raise CannotPlan(f"Somebody paused the rollout of {target}: resume it first.")
-        source = self._source(cluster, workload, parameters.from_revision, timeout_seconds)
+        workload = template_fix.read(cluster, target, timeout_seconds)
+        source = template_fix.source(cluster, workload, parameters.from_revision, timeout_seconds)
         before = revisions.without_hash(workload.template)
         after = with_config_of(before, source.template)
-        changes = diff(workload.ref, "spec.template", before, after)
-        if not changes:
+        if not diff(workload.ref, "spec.template", before, after):
             raise CannotPlan(f"The configuration of {target} is that of revision {source.number} already.")
         missing = revisions.missing_references(cluster, workload.ref.namespace, after, timeout_seconds=timeout_seconds)
         if missing:
             raise CannotPlan(f"With the configuration of revision {source.number} it would not start: {missing[0]}.")
-        paused_by = workload.paused_by_event
-        return Plan(
+        return template_fix.plan(
+            cluster,
+            workload,
+            after,
             action=self.name,
-            target=workload.ref,
-            generation=workload.generation,
             summary=f"Give {workload.ref} the configuration of revision {source.number} again; the rest stays.",
-            changes=(*changes, *unpause_changes(workload)),
-            operations=(operations.patch(workload.ref, replace_template(after, paused_by, pause=False), "json"),),
-            pre_state={
-                "fromRevision": source.number,
-                "undo": [operations.patch(workload.ref, replace_template(before, paused_by, pause=True), "json")],
-            },
-            risk=Risk.LOW if workload.ready == 0 else Risk.MEDIUM,
-            risk_reason=(
-                "No replica serves now; nothing can be lost."
+            found={"fromRevision": source.number},
+            risk=(
+                (Risk.LOW, "No replica serves now; nothing can be lost.")
                 if workload.ready == 0
-                else "Former configuration with the present image: that pair has not run before."
+                else (Risk.MEDIUM, "Former configuration with the present image: that pair has not run before.")
             ),
-            reversible=True,
             undo_summary=f"{workload.ref} has its configuration of before again.",
-            blast_radius=blast_radius(
-                cluster, workload, remaining_ready=workload.ready_while_rolling(), timeout_seconds=timeout_seconds
-            ),
             parameters=parameters.model_dump(mode="json", by_alias=True),
+            timeout_seconds=timeout_seconds,
         )
-
-    def _source(self, cluster: Cluster, workload: Workload, number: int, timeout_seconds: float) -> revisions.Revision:
-        if not number:
-            return revisions.last_good(cluster, workload, timeout_seconds=timeout_seconds).revision
-        for revision in revisions.of_workload(cluster, workload, timeout_seconds=timeout_seconds):
-            if revision.number == number:
-                return revision
-        raise CannotPlan(f"{workload.ref} has no revision {number} any more.")
 
     def _restore_keys(
         self, cluster: Cluster, target: ObjectRef, parameters: UpdateConfigParameters, timeout_seconds: float

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from healing.actions import capacity, operations, quantities, revisions
+from healing.actions import capacity, operations, quantities, template_fix
 from healing.actions.base import Action, CannotPlan, Parameters, Plan
 from healing.actions.ownership import blast_radius
 from healing.actions.reading import WORKLOAD_KINDS, Workload
@@ -52,21 +52,17 @@ class UpdateResources(Action[UpdateResourcesParameters]):
     title = "Change requests and limits"
     kinds = WORKLOAD_KINDS
     permissions: ClassVar = (
-        *((verb, kind) for kind in sorted(WORKLOAD_KINDS) for verb in ("get", "patch")),
+        *template_fix.PERMISSIONS,
         ("list", "ResourceQuota"),
         ("list", "LimitRange"),
         ("list", "Node"),
-        ("list", "ReplicaSet"),
-        ("list", "ControllerRevision"),
     )
     parameters = UpdateResourcesParameters
 
     def plan(
         self, cluster: Cluster, target: ObjectRef, parameters: UpdateResourcesParameters, *, timeout_seconds: float
     ) -> Plan:
-        workload = Workload.read(cluster, target, timeout_seconds=timeout_seconds)
-        if workload.is_paused and not workload.paused_by_event:
-            raise CannotPlan(f"Somebody paused the rollout of {target}: resume it first.")
+        workload = template_fix.read(cluster, target, timeout_seconds)
         container = workload.container(parameters.container)
         before = container.get("resources") or {}
         wanted = _wanted(cluster, workload, container["name"], parameters, timeout_seconds)
@@ -144,10 +140,7 @@ def _wanted(
 ) -> dict[str, Quantities]:
     if not parameters.from_revision:
         return {"limits": parameters.limits, "requests": parameters.requests}
-    kept = revisions.of_workload(cluster, workload, timeout_seconds=timeout_seconds)
-    revision = next((r for r in kept if r.number == parameters.from_revision), None)
-    if revision is None:
-        raise CannotPlan(f"{workload.ref} has no revision {parameters.from_revision} any more.")
+    revision = template_fix.source(cluster, workload, parameters.from_revision, timeout_seconds)
     former: dict[str, Any] = next((c for c in revision.template["spec"]["containers"] if c["name"] == name), {})
     resources = former.get("resources") or {}
     if not resources:

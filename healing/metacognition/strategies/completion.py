@@ -11,6 +11,7 @@ from healing.actions import registry, retrying
 from healing.actions.base import CannotPlan
 from healing.actions.reading import Workload
 from healing.actions.restart import stamp
+from healing.actions.template_patch import CORRECTIONS
 from healing.metacognition.case import Case
 from healing.metacognition.strategies.blueprint import Blueprint, Step
 from healing.metacognition.strategies.configuration import carry_on
@@ -18,16 +19,6 @@ from healing.metacognition.strategies.workloads import out_of_the_way
 from healing.policies.spec import ActionName
 from healing.ports.cluster import ObjectRef
 
-#: These write a template, and lift our pause of it in the same write.
-_WRITE_TEMPLATE = frozenset(
-    {
-        ActionName.ROLLBACK,
-        ActionName.UPDATE_RESOURCES,
-        ActionName.UPDATE_CONFIG,
-        ActionName.FIX_PROBE,
-        ActionName.FIX_SCHEDULING,
-    }
-)
 #: These leave what is wrong as it is: a rollout that failed would only fail again.
 _CHANGE_NOTHING = frozenset({ActionName.RESTART, ActionName.EVICT, ActionName.RELEASE, ActionName.DELETE_STUCK_POD})
 #: The API server refuses to create pods.
@@ -54,7 +45,7 @@ def completed(case: Case, blueprint: Blueprint) -> Blueprint:
 
 
 def _failing_pods(case: Case, blueprint: Blueprint) -> list[Step]:
-    changed = [step.target for step in blueprint.steps if step.action in _WRITE_TEMPLATE]
+    changed = [step.target for step in blueprint.steps if step.action in CORRECTIONS]
     found: list[Step] = []
     for ref in changed:
         if ref.kind == "StatefulSet":
