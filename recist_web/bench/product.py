@@ -66,22 +66,30 @@ class Product:
                 raise CannotMeasureError(f"Not within {seconds:g} s: {what}.")
             time.sleep(_POLL_SECONDS)
 
-    def deployments(self) -> dict[str, Object]:
+    def deployments(self, namespace: str = NAMESPACE) -> dict[str, Object]:
         """By name, as they are now."""
-        found = self.cluster.list("Deployment", NAMESPACE, timeout_seconds=_CALL_SECONDS)
+        found = self.cluster.list("Deployment", namespace, timeout_seconds=_CALL_SECONDS)
         return {obj["metadata"]["name"]: obj for obj in found.items}
 
-    def add_workloads(self, count: int, *, replicas: int) -> list[str]:
+    def add_workloads(
+        self, count: int, *, replicas: int, namespace: str = NAMESPACE, first: int = 0, seconds: float = 180
+    ) -> list[str]:
         """Names of the new, healthy Deployments; returns when all are ready."""
-        names = [f"web-{number:03d}" for number in range(count)]
-        self._each(names, lambda name: self.cluster.create("Deployment", NAMESPACE, _deployment(name, replicas)))
-        self.wait_for(lambda: all(is_rolled_out(d) for d in self.deployments().values()), "all are ready", 180)
+        names = [f"web-{number:03d}" for number in range(first, first + count)]
+        self._each(
+            names, lambda name: self.cluster.create("Deployment", namespace, deployment(name, replicas, namespace))
+        )
+
+        def all_ready() -> bool:
+            return all(is_rolled_out(d) for d in self.deployments(namespace).values())
+
+        self.wait_for(all_ready, "all are ready", seconds)
         return names
 
-    def release(self, name: str, container: Object) -> None:
+    def release(self, name: str, container: Object, namespace: str = NAMESPACE) -> None:
         """A person's bad release of that workload."""
         body = {"spec": {"template": {"spec": {"containers": [{"name": "web", **container}]}}}}
-        self.cluster.patch("Deployment", NAMESPACE, name, body, patch_type="strategic", timeout_seconds=_CALL_SECONDS)
+        self.cluster.patch("Deployment", namespace, name, body, patch_type="strategic", timeout_seconds=_CALL_SECONDS)
 
     def release_all(self, releases: Sequence[tuple[str, Object]]) -> None:
         """As many at once as one client sends."""
@@ -114,13 +122,13 @@ class Product:
             if _shows_a_fault(obj):
                 seen.faulty.setdefault(app, datetime.now(UTC))
 
-        def deployment(obj: Object) -> None:
+        def paused(obj: Object) -> None:
             if (obj.get("spec") or {}).get("paused"):
                 seen.paused.setdefault(obj["metadata"]["name"], datetime.now(UTC))
 
         threads = [
             threading.Thread(target=watch, args=arguments, daemon=True)
-            for arguments in (("Pod", pod), ("Deployment", deployment))
+            for arguments in (("Pod", pod), ("Deployment", paused))
         ]
         for thread in threads:
             thread.start()
@@ -196,7 +204,7 @@ def _is_led(cluster: KubernetesCluster) -> bool:
     return any((lease.get("spec") or {}).get("holderIdentity") for lease in leases) and bool(policy.get("status"))
 
 
-def _deployment(name: str, replicas: int) -> Object:
+def deployment(name: str, replicas: int, namespace: str) -> Object:
     template = {
         "metadata": {"labels": {"app": name}},
         "spec": {
@@ -215,16 +223,16 @@ def _deployment(name: str, replicas: int) -> Object:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": name}},
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
     }
 
 
-def is_rolled_out(deployment: Object) -> bool:
-    """Every pod is of the newest revision and available, and no other is left."""
-    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+def is_rolled_out(obj: Object) -> bool:
+    """Every pod of a Deployment is of the newest revision and available, and no other is left."""
+    status, wanted = obj.get("status") or {}, obj["spec"]["replicas"]
     counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")}
-    return counts == {wanted} and status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return counts == {wanted} and status.get("observedGeneration") == obj["metadata"]["generation"]
 
 
 def _shows_a_fault(pod: Object) -> bool:

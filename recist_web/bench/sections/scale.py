@@ -21,7 +21,7 @@ from django.conf import settings
 
 from healing.models import HealingEvent
 from healing.ports.cluster import Object
-from recist_web.bench.product import CRASH, NAMESPACE, NO_IMAGE, Product, _deployment, is_rolled_out, running
+from recist_web.bench.product import CRASH, NO_IMAGE, Product, deployment, is_rolled_out, running
 from recist_web.bench.section import Bench, CannotMeasureError, Number, Result, p50_p95
 from recist_web.supervisor.tree import WORKERS
 
@@ -112,12 +112,14 @@ def _measure(bench: Bench, pods: int, faults: int, workers: int, result: Result)
     directory = bench.directory / str(pods)
     directory.mkdir()
     nodes = _nodes(pods)
-    with running(Bench(bench.size, directory, bench.say), nodes=nodes, **_POLICY) as product:
+    spaces = [f"team-{number:02d}" for number in range(-(-faults // _PODS_OF_A_NAMESPACE))]
+    policy = _POLICY | {"targetNamespaces": spaces}
+    with running(Bench(bench.size, directory, bench.say), nodes=nodes, **policy) as product:
         _add_workers(product, workers - 1)
         started = time.monotonic()
         patience_seconds = bench.pick(full=1800.0, smoke=150.0)
         _fill(product, pods - faults, patience_seconds)
-        names = product.add_workloads(faults, replicas=1)
+        names = _breakable(product, spaces, faults, patience_seconds)
         bench.say(f"{pods} pods on {nodes} nodes run after {time.monotonic() - started:.0f} s")
         watcher = product.tree.supervisor.child("watcher").pid
         cpu, at = _cpu_seconds(watcher), time.monotonic()
@@ -205,25 +207,36 @@ def _fill(product: Product, pods: int, patience_seconds: float) -> None:
     product.wait_for(all_ready, f"{count} workloads are ready", patience_seconds)
 
 
+def _breakable(product: Product, spaces: Sequence[str], count: int, patience_seconds: float) -> list[tuple[str, str]]:
+    """(namespace, name) of workloads of one pod each, as many in a namespace as the healthy ones have."""
+    found: list[tuple[str, str]] = []
+    for space in spaces:
+        product.cluster.create("Namespace", "", {"metadata": {"name": space}}, timeout_seconds=30.0)
+        some = min(_PODS_OF_A_NAMESPACE, count - len(found))
+        names = product.add_workloads(some, replicas=1, namespace=space, first=len(found), seconds=patience_seconds)
+        found += [(space, name) for name in names]
+    return found
+
+
 def _body(name: str, namespace: str) -> Object:
-    body = _deployment(name, _PODS_OF_A_WORKLOAD)
-    body["metadata"]["namespace"] = namespace
+    body = deployment(name, _PODS_OF_A_WORKLOAD, namespace)
     # A probe every second of thousands of pods would measure the embedded cluster, not us.
     body["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] = 30
     return body
 
 
-def _break(product: Product, names: list[str], seconds: float) -> None:
-    """Bad releases, spread evenly over the time."""
+def _break(product: Product, names: list[tuple[str, str]], seconds: float) -> None:
+    """Bad releases, spread evenly over the time and, one after the other, over the namespaces."""
     started = time.monotonic()
-    for number, name in enumerate(names):
-        product.release(name, NO_IMAGE if number % 2 else CRASH)
+    for number, (space, name) in enumerate(sorted(names, key=lambda one: one[1][-2:])):
+        product.release(name, NO_IMAGE if number % 2 else CRASH, space)
         product.tree.supervisor.look_after()
         time.sleep(max(0.0, started + seconds * number / len(names) - time.monotonic()))
 
 
 def _targets() -> int:
-    return HealingEvent.objects.filter(target_namespace=NAMESPACE).values("target_name").distinct().count()
+    found = HealingEvent.objects.filter(target_namespace__startswith="team-", target_kind="Deployment")
+    return found.values("target_name").distinct().count()
 
 
 def _all_ended() -> bool:
