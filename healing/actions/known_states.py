@@ -46,11 +46,7 @@ def remember_all(get_ports: Callable[[str], Ports], cluster_name: str, *, timeou
     """Keep what the objects of all enabled policies' namespaces look like, in one cluster; returns how many had
     changed. What cannot be read is left for the next time."""
     now, changed = shared_clock.now(), 0
-    wanted = {
-        namespace
-        for policy in Policy.objects.filter(enabled=True, cluster=cluster_name)
-        for namespace in policy.parsed().target_namespaces
-    }
+    wanted = {namespace for _, spec in Policy.usable(cluster_name) for namespace in spec.target_namespaces}
     try:
         cluster = get_ports(cluster_name).cluster
     except LookupError as error:

@@ -11,7 +11,6 @@ from django.db import transaction
 from django.http import Http404
 from ninja import Query, Router
 from ninja.responses import Status
-from pydantic import ValidationError
 
 from healing import audit, engine
 from healing.access import Capability, grants_of
@@ -26,7 +25,6 @@ from healing.event_filters import BadFilter, EventFilter
 from healing.faults import Fault, Severity, SignalSource
 from healing.models import HealingEvent, Policy
 from healing.policies.select import select, select_for_node
-from healing.policies.spec import PolicySpec
 from healing.ports import get_ports
 from healing.ports.cluster import ObjectRef
 from healing.ports.errors import NotFound, SourceError
@@ -144,12 +142,7 @@ def _look_up(report: Report, cluster_name: str) -> tuple[ObjectRef, dict[str, st
 
 
 def _policy_for(target: ObjectRef, labels: dict[str, str], cluster_name: str) -> Policy | None:
-    policies: list[tuple[Policy, PolicySpec]] = []
-    for policy in Policy.objects.filter(cluster=cluster_name, enabled=True):
-        try:
-            policies.append((policy, policy.parsed()))
-        except ValidationError:
-            continue  # refused when it was read; the row says why
+    policies = Policy.usable(cluster_name)
     if target.kind != "Node":
         return select(policies, target.namespace, labels)
     pods = get_ports(cluster_name).cluster.list(

@@ -7,15 +7,10 @@ import time
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-import structlog
-from pydantic import ValidationError
-
 from healing.detection.owners import Target
 from healing.models import Policy
 from healing.policies.select import select, select_for_node
 from healing.policies.spec import PolicySpec, Thresholds
-
-log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 2.0
 
@@ -44,14 +39,8 @@ class PolicySet:
 
 
 def read_policies(cluster: str) -> PolicySet:
-    """From the database. A row that cannot be parsed is left out, and said so."""
-    found = []
-    for policy in Policy.objects.filter(cluster=cluster, enabled=True).exclude(spec={}):
-        try:
-            found.append((policy, policy.parsed()))
-        except ValidationError as error:
-            log.warning("policy cannot be used", policy=str(policy), error=str(error))
-    return PolicySet(tuple(found))
+    """From the database."""
+    return PolicySet(tuple(Policy.usable(cluster)))
 
 
 class PolicyBook:

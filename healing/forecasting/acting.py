@@ -107,8 +107,11 @@ def _foreseen(row: ProactiveWarning, one: ObjectRef) -> dict[str, Any]:
 
 def propose_due(cluster: str, now: datetime) -> int:
     """Open events for warnings whose policy has its fixes prepared. Returns how many."""
-    policies = {str(p): p.parsed() for p in Policy.objects.filter(cluster=cluster, enabled=True).exclude(spec={})}
-    wanted = {name for name, spec in policies.items() if spec.forecasts.act == "propose" and spec.autonomy != "observe"}
+    wanted = {
+        str(policy)
+        for policy, spec in Policy.usable(cluster)
+        if spec.forecasts.act == "propose" and spec.autonomy != "observe"
+    }
     rows = ProactiveWarning.objects.filter(
         cluster=cluster, state=WarningState.OPEN, closed_at=None, event=None, policy_name__in=wanted, kind__in=_CAUSES
     )

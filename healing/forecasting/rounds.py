@@ -29,9 +29,7 @@ Policies = list[tuple[Policy, PolicySpec]]
 
 def policies_of(cluster: str) -> Policies:
     """Enabled policies that want forecasts."""
-    rows = Policy.objects.filter(cluster=cluster, enabled=True).exclude(spec={})
-    parsed = [(row, row.parsed()) for row in rows]
-    return [(row, spec) for row, spec in parsed if spec.forecasts.enabled and not spec.paused]
+    return [(row, spec) for row, spec in Policy.usable(cluster) if spec.forecasts.enabled and not spec.paused]
 
 
 def clusters_to_look_at() -> set[str]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+import structlog
 from django.db import models
 from django.utils.translation import pgettext_lazy
+from pydantic import ValidationError
 
 from healing.policies.spec import PolicySpec
+
+log = structlog.get_logger(__name__)
 
 
 class Policy(models.Model):
@@ -44,3 +50,17 @@ class Policy(models.Model):
     def parsed(self) -> PolicySpec:
         """The spec, checked. Raises `pydantic.ValidationError` (rows are checked when written)."""
         return PolicySpec.model_validate(self.spec)
+
+    @classmethod
+    def usable(cls, cluster: str = "") -> list[tuple[Self, PolicySpec]]:
+        """The enabled policies of a cluster (``""``: of all), each with its spec. One whose spec cannot be used governs
+        nothing: of a resource that was refused from the start there is none, and an earlier version of the app may have
+        taken what this one refuses."""
+        rows = cls.objects.filter(enabled=True).exclude(spec={})
+        found = []
+        for policy in rows.filter(cluster=cluster) if cluster else rows:
+            try:
+                found.append((policy, policy.parsed()))
+            except ValidationError as error:
+                log.warning("policy cannot be used", policy=str(policy), error=str(error))
+        return found

@@ -77,12 +77,8 @@ def of_event(event: HealingEvent) -> list[Channel]:
 def of_cluster(cluster: str) -> list[Channel]:
     """The installation's and those of every enabled policy of the cluster (``""``: of all clusters)."""
     found = of_installation()
-    policies = Policy.objects.filter(enabled=True).exclude(spec={})
-    for policy in policies.filter(cluster=cluster) if cluster else policies:
-        try:
-            found += of_spec(policy.parsed(), policy.cluster, policy.namespace)
-        except ValidationError:
-            continue  # refused when it was read; the row says why
+    for policy, spec in Policy.usable(cluster):
+        found += of_spec(spec, policy.cluster, policy.namespace)
     return joined(found)
 
 

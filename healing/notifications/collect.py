@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from pydantic import ValidationError
 
 from healing import shared_clock
 from healing.actions import brakes
@@ -168,12 +167,7 @@ def _storms(now: datetime) -> int:
 
 def _storm_limit(cluster: str) -> int:
     """The least number of faults at once that a policy of the cluster calls a storm; 0: none does."""
-    limits = []
-    for policy in Policy.objects.filter(cluster=cluster, enabled=True).exclude(spec={}):
-        try:
-            limits.append(policy.parsed().limits.storm_faults)
-        except ValidationError:
-            continue  # refused when it was read; the row says why
+    limits = [spec.limits.storm_faults for _, spec in Policy.usable(cluster)]
     return min((limit for limit in limits if limit), default=0)
 
 

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from healing.deadline import Deadline
 from healing.models import Policy
 from healing.policies.select import labels_of, select
@@ -67,12 +65,7 @@ def preview(cluster_name: str, spec: PolicySpec, *, policy_id: int | None = None
     except LookupError as error:
         return Preview((), 0, (), (str(error),), {})
     found, problems = _read(cluster, spec, Deadline.after(_SECONDS))
-    others: list[tuple[str, PolicySpec]] = []
-    for policy in Policy.objects.filter(cluster=cluster_name, enabled=True).exclude(pk=policy_id or 0).exclude(spec={}):
-        try:
-            others.append((str(policy), policy.parsed()))
-        except ValidationError:
-            continue  # it governs nothing
+    others = [(str(policy), other) for policy, other in Policy.usable(cluster_name) if policy.pk != policy_id]
     matches = []
     for obj in found:
         meta, labels = obj["metadata"], labels_of(obj)

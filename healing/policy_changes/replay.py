@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from healing.models import Policy
 from healing.policies.select import select
 from healing.policies.spec import PolicySpec
@@ -67,7 +65,7 @@ def replay_events(
 ) -> Replay:
     """The last events of the cluster. ``policy_id``: the policy that is edited; None: a new one."""
     edited = policy_id or _NEW
-    old = _policies(cluster)
+    old = [(policy.pk, spec) for policy, spec in Policy.usable(cluster)]
     new = [(pk, known) for pk, known in old if pk != edited] + ([(edited, spec)] if enabled else [])
     return Replay(
         tuple(
@@ -85,16 +83,6 @@ def replay_evaluation(old: PolicySpec | None, new: PolicySpec) -> Replay:
         was, would = judge(without_scope(before, case), case), judge(without_scope(new, case), case)
         rows.append(Row(case, was, would))
     return Replay(tuple(rows))
-
-
-def _policies(cluster: str) -> list[tuple[int, PolicySpec]]:
-    found = []
-    for policy in Policy.objects.filter(cluster=cluster, enabled=True).exclude(spec={}):
-        try:
-            found.append((policy.pk, policy.parsed()))
-        except ValidationError:
-            continue  # it governs nothing
-    return found
 
 
 def _judged(case: Case, governed_by: int, policies: Candidates) -> Judgement:

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from django.conf import settings
 from django.db import DatabaseError
-from pydantic import ValidationError
 
 from healing.models import Policy
 from healing.notifications import channels
@@ -111,15 +110,12 @@ def language_model(*, ask: bool) -> Iterator[Finding]:
 def notifications() -> Iterator[Finding]:
     found = channels.of_installation()
     try:
-        policies = list(Policy.objects.filter(enabled=True).exclude(spec={}))
+        policies = Policy.usable()
     except DatabaseError:
         policies = []
         yield warning("notifications", "Those of policies cannot be read: the database does not answer.", "See to it.")
-    for policy in policies:
-        try:
-            found += channels.of_spec(policy.parsed(), policy.cluster, policy.namespace)
-        except ValidationError:
-            continue  # told with the policies
+    for policy, spec in policies:
+        found += channels.of_spec(spec, policy.cluster, policy.namespace)
     found = channels.joined(found)
     if not found:
         yield warning(

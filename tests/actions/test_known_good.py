@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from healing.actions import known_good, known_states
 from healing.models import KnownState
+from healing.policy_changes import rows
 from tests.actions import events
 from tests.actions.live import Live, Namespace
 
@@ -27,6 +28,18 @@ def test_all_of_the_policies_namespaces_are_remembered_once(live: Live, ns: Name
     events.policy(ns.name)
     assert known_states.remember_all(lambda _: live.ports, "default") >= 1
     assert known_states.remember_all(lambda _: live.ports, "default") == 0
+    assert KnownState.objects.get(kind="ConfigMap").state["data"] == {"X": "1"}
+
+
+def test_a_policy_that_was_refused_keeps_nobody_from_being_remembered(live: Live, ns: Namespace) -> None:
+    ns.config_map("a", {"X": "1"})
+    broken = {
+        "kind": "SelfHealingPolicy",
+        "metadata": {"namespace": ns.name, "name": "broken", "uid": "u", "generation": 1},
+    }
+    assert rows.store("default", {**broken, "spec": {"targetNamespaces": "*"}}).error
+    events.policy(ns.name)
+    assert known_states.remember_all(lambda _: live.ports, "default") >= 1
     assert KnownState.objects.get(kind="ConfigMap").state["data"] == {"X": "1"}
 
 
