@@ -22,7 +22,7 @@ class Admin:
         self._server = config["clusters"][0]["cluster"]["server"]
         token = config["users"][0]["user"]["token"]
         self._http = httpx.Client(
-            base_url=self._server, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10
+            base_url=self._server, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
         )
         self._directory = directory
 

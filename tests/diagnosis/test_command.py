@@ -76,11 +76,11 @@ def test_a_directory(crash: Path) -> None:
 def test_as_a_process_without_database_and_network(crash: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "manage.py"), "diagnose", str(crash), "--json"]
     env = {"PATH": "/usr/bin:/bin", "VAR_DIR": str(tmp_path / "nowhere"), "DATABASE_URL": "postgres://x@127.0.0.1:9/x"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["findings"][0]["cause"] == "BadRollout"
     command[3] = str(tmp_path / "absent")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env=env, cwd=tmp_path)
     assert done.returncode == 2
     assert "absent" in done.stderr
 

@@ -68,7 +68,7 @@ def product(test_parts: Parts) -> Iterator[Product]:
         base = str(tree.target.prometheus_url).removesuffix("/prometheus")
         with (
             psycopg.connect(url, autocommit=True, row_factory=dict_row) as database,
-            httpx.Client(base_url=base, trust_env=False, timeout=10) as sandbox,
+            httpx.Client(base_url=base, trust_env=False, timeout=60) as sandbox,
         ):
             yield Product(tree, database, sandbox)
 

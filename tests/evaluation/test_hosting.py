@@ -26,7 +26,7 @@ class Host:
         assert process.stdout is not None
         self.process = process
         self.said: dict[str, Any] = json.loads(process.stdout.readline())
-        self.http = httpx.Client(base_url=self.said["control"], timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=self.said["control"], timeout=60, trust_env=False)
 
     def act(self, name: str, verb: str) -> dict[str, Any]:
         answer = self.http.post(f"/worlds/{name}/{verb}")

@@ -103,7 +103,7 @@ class LiveTree:
     @contextlib.contextmanager
     def http(self, user: str = "approver") -> Iterator[httpx.Client]:
         """A client signed in as one of the demo's people, as a browser would be: `with live_tree.http() as client:`."""
-        with httpx.Client(base_url=self.url, timeout=10, trust_env=False, follow_redirects=True) as client:
+        with httpx.Client(base_url=self.url, timeout=60, trust_env=False, follow_redirects=True) as client:
             client.get("/login/")
             form = {"username": user, "password": DEMO_PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
             response = client.post("/login/", data=form, headers={"Referer": self.url})

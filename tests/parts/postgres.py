@@ -150,7 +150,7 @@ def _usable_binaries(directory: Path, user: pwd.struct_passwd | None) -> Path:
 def _runs(path: Path, user: pwd.struct_passwd | None) -> bool:
     try:
         command = _as_user([str(path / "initdb"), "--version"], user)
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60, cwd="/")
+        done = subprocess.run(command, capture_output=True, check=False, timeout=180, cwd="/")
     except OSError:
         return False
     return done.returncode == 0

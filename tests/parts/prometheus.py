@@ -40,7 +40,7 @@ class Prometheus:
         command += [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"]
         command += ["--web.enable-remote-write-receiver", "--enable-feature=promql-at-modifier", "--log.level=warn"]
         self._child = Child(Spec("prometheus", command, os.environ, directory, stop_seconds=3.0), directory)
-        self.client = httpx.Client(base_url=self.url, timeout=20.0)
+        self.client = httpx.Client(base_url=self.url, timeout=60.0)
         self._wait()
 
     def stop(self) -> None:

@@ -123,7 +123,7 @@ def test_check_names_the_file_and_the_reason(tmp_path: Path) -> None:
     environment = {**os.environ, "CLUSTERS_FILE": str(tmp_path / "gone.yaml"), "KUBECONFIG": "/k"}
     command = [sys.executable, "manage.py", "check"]
     done = subprocess.run(
-        command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 1
     assert "recist.E001" in done.stderr

@@ -34,7 +34,7 @@ def refused(variables: Mapping[str, str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -111,7 +111,7 @@ def alive(pids: set[int]) -> set[int]:
 def test_the_demo_starts_and_leaves_nothing_behind(demo: subprocess.Popen[str], number: signal.Signals) -> None:
     printed = read_until(demo, "Ctrl-C stops everything")
     url = printed.partition("ReCiSt is ready:")[2].split()[0]
-    assert httpx.get(f"{url}readyz", trust_env=False).json()["ready"] is True
+    assert httpx.get(f"{url}readyz", trust_env=False, timeout=60).json()["ready"] is True
     for name in ("admin", "operator", "approver"):
         assert f"sign in as  {name}" in printed
     processes = descendants(demo.pid)

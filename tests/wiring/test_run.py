@@ -88,7 +88,7 @@ class Run:
         """Signed in with the password that was printed."""
         found = re.search(r"sign in as\s+(\S+)\s+password\s+(\S+)", self.said)
         assert found, self.said
-        with httpx.Client(base_url=self.wait_until_ready(), timeout=10, trust_env=False) as client:
+        with httpx.Client(base_url=self.wait_until_ready(), timeout=60, trust_env=False) as client:
             client.get("/login/")
             form = {"username": found[1], "password": found[2], "csrfmiddlewaretoken": client.cookies["csrftoken"]}
             client.post("/login/", data=form, headers={"Referer": str(client.base_url)})
@@ -134,7 +134,7 @@ def refused(*arguments: str, var: Path, **variables: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode in (1, 2), done.stdout
     assert "Traceback" not in done.stderr
