@@ -40,7 +40,7 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(60.0)
         self._loop.close()
 
     def set(self, mode: Mode, delay_seconds: float = 0.0) -> None:
@@ -55,7 +55,7 @@ class Proxy:
         return self._do(self._cut())
 
     def _do(self, work: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _listen(self) -> None:
         if self._server is None:
@@ -63,9 +63,14 @@ class Proxy:
 
     async def _close(self) -> None:
         if self._server is not None:
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            # What was accepted in the last moment has to begin before it can be cut, and before its server is closed.
+            await _a_few_turns()
             self._server.close()
             self._server = None
         await self._cut()
+        await _a_few_turns()  # what is cut takes a turn to end
 
     async def _cut(self) -> int:
         tasks = list(self._open)
@@ -113,3 +118,8 @@ class Proxy:
             await writer.drain()
         with contextlib.suppress(OSError):
             await writer.drain()
+
+
+async def _a_few_turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
