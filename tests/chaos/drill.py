@@ -16,7 +16,7 @@ from typing import Any
 from healing.actions.labels import QUARANTINE
 from healing.actions.operations import EVENT_LABEL
 from healing.ports.cluster import Object
-from recist_web.bench.product import CRASH, NO_IMAGE, _deployment, is_rolled_out
+from recist_web.bench.product import CRASH, NO_IMAGE, deployment, is_rolled_out
 from tests.chaos.arena import NAMESPACE, Arena
 
 SHOP = "shop"
@@ -210,9 +210,7 @@ def _are_well(arena: Arena, names: list[str]) -> bool:
 
 
 def _healthy(name: str) -> Object:
-    body = _deployment(name, 2)
-    body["metadata"]["namespace"] = NAMESPACE
-    return body
+    return deployment(name, 2, NAMESPACE)
 
 
 def _release(arena: Arena, name: str, container: Object) -> None:
