@@ -115,6 +115,14 @@ def pods_of_revision(snapshot: Snapshot, workload: ObjectRef, rev: Revision) -> 
     ]
 
 
+def made_from(pod: Object) -> str:
+    """What tells apart the revisions that pods of one workload were made from; empty where a pod does not say."""
+    return (
+        r.text(pod, "metadata", "labels", "controller-revision-hash")
+        or r.text(pod, "metadata", "generateName")  # stays on a pod that was taken out of its ReplicaSet
+    )
+
+
 def compare(before: Object, after: Object) -> list[Change]:
     """Differences between two pod templates, containers and env matched by name."""
     changes: list[Change] = []

@@ -244,4 +244,5 @@ class World:
         }
         spec = {**copy.deepcopy(template["spec"]), "nodeName": node}
         meta = {"ownerReferences": [own], "labels": labels, "creationTimestamp": ago(age)}
+        meta["generateName"] = f"{rs['metadata']['name']}-"
         self.add("Pod", name, metadata=meta, spec=spec, status=status)

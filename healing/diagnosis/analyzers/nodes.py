@@ -10,6 +10,7 @@ from datetime import datetime
 from healing.diagnosis import reading as r
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence, of_event
 from healing.diagnosis.reading import Object
+from healing.diagnosis.revisions import made_from
 from healing.diagnosis.scene import Scene, is_ready, node_of
 from healing.ports.cluster import ObjectRef
 
@@ -194,19 +195,20 @@ def _sandbox(scene: Scene) -> Iterator[Hypothesis]:
 
 
 def _only_here(scene: Scene, on_node: dict[str, list[Object]], ill: set[str]) -> Iterator[Hypothesis]:
-    """Several workloads fail on one node while their siblings elsewhere are well."""
-    good_elsewhere: dict[ObjectRef, set[str]] = defaultdict(set)
-    bad: dict[str, set[ObjectRef]] = defaultdict(set)
+    """Several workloads fail on one node while their siblings elsewhere are well; those of another revision prove
+    nothing: what is new fails wherever the scheduler has put it."""
+    good_elsewhere: dict[tuple[ObjectRef, str], set[str]] = defaultdict(set)
+    bad: dict[str, set[tuple[ObjectRef, str]]] = defaultdict(set)
     for workload, pods in scene.pods.items():
         for pod in pods:
-            node = node_of(pod)
+            node, alike = node_of(pod), (workload, made_from(pod))
             if node and is_ready(pod):
-                good_elsewhere[workload].add(node)
+                good_elsewhere[alike].add(node)
             elif node and not _young(scene, pod):
-                bad[node].add(workload)
-    for node, workloads in bad.items():
-        lonely = {w for w in workloads if good_elsewhere[w] - {node} and node not in good_elsewhere[w]}
-        fine_here = {w for w in good_elsewhere if node in good_elsewhere[w]}
+                bad[node].add(alike)
+    for node, groups in bad.items():
+        lonely = {g[0] for g in groups if good_elsewhere[g] - {node} and node not in good_elsewhere[g]}
+        fine_here = {g[0] for g in good_elsewhere if node in good_elsewhere[g]}
         if node in ill or len(lonely) < 2 or len(fine_here) > len(lonely):
             continue
         names = ", ".join(sorted(w.name for w in lonely))

@@ -11,6 +11,7 @@ from healing.diagnosis.analyzers.common import workload_ref
 from healing.diagnosis.hypothesis import Hypothesis, bare, evidence
 from healing.diagnosis.reading import Object
 from healing.diagnosis.requests import Requests, served_by_pod
+from healing.diagnosis.revisions import made_from
 from healing.diagnosis.scene import Scene, node_of
 from healing.findings import Evidence
 from healing.ports.cluster import ObjectRef
@@ -58,8 +59,8 @@ def well_siblings(scene: Scene, workload: ObjectRef, *, is_slow: bool) -> list[O
     value_of = _latency if is_slow else _error_rate
     values = {name: value for name, (_, found) in known.items() if (value := value_of(found)) is not None}
     bad = _outliers(values, _SLOW_SECONDS if is_slow else _FAILING)
-    revisions = {_revision(known[name][0]) for name in bad}
-    return [known[name][0] for name in values if name not in bad and _revision(known[name][0]) in revisions]
+    revisions = {made_from(known[name][0]) for name in bad}
+    return [known[name][0] for name in values if name not in bad and made_from(known[name][0]) in revisions]
 
 
 def _known(
@@ -131,15 +132,8 @@ def _outliers(values: dict[str, float], least: float) -> list[str]:
 def _is_a_revision(pods: dict[str, Object], bad: list[str]) -> bool:
     """Whether exactly the bad ones are of another revision than the rest: then it is that revision's fault."""
 
-    rest = {_revision(pod) for name, pod in pods.items() if name not in bad}
-    return not {_revision(pods[name]) for name in bad} & rest
-
-
-def _revision(pod: Object) -> str:
-    return (
-        r.text(pod, "metadata", "labels", "controller-revision-hash")
-        or r.text(pod, "metadata", "generateName")  # stays on a pod that was taken out of its ReplicaSet
-    )
+    rest = {made_from(pod) for name, pod in pods.items() if name not in bad}
+    return not {made_from(pods[name]) for name in bad} & rest
 
 
 def _hypothesis(
