@@ -74,7 +74,7 @@ def candidates_for(case: Case) -> tuple[list[Candidate], list[Dropped]]:
         elif key in STRATEGIES:
             try:
                 blueprint = STRATEGIES[key](case)
-                if key in failed and _replicas(_parameters(blueprint)) <= failed[key]:
+                if key in failed and _replicas(step.parameters for step in blueprint.steps) <= failed[key]:
                     dropped.append(Dropped(key, _IN_VAIN))
                     continue
                 if _only_treats_who_suffers(case, blueprint):
@@ -102,10 +102,6 @@ def _failed_here(case: Case) -> dict[str, int]:
         replicas = _replicas(step.get("parameters") or {} for step in row.steps) if row.key in _BY_DEGREES else 0
         most[row.key] = max(most.get(row.key, 0), replicas)
     return most
-
-
-def _parameters(blueprint: Blueprint) -> list[dict[str, Any]]:
-    return [step.parameters for step in blueprint.steps]
 
 
 def _replicas(parameters: Iterable[dict[str, Any]]) -> int:

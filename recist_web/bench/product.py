@@ -175,7 +175,7 @@ def running(bench: Bench, *, nodes: int, **policy: Any) -> Iterator[Product]:
                 _set_policy(cluster, policy)
                 tree.start_product(target)
                 product = Product(tree, cluster)
-                product.wait_for(lambda: _is_led(cluster), "a watcher leads", 60)
+                product.wait_for(lambda: is_led(cluster) and _knows_policy(cluster), "a watcher leads", 60)
                 yield product
             finally:
                 cluster.close()
@@ -194,14 +194,22 @@ def _set_policy(cluster: KubernetesCluster, spec: dict[str, Any]) -> None:
     cluster.patch("SelfHealingPolicy", "recist-system", "bench", body, patch_type="apply", force=True)
 
 
-def _is_led(cluster: KubernetesCluster) -> bool:
-    """The Lease is held, and our policy has been read: its status says so."""
+def is_led(cluster: KubernetesCluster) -> bool:
+    """Whether a watcher holds the Lease."""
     try:
         leases = cluster.list("Lease", "recist-system", timeout_seconds=5.0).items
+    except SourceError:
+        return False
+    return any((lease.get("spec") or {}).get("holderIdentity") for lease in leases)
+
+
+def _knows_policy(cluster: KubernetesCluster) -> bool:
+    """Whether our policy has been read: its status says so."""
+    try:
         policy = cluster.get("SelfHealingPolicy", "recist-system", "bench", timeout_seconds=5.0)
     except SourceError:
         return False
-    return any((lease.get("spec") or {}).get("holderIdentity") for lease in leases) and bool(policy.get("status"))
+    return bool(policy.get("status"))
 
 
 def deployment(name: str, replicas: int, namespace: str) -> Object:

@@ -27,7 +27,8 @@ def put(world: World, pod_prefix: str, revision: int, node: str) -> None:
 def test_siblings_of_another_revision_prove_nothing(*, is_new_revision: bool) -> None:
     """A scheduler puts many new pods on the emptiest node: bad releases of all of them are no bad node."""
     world = World()
-    world.node("node-a"), world.node("node-b")
+    world.node("node-a")
+    world.node("node-b")
     for name in ("cart", "orders", "search"):
         if is_new_revision:
             broken = [container(command=["sh", "-c", "exit 3"])]

@@ -17,7 +17,7 @@ import httpx
 
 from healing.cluster.config import ClusterConfig
 from healing.cluster.kubernetes import KubernetesCluster
-from healing.ports.errors import SourceError
+from recist_web.bench.product import is_led
 from recist_web.bench.section import Bench, CannotMeasureError, Number, Result, p50_p95
 from recist_web.supervisor.ports import free_port
 from recist_web.supervisor.tree import MANAGE, python
@@ -92,9 +92,6 @@ def _has_page(client: httpx.Client) -> bool:
 def _is_led(kubeconfig: Path) -> bool:
     cluster = KubernetesCluster(ClusterConfig(kubeconfig, None))
     try:
-        leases = cluster.list("Lease", "recist-system", timeout_seconds=5.0).items
-    except SourceError:
-        return False
+        return is_led(cluster)
     finally:
         cluster.close()
-    return any((lease.get("spec") or {}).get("holderIdentity") for lease in leases)
